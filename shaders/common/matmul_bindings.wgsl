@@ -1,0 +1,21 @@
+// out[batch, m, n] = epilogue(sum over k of a[batch, m, k] * b[batch, k, n]); a and b strided, out contiguous.
+// A batch is (outer, inner), so that [B, H, N, D] views need no copy; strides and offsets count elements.
+struct Params {
+    m: u32, n: u32, k: u32,
+    inner: u32,
+    a_outer: u32, a_inner: u32, a_row: u32, a_col: u32, a_offset: u32,
+    b_outer: u32, b_inner: u32, b_row: u32, b_col: u32, b_offset: u32,
+    epilogue: u32,
+    accumulate: u32,
+}
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+#ifdef RHS_F16
+@group(0) @binding(1) var<storage, read> b: array<f16>;
+#else
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+#endif
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;
+@group(0) @binding(4) var<storage, read> residual: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+@group(0) @binding(6) var<storage, read> params: Params;

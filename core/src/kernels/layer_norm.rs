@@ -1,0 +1,143 @@
+//! Layer normalisation over the last axis: `(x - mean) / sqrt(var + eps) * gamma + beta`, `var` biased (PyTorch's).
+
+use burn::tensor::Tensor;
+
+use super::mode::{self, Kernel};
+
+/// f32 x `[B, N, D]`, gamma and beta `[D]` to `[B, N, D]`.
+pub fn layer_norm(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, eps: f64) -> Tensor<3> {
+    let dim = x.dims()[2];
+    assert!(gamma.dims() == [dim] && beta.dims() == [dim], "layer_norm: x {:?}, gamma {:?}", x.dims(), gamma.dims());
+    #[cfg(feature = "wgpu")]
+    if mode::runs(Kernel::LayerNorm, &x.device()) {
+        use burn::backend::Dispatch;
+        let y = Dispatch::fused_layer_norm(x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch(), eps as f32);
+        return Tensor::from_dispatch(y);
+    }
+    reference(x, gamma, beta, eps)
+}
+
+/// The same in tensor operations.
+pub fn reference(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, eps: f64) -> Tensor<3> {
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = centred.clone().powi_scalar(2).mean_dim(2);
+    centred / (variance + eps).sqrt() * gamma.unsqueeze() + beta.unsqueeze()
+}
+
+#[cfg(feature = "wgpu")]
+use launches::LayerNormOps;
+
+#[cfg(feature = "wgpu")]
+mod launches {
+    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::tensor::FloatTensor;
+    use burn::backend::wgpu::{into_contiguous, CubeBackend};
+    use burn::backend::{backend_extension, Autodiff, Backend, TensorMetadata};
+    use burn::tensor::{DType, Shape};
+    use lab_shaders::{layer_norm, layer_norm_backward, LAYER_NORM, LAYER_NORM_BACKWARD};
+
+    use crate::kernels::launch::{dims, empty, launch, Groups};
+    use crate::kernels::matmul::MatmulOps;
+
+    /// Layer normalisation as an operation of burn's backends; [`super::layer_norm`] is its door.
+    #[backend_extension(Autodiff, Cube)]
+    pub trait LayerNormOps: Backend {
+        /// See [`super::layer_norm`].
+        fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+        /// The gradient of `x`, and `dy * xhat`.
+        fn fused_layer_norm_backward(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            dy: FloatTensor<Self>,
+            eps: f32,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    }
+
+    impl LayerNormOps for CubeBackend {
+        fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+            let (x, gamma, beta) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(beta));
+            let [b, n, dim] = dims(&x);
+            let y = empty(&x, [b, n, dim]);
+            let params = layer_norm::Params { rows: (b * n) as u32, dim: dim as u32, eps };
+            launch(&LAYER_NORM, &[&x, &gamma, &beta, &y], &params.words(), Groups::Line(b * n));
+            y
+        }
+
+        fn fused_layer_norm_backward(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            dy: FloatTensor<Self>,
+            eps: f32,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+            let (x, gamma, dy) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(dy));
+            let [b, n, dim] = dims(&x);
+            let (dx, dy_xhat) = (empty(&x, [b, n, dim]), empty(&x, [b, n, dim]));
+            let params = layer_norm_backward::Params { rows: (b * n) as u32, dim: dim as u32, eps };
+            launch(&LAYER_NORM_BACKWARD, &[&x, &gamma, &dy, &dx, &dy_xhat], &params.words(), Groups::Line(b * n));
+            (dx, dy_xhat)
+        }
+    }
+
+    /// The sum over all rows of `x [B, N, D]`, as a product with ones: it has no limit on the number of rows, which
+    /// llvmpipe's loops have.
+    fn sum_of_rows<B: MatmulOps>(x: FloatTensor<B>) -> FloatTensor<B> {
+        let shape = x.shape();
+        let (rows, dim) = (shape[0] * shape[1], shape[2]);
+        let ones = B::float_ones(Shape::new([1, 1, 1, rows]), &x.device(), DType::F32.into());
+        let sum = B::fused_matmul(ones, B::float_reshape(x, Shape::new([1, 1, rows, dim])));
+        B::float_reshape(sum, Shape::new([dim]))
+    }
+
+    #[derive(Debug)]
+    struct LayerNormBackward;
+
+    impl<B: LayerNormOps + MatmulOps> Backward<B, 3> for LayerNormBackward {
+        type State = (NodeId, NodeId, f32);
+
+        fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+            let [node_x, node_gamma, node_beta] = ops.parents;
+            let (x, gamma, eps) = ops.state;
+            let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
+            let gamma: FloatTensor<B> = checkpointer.retrieve_node_output(gamma);
+            let dy = grads.consume::<B>(&ops.node);
+            let (dx, dy_xhat) = B::fused_layer_norm_backward(x, gamma, dy.clone(), eps);
+            if let Some(node) = node_x {
+                grads.register::<B>(node.id, dx);
+            }
+            if let Some(node) = node_gamma {
+                grads.register::<B>(node.id, sum_of_rows::<B>(dy_xhat));
+            }
+            if let Some(node) = node_beta {
+                grads.register::<B>(node.id, sum_of_rows::<B>(dy));
+            }
+        }
+    }
+
+    impl<B: LayerNormOps + MatmulOps, C: CheckpointStrategy> LayerNormOps for Autodiff<B, C> {
+        fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+            let nodes = [x.node(), gamma.node(), beta.node()];
+            let forward = |x: FloatTensor<Self>, gamma: FloatTensor<Self>| {
+                B::fused_layer_norm(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), eps)
+            };
+            match LayerNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+                OpsKind::Tracked(mut prep) => {
+                    let state = (prep.checkpoint(&x), prep.checkpoint(&gamma), eps);
+                    prep.finish(state, forward(x, gamma))
+                }
+                OpsKind::UnTracked(prep) => prep.finish(forward(x, gamma)),
+            }
+        }
+
+        fn fused_layer_norm_backward(
+            _x: FloatTensor<Self>,
+            _gamma: FloatTensor<Self>,
+            _dy: FloatTensor<Self>,
+            _eps: f32,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+            unreachable!("the backward pass runs below autodiff")
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The doors to the hand-written kernels.
+//!
+//! A file a kernel, four parts each: the door (what layers call), the launch, the backward pass, and the reference:
+//! the same formula in tensor operations. A door takes the kernel where the device runs WGSL and [`mode`] allows it,
+//! the reference everywhere else. Only [`launch`] and the launches speak CubeCL; nothing here knows a layer.
+
+pub mod attention;
+pub mod gather_tokens;
+#[cfg(feature = "wgpu")]
+pub(crate) mod launch;
+pub mod layer_norm;
+pub mod linear;
+pub mod matmul;
+pub mod mode;
+pub mod patch_embed;
+pub mod preprocess;
+pub mod self_check;

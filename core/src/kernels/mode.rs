@@ -1,0 +1,114 @@
+//! Which kernels are in use: the one switch between WGSL and reference.
+//!
+//! The state is the process's: a page has one device, a native run compares whole runs. A kernel that fails its
+//! self-check is switched off alone ([`replace`]); [`set_kernels`] switches all.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use burn::tensor::Device;
+pub use lab_protocol::Kernels;
+
+/// The kernels that have a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Kernel {
+    /// Batched matrix product.
+    Matmul,
+    /// Matrix product with bias and epilogue.
+    Linear,
+    /// Layer normalisation.
+    LayerNorm,
+    /// Softmax attention and its probabilities.
+    Attention,
+    /// Patch embedding.
+    PatchEmbed,
+    /// Gather and scatter of tokens.
+    GatherTokens,
+    /// Resize, crop and normalise.
+    Preprocess,
+}
+
+impl Kernel {
+    /// All of them, in the order of the self-check.
+    pub const ALL: [Self; 7] = [
+        Self::Matmul,
+        Self::Linear,
+        Self::LayerNorm,
+        Self::Attention,
+        Self::PatchEmbed,
+        Self::GatherTokens,
+        Self::Preprocess,
+    ];
+
+    /// Its name, as its file is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Matmul => "matmul",
+            Self::Linear => "linear",
+            Self::LayerNorm => "layer_norm",
+            Self::Attention => "attention",
+            Self::PatchEmbed => "patch_embed",
+            Self::GatherTokens => "gather_tokens",
+            Self::Preprocess => "preprocess",
+        }
+    }
+}
+
+static REFERENCE: AtomicBool = AtomicBool::new(false);
+static REPLACED: AtomicU32 = AtomicU32::new(0);
+static SOFTWARE: AtomicBool = AtomicBool::new(false);
+
+/// Chooses WGSL or reference for every kernel.
+pub fn set_kernels(kernels: Kernels) {
+    REFERENCE.store(kernels == Kernels::Reference, Ordering::Relaxed);
+}
+
+/// What [`set_kernels`] chose last.
+pub fn kernels() -> Kernels {
+    if REFERENCE.load(Ordering::Relaxed) { Kernels::Reference } else { Kernels::Wgsl }
+}
+
+/// Switches one kernel to its reference (`true`) or back.
+pub fn replace(kernel: Kernel, by_reference: bool) {
+    let bit = 1 << kernel as u32;
+    if by_reference {
+        REPLACED.fetch_or(bit, Ordering::Relaxed);
+    } else {
+        REPLACED.fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
+/// Tells the doors that the adapter is software: barriers are dear there, so products take the plain kernel.
+pub fn set_software_adapter(software: bool) {
+    SOFTWARE.store(software, Ordering::Relaxed);
+}
+
+/// What [`set_software_adapter`] said last.
+pub fn software_adapter() -> bool {
+    SOFTWARE.load(Ordering::Relaxed)
+}
+
+/// Whether a kernel runs on a device: the device takes WGSL, and nobody switched the kernel off.
+pub fn runs(kernel: Kernel, device: &Device) -> bool {
+    takes_wgsl(device)
+        && !REFERENCE.load(Ordering::Relaxed)
+        && REPLACED.load(Ordering::Relaxed) & (1 << kernel as u32) == 0
+}
+
+/// Whether a device takes WGSL at all: burn's wgpu runtime does, the CPU and the runtimes with compilers of their own
+/// do not.
+#[cfg(feature = "wgpu")]
+pub fn takes_wgsl(device: &Device) -> bool {
+    use burn::backend::DispatchDevice;
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(device) => matches!(device, cubecl::Device::Wgpu(_)),
+        #[allow(unreachable_patterns, reason = "which other backends exist depends on features")]
+        _ => false,
+    }
+}
+
+/// Whether a device takes WGSL at all: none of this build's does.
+#[cfg(not(feature = "wgpu"))]
+pub fn takes_wgsl(_device: &Device) -> bool {
+    false
+}

@@ -1,0 +1,71 @@
+//! Images: bytes to pixels, and pixels to what a model was trained on.
+//!
+//! - [`decode`]: JPEG, PNG, WebP, GIF, TIFF and BMP to [`Rgb8`], within limits
+//! - [`resize`]: Pillow's antialiased bilinear and bicubic, to the last bit
+//! - [`preprocess`]: resize, crop and normalise as each released model expects it
+//!
+//! Everything here runs on the CPU; the GPU's `preprocess` kernel takes its filter weights from [`resize::coefficients`]
+//! and its geometry from [`preprocess::Preprocess::plan`], so both paths are one recipe.
+
+pub mod decode;
+pub mod preprocess;
+pub mod resize;
+
+pub use decode::{Limits, decode};
+pub use preprocess::{Plan, Preprocess};
+pub use resize::{Filter, resize};
+
+use crate::error::ImageError;
+
+/// An image of 8-bit red, green and blue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rgb8 {
+    width: u32,
+    height: u32,
+    data: Vec<u8>,
+}
+
+impl Rgb8 {
+    /// An image from its bytes, row by row from the top, three a pixel: `[height, width, 3]`.
+    ///
+    /// # Errors
+    /// [`ImageError::BadSize`] unless `data` has `3 * width * height` bytes, at least one pixel.
+    pub fn new(width: u32, height: u32, data: Vec<u8>) -> Result<Self, ImageError> {
+        let expected = u64::from(width)
+            .saturating_mul(u64::from(height))
+            .saturating_mul(3);
+        if expected == 0 || expected != data.len() as u64 {
+            return Err(ImageError::BadSize {
+                width,
+                height,
+                expected,
+                found: data.len() as u64,
+            });
+        }
+        Ok(Self {
+            width,
+            height,
+            data,
+        })
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The bytes, `[height, width, 3]`.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The bytes, `[height, width, 3]`, without a copy.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+}

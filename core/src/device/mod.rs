@@ -1,11 +1,11 @@
 //! The one door to the device: what there is, opening one, its limits, and bringing numbers home.
 
+pub mod mode;
+
 use burn::tensor::{Device, Tensor};
 use lab_protocol::{EngineInfo, EngineKind};
 
 use crate::error::DeviceError;
-#[cfg(feature = "wgpu")]
-use crate::kernels::mode;
 
 /// A device that a run may choose.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,7 @@ mod gpu {
 
     use super::OpenDevice;
     use crate::error::DeviceError;
-    use crate::kernels::mode;
+    use crate::device::mode;
 
     static MAX_BINDING: AtomicU64 = AtomicU64::new(0);
 

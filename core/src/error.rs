@@ -42,9 +42,7 @@ pub enum HostError {
         reason: String,
     },
     /// The range lies outside the file.
-    #[error(
-        "{len} bytes at offset {offset} lie outside the file of {size} bytes; it may be cut short ({name})"
-    )]
+    #[error("{len} bytes at offset {offset} lie outside the file of {size} bytes; it may be cut short ({name})")]
     OutOfRange {
         /// The file as its host calls it.
         name: String,
@@ -56,9 +54,7 @@ pub enum HostError {
         size: u64,
     },
     /// The host returned another number of bytes than asked.
-    #[error(
-        "asked for {expected} bytes at offset {offset}, got {found}; the file changed while it was read ({name})"
-    )]
+    #[error("asked for {expected} bytes at offset {offset}, got {found}; the file changed while it was read ({name})")]
     WrongLength {
         /// The file as its host calls it.
         name: String,
@@ -110,9 +106,7 @@ pub enum FormatError {
         found: Vec<String>,
     },
     /// The index says a tensor is in a shard; the shard does not hold it.
-    #[error(
-        "{index} places the tensor {tensor} in {shard}, which does not hold it; download both again"
-    )]
+    #[error("{index} places the tensor {tensor} in {shard}, which does not hold it; download both again")]
     NotInShard {
         /// Name of the index file.
         index: String,
@@ -122,9 +116,7 @@ pub enum FormatError {
         shard: String,
     },
     /// A shard holds a tensor which the index does not list there.
-    #[error(
-        "{shard} holds the tensor {tensor}, which {index} does not place there; download both again"
-    )]
+    #[error("{shard} holds the tensor {tensor}, which {index} does not place there; download both again")]
     NotInIndex {
         /// Name of the index file.
         index: String,
@@ -172,9 +164,7 @@ pub enum FormatError {
 
     // --- safetensors ------------------------------------------------------------------------
     /// The header claims a length beyond the file or beyond the limit.
-    #[error(
-        "the header of {file} claims {len} bytes; the file leaves room for {available}, and {limit} is the limit"
-    )]
+    #[error("the header of {file} claims {len} bytes; the file leaves room for {available}, and {limit} is the limit")]
     HeaderTooLong {
         /// Name of the file.
         file: String,
@@ -234,9 +224,7 @@ pub enum FormatError {
         second: String,
     },
     /// Bytes that belong to no tensor, or a tensor that ends before it starts.
-    #[error(
-        "the data of {tensor} are placed at {begin}..{end}, expected to start at {expected} ({file})"
-    )]
+    #[error("the data of {tensor} are placed at {begin}..{end}, expected to start at {expected} ({file})")]
     BadOffsets {
         /// Name of the file.
         file: String,
@@ -250,9 +238,7 @@ pub enum FormatError {
         expected: u64,
     },
     /// The file is shorter than its header says.
-    #[error(
-        "{file} has {found} bytes, its header describes {expected}; the download was cut, fetch it again"
-    )]
+    #[error("{file} has {found} bytes, its header describes {expected}; the download was cut, fetch it again")]
     Truncated {
         /// Name of the file.
         file: String,
@@ -274,9 +260,7 @@ pub enum FormatError {
 
     // --- PyTorch files ----------------------------------------------------------------------
     /// The zip archive around a `.pth` is broken.
-    #[error(
-        "{file} is a broken zip archive: {what}, at offset {offset}; the download may be cut, fetch it again"
-    )]
+    #[error("{file} is a broken zip archive: {what}, at offset {offset}; the download may be cut, fetch it again")]
     BrokenArchive {
         /// Name of the file.
         file: String,
@@ -306,9 +290,7 @@ pub enum FormatError {
         method: u16,
     },
     /// A kind of PyTorch file that is recognised, and not read.
-    #[error(
-        "{file} is {kind}; load it in PyTorch and write its state_dict() with torch.save or safetensors"
-    )]
+    #[error("{file} is {kind}; load it in PyTorch and write its state_dict() with torch.save or safetensors")]
     UnsupportedPth {
         /// Name of the file.
         file: String,
@@ -360,9 +342,7 @@ pub enum FormatError {
         function: String,
     },
     /// A tensor reaches beyond its storage.
-    #[error(
-        "the tensor {tensor} of shape {shape:?} reaches beyond its storage of {storage} elements ({file})"
-    )]
+    #[error("the tensor {tensor} of shape {shape:?} reaches beyond its storage of {storage} elements ({file})")]
     BeyondStorage {
         /// Name of the file.
         file: String,
@@ -404,9 +384,7 @@ pub enum FormatError {
         rows: usize,
     },
     /// More bytes than this machine can address at once.
-    #[error(
-        "the tensor {tensor} has {bytes} bytes, more than can be held at once here; read it in rows"
-    )]
+    #[error("the tensor {tensor} has {bytes} bytes, more than can be held at once here; read it in rows")]
     TooLarge {
         /// The tensor.
         tensor: String,
@@ -453,9 +431,7 @@ pub enum FormatError {
 #[derive(Debug, Error)]
 pub enum ImageError {
     /// The first bytes belong to no format we read.
-    #[error(
-        "not an image we read: it starts with {head:02x?}; supported are JPEG, PNG, WebP, GIF, TIFF and BMP"
-    )]
+    #[error("not an image we read: it starts with {head:02x?}; supported are JPEG, PNG, WebP, GIF, TIFF and BMP")]
     UnknownFormat {
         /// The first bytes, at most 8.
         head: Vec<u8>,
@@ -526,9 +502,7 @@ pub enum ImageError {
         source: serde_json::Error,
     },
     /// An image processor that we do not know.
-    #[error(
-        "preprocessor_config.json names the image processor {found:?}; supported are {supported}"
-    )]
+    #[error("preprocessor_config.json names the image processor {found:?}; supported are {supported}")]
     UnknownProcessor {
         /// Its name, if any.
         found: Option<String>,
@@ -536,9 +510,7 @@ pub enum ImageError {
         supported: &'static str,
     },
     /// A resampling filter other than bilinear and bicubic.
-    #[error(
-        "preprocessor_config.json asks for resample = {found}; supported are 2 (bilinear) and 3 (bicubic)"
-    )]
+    #[error("preprocessor_config.json asks for resample = {found}; supported are 2 (bilinear) and 3 (bicubic)")]
     UnknownResample {
         /// The value found, as JSON.
         found: String,

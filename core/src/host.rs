@@ -30,11 +30,7 @@ pub trait ReadAt {
     ///
     /// # Errors
     /// [`HostError`] when the range lies outside the file or the host cannot read.
-    fn read_at<'a>(
-        &'a self,
-        offset: u64,
-        len: usize,
-    ) -> LocalFuture<'a, Result<Vec<u8>, HostError>>;
+    fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>>;
 }
 
 /// Reads a range through `file` and holds the host to its word: the range is checked before, the length after.
@@ -44,12 +40,7 @@ pub trait ReadAt {
 pub async fn read_exact(file: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8>, HostError> {
     let size = file.len();
     if offset.checked_add(len as u64).is_none_or(|end| end > size) {
-        return Err(HostError::OutOfRange {
-            name: file.name().to_owned(),
-            offset,
-            len: len as u64,
-            size,
-        });
+        return Err(HostError::OutOfRange { name: file.name().to_owned(), offset, len: len as u64, size });
     }
     if len == 0 {
         return Ok(Vec::new());
@@ -76,10 +67,7 @@ pub struct MemoryFile {
 impl MemoryFile {
     /// A file called `name` with the given bytes, owned or `include_bytes!`.
     pub fn new(name: impl Into<String>, bytes: impl Into<std::borrow::Cow<'static, [u8]>>) -> Self {
-        Self {
-            name: name.into(),
-            bytes: bytes.into(),
-        }
+        Self { name: name.into(), bytes: bytes.into() }
     }
 }
 
@@ -92,23 +80,17 @@ impl ReadAt for MemoryFile {
         self.bytes.len() as u64
     }
 
-    fn read_at<'a>(
-        &'a self,
-        offset: u64,
-        len: usize,
-    ) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
+    fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
         let range = usize::try_from(offset)
             .ok()
             .and_then(|start| start.checked_add(len).map(|end| start..end))
             .and_then(|range| self.bytes.get(range));
-        let answer = range
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| HostError::OutOfRange {
-                name: self.name.clone(),
-                offset,
-                len: len as u64,
-                size: self.len(),
-            });
+        let answer = range.map(<[u8]>::to_vec).ok_or_else(|| HostError::OutOfRange {
+            name: self.name.clone(),
+            offset,
+            len: len as u64,
+            size: self.len(),
+        });
         Box::pin(std::future::ready(answer))
     }
 }
@@ -120,10 +102,7 @@ pub(crate) mod tests {
     /// Runs a future that needs no waiting, as all futures over [`MemoryFile`] are.
     pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
         let mut future = std::pin::pin!(future);
-        match future
-            .as_mut()
-            .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
-        {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
             std::task::Poll::Ready(value) => value,
             std::task::Poll::Pending => panic!("a future over memory had to wait"),
         }
@@ -136,17 +115,8 @@ pub(crate) mod tests {
         assert_eq!(ready(read_exact(&file, 4, 0)), Ok(vec![]));
         for (offset, len) in [(3, 2), (5, 0), (u64::MAX, 1), (0, 5)] {
             let size = 4;
-            let expected = HostError::OutOfRange {
-                name: "a.bin".into(),
-                offset,
-                len: len as u64,
-                size,
-            };
-            assert_eq!(
-                ready(read_exact(&file, offset, len)),
-                Err(expected.clone()),
-                "{offset} {len}"
-            );
+            let expected = HostError::OutOfRange { name: "a.bin".into(), offset, len: len as u64, size };
+            assert_eq!(ready(read_exact(&file, offset, len)), Err(expected.clone()), "{offset} {len}");
         }
         assert!(ready(file.read_at(u64::MAX, 1)).is_err());
     }
@@ -161,23 +131,11 @@ pub(crate) mod tests {
             fn len(&self) -> u64 {
                 10
             }
-            fn read_at<'a>(
-                &'a self,
-                _: u64,
-                _: usize,
-            ) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
+            fn read_at<'a>(&'a self, _: u64, _: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
                 Box::pin(std::future::ready(Ok(vec![0; 3])))
             }
         }
         let error = ready(read_exact(&Short, 0, 8)).expect_err("three of eight bytes");
-        assert_eq!(
-            error,
-            HostError::WrongLength {
-                name: "short.bin".into(),
-                offset: 0,
-                expected: 8,
-                found: 3
-            }
-        );
+        assert_eq!(error, HostError::WrongLength { name: "short.bin".into(), offset: 0, expected: 8, found: 3 });
     }
 }

@@ -38,19 +38,14 @@ pub(crate) struct Archive<'a> {
 impl<'a> Archive<'a> {
     /// Reads the central directory.
     pub(crate) async fn open(file: &'a dyn ReadAt) -> Result<Archive<'a>, FormatError> {
-        let broken = |what, offset| FormatError::BrokenArchive {
-            file: file.name().to_owned(),
-            what,
-            offset,
-        };
+        let broken = |what, offset| FormatError::BrokenArchive { file: file.name().to_owned(), what, offset };
         let tail_len = file.len().min(MAX_END);
         let tail_start = file.len() - tail_len;
         let tail = read_exact(file, tail_start, tail_len as usize).await?;
         let end = (0..tail.len().saturating_sub(21))
             .rev()
             .find(|&at| {
-                tail[at..].starts_with(b"PK\x05\x06")
-                    && at + 22 + u16_at(&tail, at + 20) as usize == tail.len()
+                tail[at..].starts_with(b"PK\x05\x06") && at + 22 + u16_at(&tail, at + 20) as usize == tail.len()
             })
             .ok_or_else(|| broken("no end record", file.len()))?;
         let mut count = u64::from(u16_at(&tail, end + 10));
@@ -70,11 +65,7 @@ impl<'a> Archive<'a> {
                 if !record.starts_with(b"PK\x06\x06") {
                     return Err(broken("no 64-bit end record where its locator points", at));
                 }
-                (count, size, directory) = (
-                    u64_at(&record, 32),
-                    u64_at(&record, 40),
-                    u64_at(&record, 48),
-                );
+                (count, size, directory) = (u64_at(&record, 32), u64_at(&record, 40), u64_at(&record, 48));
             }
         }
         if directory.checked_add(size).is_none_or(|stop| stop > end_at) {
@@ -87,32 +78,25 @@ impl<'a> Archive<'a> {
         let mut entries = BTreeMap::new();
         let mut at = 0usize;
         for _ in 0..count {
-            let record = bytes
-                .get(at..)
-                .filter(|rest| rest.len() >= 46 && rest.starts_with(b"PK\x01\x02"));
+            let record = bytes.get(at..).filter(|rest| rest.len() >= 46 && rest.starts_with(b"PK\x01\x02"));
             let here = directory + at as u64;
-            let record =
-                record.ok_or_else(|| broken("no directory record where one is due", here))?;
+            let record = record.ok_or_else(|| broken("no directory record where one is due", here))?;
             let name_end = 46 + u16_at(record, 28) as usize;
             let extra_end = name_end + u16_at(record, 30) as usize;
             let stop = extra_end + u16_at(record, 32) as usize;
             if stop > record.len() {
                 return Err(broken("a directory record is cut short", here));
             }
-            let name = std::str::from_utf8(&record[46..name_end])
-                .map_err(|_| broken("an entry's name is not UTF-8", here))?;
-            let stored = stored(record, &record[name_end..extra_end])
-                .ok_or_else(|| broken("a 64-bit size is missing", here))?;
+            let name =
+                std::str::from_utf8(&record[46..name_end]).map_err(|_| broken("an entry's name is not UTF-8", here))?;
+            let stored =
+                stored(record, &record[name_end..extra_end]).ok_or_else(|| broken("a 64-bit size is missing", here))?;
             if entries.insert(name.to_owned(), stored).is_some() {
                 return Err(broken("two entries have one name", here));
             }
             at += stop;
         }
-        Ok(Self {
-            file,
-            entries,
-            directory,
-        })
+        Ok(Self { file, entries, directory })
     }
 
     /// Names of all entries.
@@ -123,34 +107,19 @@ impl<'a> Archive<'a> {
     /// The entry of that name.
     pub(crate) fn entry(&self, name: &str) -> Result<Stored, FormatError> {
         let (file, entry) = (self.file.name().to_owned(), name.to_owned());
-        let stored = self
-            .entries
-            .get(name)
-            .copied()
-            .ok_or(FormatError::MissingEntry { file, entry })?;
+        let stored = self.entries.get(name).copied().ok_or(FormatError::MissingEntry { file, entry })?;
         if stored.method != 0 || stored.encrypted {
             let (file, entry) = (self.file.name().to_owned(), name.to_owned());
-            return Err(FormatError::CompressedEntry {
-                file,
-                entry,
-                method: stored.method,
-            });
+            return Err(FormatError::CompressedEntry { file, entry, method: stored.method });
         }
         Ok(stored)
     }
 
     /// Where the entry's data begin, in bytes from the start of the file; reads its local header.
     pub(crate) async fn data_start(&self, stored: Stored) -> Result<u64, FormatError> {
-        let broken = |what| FormatError::BrokenArchive {
-            file: self.file.name().to_owned(),
-            what,
-            offset: stored.header,
-        };
-        if stored
-            .header
-            .checked_add(30)
-            .is_none_or(|stop| stop > self.directory)
-        {
+        let broken =
+            |what| FormatError::BrokenArchive { file: self.file.name().to_owned(), what, offset: stored.header };
+        if stored.header.checked_add(30).is_none_or(|stop| stop > self.directory) {
             return Err(broken("an entry lies outside the file"));
         }
         let header = read_exact(self.file, stored.header, 30).await?;
@@ -158,12 +127,8 @@ impl<'a> Archive<'a> {
             return Err(broken("no entry where the directory places one"));
         }
         // The local name and extra field may differ in length from the directory's: PyTorch pads here to align data.
-        let start =
-            stored.header + 30 + u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
-        if start
-            .checked_add(stored.len)
-            .is_none_or(|stop| stop > self.directory)
-        {
+        let start = stored.header + 30 + u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
+        if start.checked_add(stored.len).is_none_or(|stop| stop > self.directory) {
             return Err(broken("an entry's data reach beyond the directory"));
         }
         Ok(start)
@@ -201,12 +166,7 @@ fn stored(record: &[u8], extra: &[u8]) -> Option<Stored> {
     if method == 0 && plain != packed {
         return None;
     }
-    Some(Stored {
-        len: plain,
-        method,
-        encrypted: u16_at(record, 8) & 1 != 0,
-        header,
-    })
+    Some(Stored { len: plain, method, encrypted: u16_at(record, 8) & 1 != 0, header })
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -234,17 +194,9 @@ mod tests {
 
     fn archive(method: CompressionMethod, large: bool) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-        writer
-            .set_comment("a comment, as some tools leave")
-            .expect("a short comment");
-        for (name, data) in [
-            ("a/data.pkl", &b"pickle"[..]),
-            ("a/data/0", &[7; 300]),
-            ("a/data/1", &[]),
-        ] {
-            let options = SimpleFileOptions::default()
-                .compression_method(method)
-                .large_file(large);
+        writer.set_comment("a comment, as some tools leave").expect("a short comment");
+        for (name, data) in [("a/data.pkl", &b"pickle"[..]), ("a/data/0", &[7; 300]), ("a/data/1", &[])] {
+            let options = SimpleFileOptions::default().compression_method(method).large_file(large);
             writer.start_file(name, options).expect("a new entry");
             writer.write_all(data).expect("memory");
         }
@@ -256,28 +208,14 @@ mod tests {
         for large in [false, true] {
             let file = MemoryFile::new("m.pth", archive(CompressionMethod::Stored, large));
             let archive = ready(Archive::open(&file)).expect("a good archive");
-            assert_eq!(
-                archive.names().collect::<Vec<_>>(),
-                ["a/data.pkl", "a/data/0", "a/data/1"]
-            );
-            for (name, data) in [
-                ("a/data.pkl", &b"pickle"[..]),
-                ("a/data/0", &[7; 300]),
-                ("a/data/1", &[]),
-            ] {
+            assert_eq!(archive.names().collect::<Vec<_>>(), ["a/data.pkl", "a/data/0", "a/data/1"]);
+            for (name, data) in [("a/data.pkl", &b"pickle"[..]), ("a/data/0", &[7; 300]), ("a/data/1", &[])] {
                 let entry = archive.entry(name).expect(name);
                 assert_eq!(entry.len, data.len() as u64, "{name}");
                 let start = ready(archive.data_start(entry)).expect(name);
-                assert_eq!(
-                    ready(read_exact(&file, start, data.len())).expect(name),
-                    data,
-                    "{name}"
-                );
+                assert_eq!(ready(read_exact(&file, start, data.len())).expect(name), data, "{name}");
             }
-            assert!(matches!(
-                archive.entry("a/version"),
-                Err(FormatError::MissingEntry { .. })
-            ));
+            assert!(matches!(archive.entry("a/version"), Err(FormatError::MissingEntry { .. })));
         }
     }
 
@@ -286,10 +224,7 @@ mod tests {
         let file = MemoryFile::new("m.pth", archive(CompressionMethod::Deflated, false));
         let archive = ready(Archive::open(&file)).expect("a good archive");
         let error = archive.entry("a/data/0").expect_err("deflated");
-        assert!(matches!(
-            error,
-            FormatError::CompressedEntry { method: 8, .. }
-        ));
+        assert!(matches!(error, FormatError::CompressedEntry { method: 8, .. }));
     }
 
     #[test]

@@ -28,21 +28,13 @@ pub(crate) struct Located {
 
 impl Located {
     pub(crate) fn contiguous(entry: Entry, file: usize, offset: u64) -> Self {
-        Self {
-            entry,
-            file,
-            offset,
-            strides: None,
-        }
+        Self { entry, file, offset, strides: None }
     }
 }
 
 /// A shape as machine words; `None` where one does not fit (a 32-bit browser).
 pub(crate) fn to_usize_shape(shape: &[u64]) -> Option<Vec<usize>> {
-    shape
-        .iter()
-        .map(|&extent| usize::try_from(extent).ok())
-        .collect()
+    shape.iter().map(|&extent| usize::try_from(extent).ok()).collect()
 }
 
 /// Named tensors across one or more files.
@@ -50,6 +42,7 @@ pub struct Checkpoint {
     files: Vec<Box<dyn ReadAt>>,
     tensors: BTreeMap<String, Located>,
     metadata: BTreeMap<String, String>,
+    inert: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Checkpoint {
@@ -67,21 +60,14 @@ impl Checkpoint {
     /// # Errors
     /// [`FormatError`] of whatever is wrong with the file.
     pub async fn open(file: Box<dyn ReadAt>) -> Result<Self, FormatError> {
-        let (tensors, metadata) = open_file(file.as_ref(), 0).await?;
+        let Opened { tensors, metadata, inert } = open_file(file.as_ref(), 0).await?;
         let mut all = BTreeMap::new();
         for (tensor, located) in tensors {
             if all.insert(tensor.clone(), located).is_some() {
-                return Err(FormatError::DuplicateTensor {
-                    file: file.name().to_owned(),
-                    tensor,
-                });
+                return Err(FormatError::DuplicateTensor { file: file.name().to_owned(), tensor });
             }
         }
-        Ok(Self {
-            files: vec![file],
-            tensors: all,
-            metadata,
-        })
+        Ok(Self { files: vec![file], tensors: all, metadata, inert: inert.into_iter().collect() })
     }
 
     /// Opens a model in several files by its index, `model.safetensors.index.json` or `pytorch_model.bin.index.json`.
@@ -91,79 +77,48 @@ impl Checkpoint {
     /// # Errors
     /// [`FormatError::MissingShard`], [`FormatError::NotInShard`] or [`FormatError::NotInIndex`] where index and
     /// shards disagree, or whatever is wrong with a shard.
-    pub async fn open_sharded(
-        index: &dyn ReadAt,
-        mut files: Vec<Box<dyn ReadAt>>,
-    ) -> Result<Self, FormatError> {
+    pub async fn open_sharded(index: &dyn ReadAt, mut files: Vec<Box<dyn ReadAt>>) -> Result<Self, FormatError> {
         #[derive(serde::Deserialize)]
         struct Index {
             weight_map: BTreeMap<String, String>,
         }
         let text = read_text(index).await?;
         let index_name = index.name().to_owned();
-        let index: Index = serde_json::from_str(&text).map_err(|source| FormatError::Json {
-            file: index_name.clone(),
-            source,
-        })?;
+        let index: Index =
+            serde_json::from_str(&text).map_err(|source| FormatError::Json { file: index_name.clone(), source })?;
 
-        let shards: BTreeSet<&str> = index
-            .weight_map
-            .values()
-            .map(|shard| last_part(shard))
-            .collect();
+        let shards: BTreeSet<&str> = index.weight_map.values().map(|shard| last_part(shard)).collect();
         let found: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
-        let mut checkpoint = Self {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            metadata: BTreeMap::new(),
-        };
+        let mut checkpoint =
+            Self { files: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new(), inert: BTreeSet::new() };
         for shard in shards {
             let mut places = (0..files.len()).filter(|&i| last_part(files[i].name()) == shard);
             let (place, second) = (places.next(), places.next());
             if second.is_some() {
-                return Err(FormatError::DuplicateFile {
-                    name: shard.to_owned(),
-                });
+                return Err(FormatError::DuplicateFile { name: shard.to_owned() });
             }
             let Some(place) = place else {
                 let shard = shard.to_owned();
-                return Err(FormatError::MissingShard {
-                    index: index_name,
-                    shard,
-                    found,
-                });
+                return Err(FormatError::MissingShard { index: index_name, shard, found });
             };
             let file = files.swap_remove(place);
-            let (tensors, metadata) = open_file(file.as_ref(), checkpoint.files.len()).await?;
+            let number = checkpoint.files.len();
+            let Opened { tensors, metadata, inert } = open_file(file.as_ref(), number).await?;
             for (tensor, located) in tensors {
-                if index
-                    .weight_map
-                    .get(&tensor)
-                    .is_none_or(|named| last_part(named) != shard)
-                {
+                if index.weight_map.get(&tensor).is_none_or(|named| last_part(named) != shard) {
                     let shard = shard.to_owned();
-                    return Err(FormatError::NotInIndex {
-                        index: index_name,
-                        tensor,
-                        shard,
-                    });
+                    return Err(FormatError::NotInIndex { index: index_name, tensor, shard });
                 }
                 checkpoint.tensors.insert(tensor, located);
             }
             checkpoint.metadata.extend(metadata);
+            checkpoint.inert.extend(inert);
             checkpoint.files.push(file);
         }
-        let lost = index
-            .weight_map
-            .iter()
-            .find(|(tensor, _)| !checkpoint.tensors.contains_key(*tensor));
+        let lost = index.weight_map.iter().find(|(tensor, _)| !checkpoint.tensors.contains_key(*tensor));
         if let Some((tensor, shard)) = lost {
             let (tensor, shard) = (tensor.clone(), shard.clone());
-            return Err(FormatError::NotInShard {
-                index: index_name,
-                tensor,
-                shard,
-            });
+            return Err(FormatError::NotInShard { index: index_name, tensor, shard });
         }
         if checkpoint.tensors.is_empty() {
             return Err(FormatError::NoCheckpoint { found });
@@ -191,6 +146,12 @@ impl Checkpoint {
         &self.metadata
     }
 
+    /// Classes and functions that a `.pth` names beside its tensors, such as `argparse.Namespace`.
+    /// None was loaded or called; a name like `os.system` tells of an attack on other readers.
+    pub fn inert_objects(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.inert.iter().map(String::as_str)
+    }
+
     /// Reads one whole tensor.
     ///
     /// # Errors
@@ -209,11 +170,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`FormatError::NoSuchTensor`], [`FormatError::NoSuchRows`], [`FormatError::TooLarge`], or the host's.
-    pub async fn read_rows(
-        &self,
-        name: &str,
-        rows: Range<usize>,
-    ) -> Result<TensorBytes, FormatError> {
+    pub async fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<TensorBytes, FormatError> {
         let located = self.located(name)?;
         let entry = &located.entry;
         if rows.start > rows.end || rows.end > entry.rows() {
@@ -230,13 +187,8 @@ impl Checkpoint {
             None => shape.push(rows.len()),
         }
         let bytes = entry.row_bytes().saturating_mul(rows.len() as u64);
-        let too_large = |bytes| FormatError::TooLarge {
-            tensor: name.to_owned(),
-            bytes,
-        };
-        let len = usize::try_from(bytes)
-            .ok()
-            .filter(|&len| isize::try_from(len).is_ok());
+        let too_large = |bytes| FormatError::TooLarge { tensor: name.to_owned(), bytes };
+        let len = usize::try_from(bytes).ok().filter(|&len| isize::try_from(len).is_ok());
         let len = len.ok_or_else(|| too_large(bytes))?;
         let file = self.files[located.file].as_ref();
         let bytes = match &located.strides {
@@ -255,58 +207,47 @@ impl Checkpoint {
                 gather(&source, &shape, strides, entry.dtype.size(), len)
             }
         };
-        Ok(TensorBytes {
-            name: name.to_owned(),
-            dtype: entry.dtype,
-            shape,
-            bytes,
-        })
+        Ok(TensorBytes { name: name.to_owned(), dtype: entry.dtype, shape, bytes })
     }
 
     fn located(&self, name: &str) -> Result<&Located, FormatError> {
-        self.tensors
-            .get(name)
-            .ok_or_else(|| FormatError::NoSuchTensor {
-                tensor: name.to_owned(),
-            })
+        self.tensors.get(name).ok_or_else(|| FormatError::NoSuchTensor { tensor: name.to_owned() })
     }
 }
 
-type Opened = (Vec<(String, Located)>, BTreeMap<String, String>);
+/// What one file says before any tensor is read.
+#[derive(Default)]
+struct Opened {
+    tensors: Vec<(String, Located)>,
+    metadata: BTreeMap<String, String>,
+    inert: Vec<String>,
+}
 
 async fn open_file(file: &dyn ReadAt, number: usize) -> Result<Opened, FormatError> {
     let head = read_exact(file, 0, file.len().min(9) as usize).await?;
     if let Some(kind) = pth::Kind::sniff(&head) {
-        return Ok((pth::locate(file, number, kind).await?, BTreeMap::new()));
+        let pth::Contents { tensors, inert } = pth::locate(file, number, kind).await?;
+        return Ok(Opened { tensors, inert, ..Opened::default() });
     }
     // A safetensors header is a JSON object: its first character stands behind the length.
     let looks_right = head.get(8).is_none_or(|&byte| byte == b'{');
     if !looks_right {
         let head = head[..8].to_vec();
-        return Err(FormatError::UnknownFormat {
-            file: file.name().to_owned(),
-            head,
-        });
+        return Err(FormatError::UnknownFormat { file: file.name().to_owned(), head });
     }
     let header = safetensors::read_header(file, number).await?;
-    Ok((header.tensors, header.metadata))
+    Ok(Opened { tensors: header.tensors, metadata: header.metadata, inert: Vec::new() })
 }
 
 /// A whole text file, of limited length.
 pub(crate) async fn read_text(file: &dyn ReadAt) -> Result<String, FormatError> {
     if file.len() > MAX_TEXT {
         let (file, len) = (file.name().to_owned(), file.len());
-        return Err(FormatError::TextTooLong {
-            file,
-            len,
-            limit: MAX_TEXT,
-        });
+        return Err(FormatError::TextTooLong { file, len, limit: MAX_TEXT });
     }
     let bytes = read_exact(file, 0, file.len() as usize).await?;
-    String::from_utf8(bytes).map_err(|error| FormatError::NotText {
-        file: file.name().to_owned(),
-        at: error.utf8_error().valid_up_to(),
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| FormatError::NotText { file: file.name().to_owned(), at: error.utf8_error().valid_up_to() })
 }
 
 /// The part of a path behind the last separator.
@@ -319,10 +260,7 @@ pub(crate) fn span(shape: &[usize], strides: &[u64]) -> u64 {
     if shape.contains(&0) {
         return 0;
     }
-    let reach = shape
-        .iter()
-        .zip(strides)
-        .map(|(&extent, &stride)| (extent as u64 - 1).saturating_mul(stride));
+    let reach = shape.iter().zip(strides).map(|(&extent, &stride)| (extent as u64 - 1).saturating_mul(stride));
     reach.fold(1u64, u64::saturating_add)
 }
 
@@ -331,11 +269,7 @@ fn gather(source: &[u8], shape: &[usize], strides: &[u64], size: usize, len: usi
     let mut out = Vec::with_capacity(len);
     let mut index = vec![0usize; shape.len()];
     while out.len() < len {
-        let at: u64 = index
-            .iter()
-            .zip(strides)
-            .map(|(&i, &stride)| i as u64 * stride)
-            .sum();
+        let at: u64 = index.iter().zip(strides).map(|(&i, &stride)| i as u64 * stride).sum();
         let at = at as usize * size;
         out.extend_from_slice(&source[at..at + size]);
         for (i, &extent) in index.iter_mut().zip(shape).rev() {
@@ -357,16 +291,10 @@ mod tests {
     fn gathers_what_strides_describe() {
         let source: Vec<u8> = (0..12).collect();
         // The transpose of a 3 x 4 matrix.
-        assert_eq!(
-            gather(&source, &[4, 3], &[1, 4], 1, 12),
-            [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
-        );
+        assert_eq!(gather(&source, &[4, 3], &[1, 4], 1, 12), [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]);
         assert_eq!(span(&[4, 3], &[1, 4]), 12);
         // Every second column, two bytes an element.
-        assert_eq!(
-            gather(&source, &[2, 2], &[3, 2], 2, 8),
-            [0, 1, 4, 5, 6, 7, 10, 11]
-        );
+        assert_eq!(gather(&source, &[2, 2], &[3, 2], 2, 8), [0, 1, 4, 5, 6, 7, 10, 11]);
         assert_eq!(span(&[2, 2], &[3, 2]), 6);
         // Expanded: stride zero.
         assert_eq!(gather(&source, &[3, 2], &[0, 1], 1, 6), [0, 1, 0, 1, 0, 1]);

@@ -8,12 +8,8 @@ use crate::error::FormatError;
 use crate::host::ReadAt;
 
 /// The canonical names in the order of preference; those that end in `.json` are indices of shards.
-const CANONICAL: [&str; 4] = [
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
+const CANONICAL: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 const WEIGHTS: [&str; 5] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt"];
 
 /// A model's files by their role.
@@ -39,19 +35,9 @@ impl ModelFiles {
         // The order in which a host lists files must not matter.
         files.sort_by(|a, b| last_part(a.name()).cmp(last_part(b.name())));
         let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
-        for known in CANONICAL
-            .iter()
-            .chain(&["config.json", "preprocessor_config.json"])
-        {
-            if files
-                .iter()
-                .filter(|file| last_part(file.name()) == *known)
-                .count()
-                > 1
-            {
-                return Err(FormatError::DuplicateFile {
-                    name: (*known).to_owned(),
-                });
+        for known in CANONICAL.iter().chain(&["config.json", "preprocessor_config.json"]) {
+            if files.iter().filter(|file| last_part(file.name()) == *known).count() > 1 {
+                return Err(FormatError::DuplicateFile { name: (*known).to_owned() });
             }
         }
         let config = take(&mut files, "config.json");
@@ -83,9 +69,7 @@ impl ModelFiles {
         let taken = |name: &String| {
             checkpoint.file_names().any(|file| file == name)
                 || used.as_ref() == Some(name)
-                || roles
-                    .iter()
-                    .any(|file| file.as_ref().is_some_and(|file| file.name() == name))
+                || roles.iter().any(|file| file.as_ref().is_some_and(|file| file.name() == name))
         };
         let unused = names.into_iter().filter(|name| !taken(name)).collect();
         Ok(Self {
@@ -105,15 +89,12 @@ async fn text(file: Option<&dyn ReadAt>) -> Result<Option<String>, FormatError> 
 }
 
 fn take(files: &mut Vec<Box<dyn ReadAt>>, name: &str) -> Option<Box<dyn ReadAt>> {
-    let place = files
-        .iter()
-        .position(|file| last_part(file.name()) == name)?;
+    let place = files.iter().position(|file| last_part(file.name()) == name)?;
     Some(files.remove(place))
 }
 
 fn take_weights(files: &mut Vec<Box<dyn ReadAt>>) -> Vec<Box<dyn ReadAt>> {
-    let is_weights =
-        |file: &Box<dyn ReadAt>| WEIGHTS.iter().any(|ending| file.name().ends_with(ending));
+    let is_weights = |file: &Box<dyn ReadAt>| WEIGHTS.iter().any(|ending| file.name().ends_with(ending));
     let (weights, rest) = std::mem::take(files).into_iter().partition(is_weights);
     *files = rest;
     weights

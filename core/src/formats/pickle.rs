@@ -139,11 +139,7 @@ impl Machine<'_> {
                 b'.' => {
                     let root = self.pop()?;
                     let nodes = std::mem::take(&mut self.nodes);
-                    return Ok(Pickle {
-                        nodes,
-                        root,
-                        len: self.at,
-                    });
+                    return Ok(Pickle { nodes, root, len: self.at });
                 }
                 // Plain values.
                 b'N' => self.push(Node::None)?,
@@ -255,8 +251,7 @@ impl Machine<'_> {
                     self.put(key)?;
                 }
                 0x94 => {
-                    let key = u32::try_from(self.memo.len())
-                        .map_err(|_| self.broken("a memo without end"))?;
+                    let key = u32::try_from(self.memo.len()).map_err(|_| self.broken("a memo without end"))?;
                     self.put(key)?;
                 }
                 b'h' => {
@@ -274,9 +269,7 @@ impl Machine<'_> {
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
-                    let (Node::Str(module), Node::Str(name)) =
-                        (&self.nodes[module], &self.nodes[name])
-                    else {
+                    let (Node::Str(module), Node::Str(name)) = (&self.nodes[module], &self.nodes[name]) else {
                         return Err(self.broken("a global whose name is not text"));
                     };
                     if module.len() + name.len() > MAX_LINE {
@@ -319,9 +312,7 @@ impl Machine<'_> {
     /// What calling `callable` stands for.
     fn reduce(&mut self, callable: Id, arguments: Id) -> Step<Id> {
         let Node::Global(function) = &self.nodes[callable] else {
-            return self.new_node(Node::Object {
-                class: "an object that is no function".into(),
-            });
+            return self.new_node(Node::Object { class: "an object that is no function".into() });
         };
         let function = function.clone();
         let Node::Tuple(arguments) = &self.nodes[arguments] else {
@@ -330,25 +321,20 @@ impl Machine<'_> {
         // No function that we follow looks beyond its seventh.
         let arguments: Vec<Id> = arguments.iter().take(8).copied().collect();
         let node = match (&*function, arguments.as_slice()) {
-            ("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor", a)
-                if a.len() >= 4 =>
-            {
+            ("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor", a) if a.len() >= 4 => {
                 self.tensor(a, None)?
             }
             // (storage, offset, size, stride, requires_grad, hooks, dtype, …): the storage is untyped.
             ("torch._utils._rebuild_tensor_v3", a) if a.len() >= 7 => match &self.nodes[a[6]] {
                 Node::Global(name) => match dtype_of_global(name) {
                     Some(dtype) => self.tensor(a, Some(dtype))?,
-                    None => Node::UnsupportedTensor {
-                        function: format!("{function} for {name}").into(),
-                    },
+                    None => Node::UnsupportedTensor { function: format!("{function} for {name}").into() },
                 },
                 _ => return Err(self.broken("a tensor whose type is not named")),
             },
-            (
-                "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state",
-                &[data, ..],
-            ) => return Ok(data),
+            ("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", &[data, ..]) => {
+                return Ok(data);
+            }
             // A subclass of Tensor: (function, class, arguments, state).
             ("torch._tensor._rebuild_from_type_v2", &[inner, _class, arguments, ..]) => {
                 // One level only: its own function inside itself would recurse as deep as the pickle wishes.
@@ -360,9 +346,7 @@ impl Machine<'_> {
             ("collections.OrderedDict", []) => Node::Dict(Vec::new()),
             ("collections.OrderedDict", &[items]) => self.ordered_dict(items)?,
             ("torch.Size", &[items]) => return Ok(items),
-            (name, _) if name.starts_with("torch._utils._rebuild_") => {
-                Node::UnsupportedTensor { function }
-            }
+            (name, _) if name.starts_with("torch._utils._rebuild_") => Node::UnsupportedTensor { function },
             _ => Node::Object { class: function },
         };
         self.new_node(node)
@@ -382,9 +366,7 @@ impl Machine<'_> {
             _ => None,
         };
         let pairs: Option<Vec<_>> = items.iter().map(pair).collect();
-        pairs
-            .map(Node::Dict)
-            .ok_or_else(|| self.broken("an OrderedDict of something that is no pair"))
+        pairs.map(Node::Dict).ok_or_else(|| self.broken("an OrderedDict of something that is no pair"))
     }
 
     /// `(storage, offset, size, stride, …)`.
@@ -398,13 +380,7 @@ impl Machine<'_> {
         if shape.len() != strides.len() {
             return Err(self.broken("a tensor whose shape and strides do not fit"));
         }
-        Ok(Node::Tensor(Tensor {
-            storage,
-            dtype,
-            offset,
-            shape,
-            strides,
-        }))
+        Ok(Node::Tensor(Tensor { storage, dtype, offset, shape, strides }))
     }
 
     /// `('storage', class, key, location, number of elements[, view])`.
@@ -417,9 +393,7 @@ impl Machine<'_> {
             return Err(malformed());
         };
         if !view.iter().all(|&id| self.nodes[id] == Node::None) {
-            return Err(
-                self.broken("a storage that is a view of another, as PyTorch before 0.4 wrote")
-            );
+            return Err(self.broken("a storage that is a view of another, as PyTorch before 0.4 wrote"));
         }
         let (Node::Str(tag), Node::Global(class), Node::Str(key)) =
             (&self.nodes[tag], &self.nodes[class], &self.nodes[key])
@@ -430,19 +404,12 @@ impl Machine<'_> {
             return Err(malformed());
         }
         let dtype = dtype_of_storage(class);
-        Ok(Storage {
-            key: key.clone(),
-            class: class.clone(),
-            dtype,
-            elements: self.count(elements)?,
-        })
+        Ok(Storage { key: key.clone(), class: class.clone(), dtype, elements: self.count(elements)? })
     }
 
     fn count(&self, id: Id) -> Step<u64> {
         match self.nodes[id] {
-            Node::Int(value) => {
-                u64::try_from(value).map_err(|_| self.broken("a size or stride below zero"))
-            }
+            Node::Int(value) => u64::try_from(value).map_err(|_| self.broken("a size or stride below zero")),
             _ => Err(self.broken("a size or stride that is no integer")),
         }
     }
@@ -452,9 +419,7 @@ impl Machine<'_> {
             Node::Tuple(items) | Node::List(items) if items.len() > MAX_RANK => {
                 Err(self.broken("a tensor of too many dimensions"))
             }
-            Node::Tuple(items) | Node::List(items) => {
-                items.iter().map(|&id| self.count(id)).collect()
-            }
+            Node::Tuple(items) | Node::List(items) => items.iter().map(|&id| self.count(id)).collect(),
             _ => Err(self.broken("a shape that is no tuple")),
         }
     }
@@ -525,11 +490,7 @@ impl Machine<'_> {
     }
 
     fn get(&mut self, key: u32) -> Step<()> {
-        let id = self
-            .memo
-            .get(&key)
-            .copied()
-            .ok_or_else(|| self.broken("a memo entry that was never put"))?;
+        let id = self.memo.get(&key).copied().ok_or_else(|| self.broken("a memo entry that was never put"))?;
         self.stack.push(id);
         self.limit_stack()
     }
@@ -549,29 +510,19 @@ impl Machine<'_> {
     }
 
     fn limit_stack(&self) -> Step<()> {
-        if self.stack.len() > MAX_NODES {
-            Err(self.too_many("values on the stack"))
-        } else {
-            Ok(())
-        }
+        if self.stack.len() > MAX_NODES { Err(self.too_many("values on the stack")) } else { Ok(()) }
     }
 
     /// Position on the stack of the last `count` values, none of which lies below the last mark.
     fn floor(&self, count: usize) -> Step<usize> {
         let lowest = self.marks.last().copied().unwrap_or(0);
-        let start = self
-            .stack
-            .len()
-            .checked_sub(count)
-            .filter(|&start| start >= lowest);
+        let start = self.stack.len().checked_sub(count).filter(|&start| start >= lowest);
         start.ok_or_else(|| self.broken("a value is taken from an empty stack"))
     }
 
     fn pop(&mut self) -> Step<Id> {
         self.floor(1)?;
-        self.stack
-            .pop()
-            .ok_or_else(|| self.broken("a value is taken from an empty stack"))
+        self.stack.pop().ok_or_else(|| self.broken("a value is taken from an empty stack"))
     }
 
     fn top(&self) -> Step<Id> {
@@ -579,30 +530,20 @@ impl Machine<'_> {
     }
 
     fn pop_mark(&mut self) -> Step<Vec<Id>> {
-        let mark = self
-            .marks
-            .pop()
-            .ok_or_else(|| self.broken("a mark is taken where there is none"))?;
+        let mark = self.marks.pop().ok_or_else(|| self.broken("a mark is taken where there is none"))?;
         Ok(self.stack.split_off(mark))
     }
 
     fn take<const N: usize>(&mut self) -> Step<[u8; N]> {
-        let chunk = self
-            .bytes
-            .get(self.at..)
-            .and_then(|rest| rest.first_chunk::<N>());
+        let chunk = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
         let chunk = *chunk.ok_or(Stop::NeedsMore)?;
         self.at += N;
         Ok(chunk)
     }
 
     fn slice(&mut self, len: u64) -> Step<&[u8]> {
-        let end = usize::try_from(len)
-            .ok()
-            .and_then(|len| self.at.checked_add(len));
-        let slice = end
-            .and_then(|end| self.bytes.get(self.at..end))
-            .ok_or(Stop::NeedsMore)?;
+        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let slice = end.and_then(|end| self.bytes.get(self.at..end)).ok_or(Stop::NeedsMore)?;
         self.at += slice.len();
         Ok(slice)
     }
@@ -618,26 +559,17 @@ impl Machine<'_> {
                 Stop::NeedsMore
             });
         };
-        let text = std::str::from_utf8(&window[..end])
-            .map_err(|_| self.broken("a name that is not UTF-8"))?;
+        let text = std::str::from_utf8(&window[..end]).map_err(|_| self.broken("a name that is not UTF-8"))?;
         self.at += end + 1;
         Ok(text.to_owned())
     }
 
     fn broken(&self, what: &'static str) -> Stop {
-        Stop::Error(FormatError::BrokenPickle {
-            file: self.file.to_owned(),
-            at: self.opcode_at,
-            what,
-        })
+        Stop::Error(FormatError::BrokenPickle { file: self.file.to_owned(), at: self.opcode_at, what })
     }
 
     fn too_many(&self, what: &'static str) -> Stop {
-        Stop::Error(FormatError::PickleLimit {
-            file: self.file.to_owned(),
-            what,
-            limit: MAX_NODES as u64,
-        })
+        Stop::Error(FormatError::PickleLimit { file: self.file.to_owned(), what, limit: MAX_NODES as u64 })
     }
 }
 
@@ -701,14 +633,8 @@ mod tests {
         assert_eq!(root(b"\x8a\x00."), Node::Int(0));
         assert_eq!(root(b"\x8a\x02\x00\xff."), Node::Int(-256));
         assert_eq!(root(b"\x8a\x02\xff\x00."), Node::Int(255));
-        assert_eq!(
-            root(b"\x8a\x09\x01\x02\x03\x04\x05\x06\x07\x08\x09."),
-            Node::Long(vec![1, 2, 3, 4, 5, 6, 7, 8, 9])
-        );
-        assert_eq!(
-            root(b"G\x3f\xf8\x00\x00\x00\x00\x00\x00."),
-            Node::Float(1.5)
-        );
+        assert_eq!(root(b"\x8a\x09\x01\x02\x03\x04\x05\x06\x07\x08\x09."), Node::Long(vec![1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        assert_eq!(root(b"G\x3f\xf8\x00\x00\x00\x00\x00\x00."), Node::Float(1.5));
         assert_eq!(root(b"X\x02\x00\x00\x00ab."), Node::Str("ab".into()));
         assert_eq!(root(b"U\x01\xff."), Node::Bytes);
         assert_eq!(root(b"K\x01K\x02\x86."), Node::Tuple(vec![0, 1]));
@@ -724,26 +650,13 @@ mod tests {
     #[test]
     fn a_call_is_noted_and_not_made() {
         let system = b"cos\nsystem\nX\x04\x00\x00\x00exit\x85R.";
-        assert_eq!(
-            root(system),
-            Node::Object {
-                class: "os.system".into()
-            }
-        );
+        assert_eq!(root(system), Node::Object { class: "os.system".into() });
         let built = b"c__builtin__\neval\nU\x011\x85R}b.";
-        assert_eq!(
-            root(built),
-            Node::Object {
-                class: "__builtin__.eval".into()
-            }
-        );
+        assert_eq!(root(built), Node::Object { class: "__builtin__.eval".into() });
         let sparse = b"ctorch._utils\n_rebuild_sparse_tensor\n)R.";
         assert!(matches!(root(sparse), Node::UnsupportedTensor { .. }));
         assert_eq!(root(b"ccollections\nOrderedDict\n)R."), Node::Dict(vec![]));
-        assert_eq!(
-            root(b"ccollections\nOrderedDict\n]]K\x01aK\x02aa\x85R."),
-            Node::Dict(vec![(3, 4)])
-        );
+        assert_eq!(root(b"ccollections\nOrderedDict\n]]K\x01aK\x02aa\x85R."), Node::Dict(vec![(3, 4)]));
     }
 
     #[test]
@@ -768,45 +681,25 @@ mod tests {
             b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x01K\x01K\x01tR.",
             b"\x80\x02c\xff\xfe\nx\n.",
         ] {
-            assert!(
-                matches!(refuse(bytes), FormatError::BrokenPickle { .. }),
-                "{bytes:?}"
-            );
+            assert!(matches!(refuse(bytes), FormatError::BrokenPickle { .. }), "{bytes:?}");
         }
         // DUP, INST, OBJ and the registry of extensions.
         for opcode in *b"2io\x82" {
-            assert!(
-                matches!(
-                    refuse(&[b'N', opcode, b'.']),
-                    FormatError::UnknownOpcode { .. }
-                ),
-                "{opcode}"
-            );
+            assert!(matches!(refuse(&[b'N', opcode, b'.']), FormatError::UnknownOpcode { .. }), "{opcode}");
         }
-        assert!(matches!(
-            refuse(&[b'c'; 2000]),
-            FormatError::BrokenPickle { .. }
-        ));
+        assert!(matches!(refuse(&[b'c'; 2000]), FormatError::BrokenPickle { .. }));
     }
 
     #[test]
     fn a_cut_pickle_asks_for_more() {
-        let whole = b"\x80\x02}q\x00(X\x02\x00\x00\x00abccollections\nOrderedDict\n)RG\x3f\xf8\x00\x00\x00\x00\x00\x00K\x01u.";
+        let whole =
+            b"\x80\x02}q\x00(X\x02\x00\x00\x00abccollections\nOrderedDict\n)RG\x3f\xf8\x00\x00\x00\x00\x00\x00K\x01u.";
         assert!(matches!(root(whole), Node::Dict(pairs) if pairs.len() == 2));
         for len in 0..whole.len() {
-            assert!(
-                matches!(read(&whole[..len], "m"), Err(Stop::NeedsMore)),
-                "cut to {len}"
-            );
+            assert!(matches!(read(&whole[..len], "m"), Err(Stop::NeedsMore)), "cut to {len}");
         }
-        assert!(matches!(
-            read(b"X\xff\xff\xff\xffab.", "m"),
-            Err(Stop::NeedsMore)
-        ));
-        assert!(matches!(
-            read(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffab.", "m"),
-            Err(Stop::NeedsMore)
-        ));
+        assert!(matches!(read(b"X\xff\xff\xff\xffab.", "m"), Err(Stop::NeedsMore)));
+        assert!(matches!(read(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffab.", "m"), Err(Stop::NeedsMore)));
     }
 
     #[test]
@@ -818,10 +711,7 @@ mod tests {
         assert!(matches!(root(&deep), Node::Tuple(_)));
         let mut flood = vec![b')'; MAX_NODES + 1];
         flood.push(b'.');
-        assert!(matches!(
-            refuse(&flood),
-            FormatError::PickleLimit { what: "values", .. }
-        ));
+        assert!(matches!(refuse(&flood), FormatError::PickleLimit { what: "values", .. }));
         let mut gets = vec![b')', b'q', 0];
         gets.extend([b'h', 0].repeat(MAX_NODES + 1));
         assert!(matches!(refuse(&gets), FormatError::PickleLimit { .. }));

@@ -7,7 +7,7 @@
 //! Dictionaries in dictionaries are joined by dots, so `{"teacher": {"backbone.norm.weight": …}}` gives
 //! `teacher.backbone.norm.weight`: wrappers stay visible, and `models/keys.rs` decides which to strip.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::Archive;
 use super::checkpoint::{Located, span, to_usize_shape};
@@ -24,6 +24,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_VISITS: usize = 1 << 18;
 /// Longest name of a tensor, in bytes.
 const MAX_NAME: usize = 512;
+/// Most inert classes that are listed.
+const MAX_INERT: usize = 32;
 /// Elements that a tensor may have beyond its storage's (an expanded tensor repeats them).
 const MAX_EXPANDED: u64 = 1 << 20;
 
@@ -53,10 +55,7 @@ impl Kind {
         {
             // The exception is a safetensors file whose header's length happens to start so.
             Some(Self::Legacy)
-        } else if head.starts_with(b"sys_info")
-            || head.starts_with(b"./sys_in")
-            || head.starts_with(b"storages")
-        {
+        } else if head.starts_with(b"sys_info") || head.starts_with(b"./sys_in") || head.starts_with(b"storages") {
             Some(Self::Tar)
         } else {
             None
@@ -64,12 +63,15 @@ impl Kind {
     }
 }
 
+/// What a file holds.
+pub(crate) struct Contents {
+    pub tensors: Vec<(String, Located)>,
+    /// Classes and functions that the pickle names and that were neither loaded nor called.
+    pub inert: Vec<String>,
+}
+
 /// Finds every tensor of the file, which is number `number` of its checkpoint.
-pub(crate) async fn locate(
-    file: &dyn ReadAt,
-    number: usize,
-    kind: Kind,
-) -> Result<Vec<(String, Located)>, FormatError> {
+pub(crate) async fn locate(file: &dyn ReadAt, number: usize, kind: Kind) -> Result<Contents, FormatError> {
     match kind {
         Kind::Archive => locate_in_archive(file, number).await,
         Kind::Legacy => locate_in_legacy(file, number).await,
@@ -80,32 +82,18 @@ pub(crate) async fn locate(
     }
 }
 
-async fn locate_in_archive(
-    file: &dyn ReadAt,
-    number: usize,
-) -> Result<Vec<(String, Located)>, FormatError> {
+async fn locate_in_archive(file: &dyn ReadAt, number: usize) -> Result<Contents, FormatError> {
     let archive = Archive::open(file).await?;
-    let mut pickles = archive
-        .names()
-        .filter(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+    let mut pickles = archive.names().filter(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
     let (first, second) = (pickles.next(), pickles.next());
     let (Some(pickle_name), None) = (first, second) else {
         let entry = "data.pkl (exactly one)".to_owned();
-        return Err(FormatError::MissingEntry {
-            file: file.name().to_owned(),
-            entry,
-        });
+        return Err(FormatError::MissingEntry { file: file.name().to_owned(), entry });
     };
     let prefix = pickle_name.trim_end_matches("data.pkl");
-    if archive
-        .names()
-        .any(|name| name.strip_prefix(prefix) == Some("constants.pkl"))
-    {
+    if archive.names().any(|name| name.strip_prefix(prefix) == Some("constants.pkl")) {
         let kind = "a TorchScript archive, a program and not a state dict";
-        return Err(FormatError::UnsupportedPth {
-            file: file.name().to_owned(),
-            kind,
-        });
+        return Err(FormatError::UnsupportedPth { file: file.name().to_owned(), kind });
     }
     let byte_order = format!("{prefix}byteorder");
     if archive.names().any(|name| name == byte_order) {
@@ -113,19 +101,12 @@ async fn locate_in_archive(
         let start = archive.data_start(entry).await?;
         if read_exact(file, start, entry.len.min(8) as usize).await? != b"little" {
             let kind = "a file of big-endian numbers";
-            return Err(FormatError::UnsupportedPth {
-                file: file.name().to_owned(),
-                kind,
-            });
+            return Err(FormatError::UnsupportedPth { file: file.name().to_owned(), kind });
         }
     }
 
     let entry = archive.entry(pickle_name)?;
-    let limit = || FormatError::PickleLimit {
-        file: file.name().to_owned(),
-        what: "bytes",
-        limit: MAX_PICKLE,
-    };
+    let limit = || FormatError::PickleLimit { file: file.name().to_owned(), what: "bytes", limit: MAX_PICKLE };
     if entry.len > MAX_PICKLE {
         return Err(limit());
     }
@@ -143,50 +124,29 @@ async fn locate_in_archive(
         if !places.contains_key(&*storage.key) {
             let entry = archive.entry(&format!("{prefix}data/{}", storage.key))?;
             let offset = archive.data_start(entry).await?;
-            places.insert(
-                &*storage.key,
-                Place {
-                    offset,
-                    len: entry.len,
-                },
-            );
+            places.insert(&*storage.key, Place { offset, len: entry.len });
         }
     }
-    located(&tensors, &places, file.name(), number)
+    let tensors = located(&tensors, &places, file.name(), number)?;
+    Ok(Contents { tensors, inert: inert(&pickle) })
 }
 
 /// A legacy file: five pickles (magic number, version, system, objects, storage keys), then the storages,
 /// each an element count in eight bytes and its numbers.
-async fn locate_in_legacy(
-    file: &dyn ReadAt,
-    number: usize,
-) -> Result<Vec<(String, Located)>, FormatError> {
-    let mut stream = PickleStream {
-        file,
-        at: 0,
-        buffer: Vec::new(),
-    };
+async fn locate_in_legacy(file: &dyn ReadAt, number: usize) -> Result<Contents, FormatError> {
+    let mut stream = PickleStream { file, at: 0, buffer: Vec::new() };
     let magic = stream.next().await?;
     if magic.nodes[magic.root] != Node::Long(LEGACY_MAGIC.to_vec()) {
         let kind = "a bare pickle, not written by torch.save";
-        return Err(FormatError::UnsupportedPth {
-            file: file.name().to_owned(),
-            kind,
-        });
+        return Err(FormatError::UnsupportedPth { file: file.name().to_owned(), kind });
     }
     let _version = stream.next().await?;
     let system = stream.next().await?;
     if let Node::Dict(pairs) = &system.nodes[system.root] {
         let is_key = |id: Id| system.nodes[id] == Node::Str("little_endian".into());
-        if pairs
-            .iter()
-            .any(|&(key, value)| is_key(key) && system.nodes[value] == Node::Bool(false))
-        {
+        if pairs.iter().any(|&(key, value)| is_key(key) && system.nodes[value] == Node::Bool(false)) {
             let kind = "a file of big-endian numbers";
-            return Err(FormatError::UnsupportedPth {
-                file: file.name().to_owned(),
-                kind,
-            });
+            return Err(FormatError::UnsupportedPth { file: file.name().to_owned(), kind });
         }
     }
     let objects = stream.next().await?;
@@ -202,11 +162,7 @@ async fn locate_in_legacy(
             _ => None,
         })
         .collect();
-    let broken = |what| FormatError::BrokenPickle {
-        file: file.name().to_owned(),
-        at: 0,
-        what,
-    };
+    let broken = |what| FormatError::BrokenPickle { file: file.name().to_owned(), at: 0, what };
     let Node::List(keys_in_order) = &keys.nodes[keys.root] else {
         return Err(broken("the list of storages is no list"));
     };
@@ -215,35 +171,20 @@ async fn locate_in_legacy(
         let Node::Str(key) = &keys.nodes[key] else {
             return Err(broken("a storage key that is no text"));
         };
-        let size = element_sizes
-            .get(&**key)
-            .ok_or_else(|| broken("a storage of unknown type"))?;
+        let size = element_sizes.get(&**key).ok_or_else(|| broken("a storage of unknown type"))?;
         let count = read_exact(file, at, 8).await?;
-        let count = count
-            .first_chunk::<8>()
-            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let end = count
-            .checked_mul(*size)
-            .and_then(|len| (at + 8).checked_add(len));
+        let count = count.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let end = count.checked_mul(*size).and_then(|len| (at + 8).checked_add(len));
         let Some(end) = end.filter(|&end| end <= file.len()) else {
             let (expected, found) = (end.unwrap_or(u64::MAX), file.len());
-            return Err(FormatError::Truncated {
-                file: file.name().to_owned(),
-                expected,
-                found,
-            });
+            return Err(FormatError::Truncated { file: file.name().to_owned(), expected, found });
         };
-        places.insert(
-            &**key,
-            Place {
-                offset: at + 8,
-                len: end - at - 8,
-            },
-        );
+        places.insert(&**key, Place { offset: at + 8, len: end - at - 8 });
         at = end;
     }
     let tensors = flatten(&objects, file.name())?;
-    located(&tensors, &places, file.name(), number)
+    let tensors = located(&tensors, &places, file.name(), number)?;
+    Ok(Contents { tensors, inert: inert(&objects) })
 }
 
 /// Pickles that follow each other, read in growing pieces since their lengths stand nowhere.
@@ -273,11 +214,7 @@ impl PickleStream<'_> {
             }
             if have >= MAX_PICKLE {
                 let (file, what) = (self.file.name().to_owned(), "bytes");
-                return Err(FormatError::PickleLimit {
-                    file,
-                    what,
-                    limit: MAX_PICKLE,
-                });
+                return Err(FormatError::PickleLimit { file, what, limit: MAX_PICKLE });
             }
             let more = have.max(1 << 16).min(left);
             let bytes = read_exact(self.file, self.at + have, more as usize).await?;
@@ -287,11 +224,7 @@ impl PickleStream<'_> {
 }
 
 fn cut(file: &dyn ReadAt, at: usize) -> FormatError {
-    FormatError::BrokenPickle {
-        file: file.name().to_owned(),
-        at,
-        what: "it ends before its STOP",
-    }
+    FormatError::BrokenPickle { file: file.name().to_owned(), at, what: "it ends before its STOP" }
 }
 
 /// Where a storage's bytes lie.
@@ -304,13 +237,8 @@ type Found<'a> = (String, &'a Tensor, &'a Storage);
 
 /// Walks dictionaries and lists from the root and names every tensor by its path.
 fn flatten<'a>(pickle: &'a Pickle, file: &str) -> Result<Vec<Found<'a>>, FormatError> {
-    let limit = |what, limit| FormatError::PickleLimit {
-        file: file.to_owned(),
-        what,
-        limit,
-    };
+    let limit = |what, limit| FormatError::PickleLimit { file: file.to_owned(), what, limit };
     let mut found = Vec::new();
-    let mut classes = std::collections::BTreeSet::new();
     let mut visits = 0;
     // A stack of our own, so that hostile nesting costs an error and not the call stack.
     let mut pending: Vec<(String, Id, usize)> = vec![(String::new(), pickle.root, 0)];
@@ -337,11 +265,7 @@ fn flatten<'a>(pickle: &'a Pickle, file: &str) -> Result<Vec<Found<'a>>, FormatE
             }
             Node::UnsupportedTensor { function } => {
                 let (file, function) = (file.to_owned(), function.to_string());
-                return Err(FormatError::UnsupportedTensor {
-                    file,
-                    tensor: path,
-                    function,
-                });
+                return Err(FormatError::UnsupportedTensor { file, tensor: path, function });
             }
             Node::Dict(_) | Node::List(_) | Node::Tuple(_) if depth >= MAX_DEPTH => {
                 return Err(limit("levels of nested dictionaries", MAX_DEPTH as u64));
@@ -361,25 +285,31 @@ fn flatten<'a>(pickle: &'a Pickle, file: &str) -> Result<Vec<Found<'a>>, FormatE
                     pending.push((join(&i.to_string())?, item, depth + 1));
                 }
             }
-            Node::Object { class } if classes.len() < 8 => drop(classes.insert(class.to_string())),
             _ => {}
         }
     }
     if found.is_empty() {
-        let classes = classes.into_iter().collect();
-        return Err(FormatError::NoTensors {
-            file: file.to_owned(),
-            classes,
-        });
+        let classes = inert(pickle);
+        return Err(FormatError::NoTensors { file: file.to_owned(), classes });
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     if let Some([(tensor, ..), _]) = found.array_windows::<2>().find(|[a, b]| a.0 == b.0) {
-        return Err(FormatError::DuplicateTensor {
-            file: file.to_owned(),
-            tensor: tensor.clone(),
-        });
+        return Err(FormatError::DuplicateTensor { file: file.to_owned(), tensor: tensor.clone() });
     }
     Ok(found)
+}
+
+/// The objects that stayed inert, by class; a few suffice.
+fn inert(pickle: &Pickle) -> Vec<String> {
+    let mut classes = BTreeSet::new();
+    for node in &pickle.nodes {
+        if let Node::Object { class } = node
+            && classes.len() < MAX_INERT
+        {
+            classes.insert(&**class);
+        }
+    }
+    classes.into_iter().map(str::to_owned).collect()
 }
 
 fn storage_element_size(storage: &Storage) -> Option<u64> {
@@ -407,21 +337,14 @@ fn located(
         };
         let dtype = tensor.dtype.or(storage.dtype).ok_or_else(unknown)?;
         let size = dtype.size() as u64;
-        let place = places
-            .get(&*storage.key)
-            .ok_or_else(|| FormatError::MissingEntry {
-                file: file.to_owned(),
-                entry: format!("storage {}", storage.key),
-            })?;
-        let stated =
-            storage_element_size(storage).and_then(|each| storage.elements.checked_mul(each));
+        let place = places.get(&*storage.key).ok_or_else(|| FormatError::MissingEntry {
+            file: file.to_owned(),
+            entry: format!("storage {}", storage.key),
+        })?;
+        let stated = storage_element_size(storage).and_then(|each| storage.elements.checked_mul(each));
         if stated.is_none_or(|stated| stated > place.len) {
             let (expected, found) = (stated.unwrap_or(u64::MAX), place.len);
-            return Err(FormatError::Truncated {
-                file: format!("{file}, storage {}", storage.key),
-                expected,
-                found,
-            });
+            return Err(FormatError::Truncated { file: format!("{file}, storage {}", storage.key), expected, found });
         }
 
         let beyond = || FormatError::BeyondStorage {
@@ -430,42 +353,20 @@ fn located(
             shape: tensor.shape.clone(),
             storage: place.len / size,
         };
-        let elements = tensor
-            .shape
-            .iter()
-            .try_fold(1u64, |product, &extent| product.checked_mul(extent));
+        let elements = tensor.shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
         let elements = elements.ok_or_else(beyond)?;
         let shape = to_usize_shape(&tensor.shape).ok_or_else(beyond)?;
-        let reach = span(&shape, &tensor.strides)
-            .checked_add(tensor.offset)
-            .ok_or_else(beyond)?;
+        let reach = span(&shape, &tensor.strides).checked_add(tensor.offset).ok_or_else(beyond)?;
         let held = place.len / size;
         if (elements > 0 && reach > held) || elements > held.max(MAX_EXPANDED) {
             return Err(beyond());
         }
         let byte_len = elements.checked_mul(size).ok_or_else(beyond)?;
         // An empty tensor's offset may point anywhere; nothing is read there.
-        let offset = if elements == 0 {
-            place.offset
-        } else {
-            place.offset + tensor.offset * size
-        };
-        let strides =
-            (!is_row_major(&tensor.shape, &tensor.strides)).then(|| tensor.strides.clone());
-        let entry = Entry {
-            dtype,
-            shape,
-            byte_len,
-        };
-        all.push((
-            name.clone(),
-            Located {
-                entry,
-                file: number,
-                offset,
-                strides,
-            },
-        ));
+        let offset = if elements == 0 { place.offset } else { place.offset + tensor.offset * size };
+        let strides = (!is_row_major(&tensor.shape, &tensor.strides)).then(|| tensor.strides.clone());
+        let entry = Entry { dtype, shape, byte_len };
+        all.push((name.clone(), Located { entry, file: number, offset, strides }));
     }
     Ok(all)
 }
@@ -512,46 +413,16 @@ mod tests {
             nodes.push(Node::List(vec![i, i]));
         }
         let root = nodes.len() - 1;
-        let error = flatten(
-            &Pickle {
-                nodes,
-                root,
-                len: 0,
-            },
-            "m",
-        )
-        .expect_err("a bomb");
+        let error = flatten(&Pickle { nodes, root, len: 0 }, "m").expect_err("a bomb");
         assert!(matches!(error, FormatError::PickleLimit { .. }));
         // A list inside itself.
-        let error = flatten(
-            &Pickle {
-                nodes: vec![Node::List(vec![0])],
-                root: 0,
-                len: 0,
-            },
-            "m",
-        )
-        .expect_err("a loop");
-        assert!(matches!(
-            error,
-            FormatError::PickleLimit {
-                what: "levels of nested dictionaries",
-                ..
-            }
-        ));
+        let error = flatten(&Pickle { nodes: vec![Node::List(vec![0])], root: 0, len: 0 }, "m").expect_err("a loop");
+        assert!(matches!(error, FormatError::PickleLimit { what: "levels of nested dictionaries", .. }));
     }
 
     #[test]
     fn paths_that_meet_are_refused() {
-        let tensor = |storage| {
-            Node::Tensor(Tensor {
-                storage,
-                dtype: None,
-                offset: 0,
-                shape: vec![],
-                strides: vec![],
-            })
-        };
+        let tensor = |storage| Node::Tensor(Tensor { storage, dtype: None, offset: 0, shape: vec![], strides: vec![] });
         let storage = Node::Storage(Storage {
             key: "0".into(),
             class: "torch.FloatStorage".into(),
@@ -569,15 +440,7 @@ mod tests {
             Node::Dict(vec![(4, 1)]),
             Node::Dict(vec![(2, 1), (3, 5)]),
         ];
-        let error = flatten(
-            &Pickle {
-                nodes,
-                root: 6,
-                len: 0,
-            },
-            "m",
-        )
-        .expect_err("two tensors a.b");
+        let error = flatten(&Pickle { nodes, root: 6, len: 0 }, "m").expect_err("two tensors a.b");
         assert!(matches!(error, FormatError::DuplicateTensor { tensor, .. } if tensor == "a.b"));
     }
 }

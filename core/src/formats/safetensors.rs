@@ -30,106 +30,52 @@ pub(crate) struct Header {
 pub(crate) async fn read_header(file: &dyn ReadAt, number: usize) -> Result<Header, FormatError> {
     let name = || file.name().to_owned();
     if file.len() < 8 {
-        return Err(FormatError::Truncated {
-            file: name(),
-            expected: 8,
-            found: file.len(),
-        });
+        return Err(FormatError::Truncated { file: name(), expected: 8, found: file.len() });
     }
     let start = read_exact(file, 0, 8).await?;
-    let len = start
-        .first_chunk::<8>()
-        .map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let len = start.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let available = file.len() - 8;
     if len > available || len > MAX_HEADER {
-        return Err(FormatError::HeaderTooLong {
-            file: name(),
-            len,
-            available,
-            limit: MAX_HEADER,
-        });
+        return Err(FormatError::HeaderTooLong { file: name(), len, available, limit: MAX_HEADER });
     }
     // At most MAX_HEADER: fits a usize everywhere.
     let json = read_exact(file, 8, len as usize).await?;
-    let raw: RawHeader = serde_json::from_slice(&json).map_err(|source| FormatError::Json {
-        file: format!("{}'s header", file.name()),
-        source,
-    })?;
+    let raw: RawHeader = serde_json::from_slice(&json)
+        .map_err(|source| FormatError::Json { file: format!("{}'s header", file.name()), source })?;
     check(raw, file.name(), number, 8 + len, file.len())
 }
 
 /// Checks what the JSON says against itself and against the file's length.
-fn check(
-    raw: RawHeader,
-    file: &str,
-    number: usize,
-    data_start: u64,
-    file_len: u64,
-) -> Result<Header, FormatError> {
+fn check(raw: RawHeader, file: &str, number: usize, data_start: u64, file_len: u64) -> Result<Header, FormatError> {
     let name = || file.to_owned();
-    let mut header = Header {
-        metadata: raw.metadata,
-        tensors: Vec::with_capacity(raw.tensors.len()),
-    };
+    let mut header = Header { metadata: raw.metadata, tensors: Vec::with_capacity(raw.tensors.len()) };
     let mut seen = BTreeSet::new();
     let mut extents = Vec::with_capacity(raw.tensors.len());
     for (tensor, entry) in raw.tensors {
         if !seen.insert(tensor.clone()) {
-            return Err(FormatError::DuplicateTensor {
-                file: name(),
-                tensor,
-            });
+            return Err(FormatError::DuplicateTensor { file: name(), tensor });
         }
         let Some(dtype) = Dtype::from_name(&entry.dtype) else {
             let supported = Dtype::NAMES;
-            return Err(FormatError::UnknownDtype {
-                file: name(),
-                tensor,
-                dtype: entry.dtype,
-                supported,
-            });
+            return Err(FormatError::UnknownDtype { file: name(), tensor, dtype: entry.dtype, supported });
         };
         let [begin, end] = entry.data_offsets;
         let Some(found) = end.checked_sub(begin) else {
-            return Err(FormatError::BadOffsets {
-                file: name(),
-                tensor,
-                begin,
-                end,
-                expected: begin,
-            });
+            return Err(FormatError::BadOffsets { file: name(), tensor, begin, end, expected: begin });
         };
-        let expected = entry
-            .shape
-            .iter()
-            .try_fold(dtype.size() as u64, |product, &extent| {
-                product.checked_mul(extent)
-            });
+        let expected = entry.shape.iter().try_fold(dtype.size() as u64, |product, &extent| product.checked_mul(extent));
         let shape = match to_usize_shape(&entry.shape) {
             Some(shape) if expected == Some(found) => shape,
             _ => {
                 let (shape, dtype) = (entry.shape, dtype.name());
-                return Err(FormatError::SizeMismatch {
-                    file: name(),
-                    tensor,
-                    shape,
-                    dtype,
-                    expected,
-                    found,
-                });
+                return Err(FormatError::SizeMismatch { file: name(), tensor, shape, dtype, expected, found });
             }
         };
         extents.push((begin, end, tensor.clone()));
         // Saturates only where the check of the file's length below fails.
         let offset = data_start.saturating_add(begin);
-        let entry = Entry {
-            dtype,
-            shape,
-            byte_len: found,
-        };
-        header
-            .tensors
-            .push((tensor, Located::contiguous(entry, number, offset)));
+        let entry = Entry { dtype, shape, byte_len: found };
+        header.tensors.push((tensor, Located::contiguous(entry, number, offset)));
     }
 
     // The data must be covered without overlap and without gaps, from the header's end to the file's.
@@ -138,36 +84,18 @@ fn check(
     for (begin, end, tensor) in extents {
         if begin < expected {
             let first = last.unwrap_or_default();
-            return Err(FormatError::Overlap {
-                file: name(),
-                first,
-                second: tensor,
-            });
+            return Err(FormatError::Overlap { file: name(), first, second: tensor });
         }
         if begin > expected {
-            return Err(FormatError::BadOffsets {
-                file: name(),
-                tensor,
-                begin,
-                end,
-                expected,
-            });
+            return Err(FormatError::BadOffsets { file: name(), tensor, begin, end, expected });
         }
         expected = end;
         last = Some(tensor);
     }
     let expected = data_start.saturating_add(expected);
     match file_len.cmp(&expected) {
-        std::cmp::Ordering::Less => Err(FormatError::Truncated {
-            file: name(),
-            expected,
-            found: file_len,
-        }),
-        std::cmp::Ordering::Greater => Err(FormatError::TrailingBytes {
-            file: name(),
-            expected,
-            found: file_len,
-        }),
+        std::cmp::Ordering::Less => Err(FormatError::Truncated { file: name(), expected, found: file_len }),
+        std::cmp::Ordering::Greater => Err(FormatError::TrailingBytes { file: name(), expected, found: file_len }),
         std::cmp::Ordering::Equal => Ok(header),
     }
 }
@@ -237,18 +165,8 @@ mod tests {
         let header = ready(read_header(&file(text, 14), 3)).expect("a good header");
         assert_eq!(header.metadata["format"], "pt");
         let (name, b) = &header.tensors[0];
-        assert_eq!(
-            (name.as_str(), b.file, b.offset),
-            ("b", 3, 8 + text.len() as u64 + 8)
-        );
-        assert_eq!(
-            b.entry,
-            Entry {
-                dtype: Dtype::F16,
-                shape: vec![3],
-                byte_len: 6
-            }
-        );
+        assert_eq!((name.as_str(), b.file, b.offset), ("b", 3, 8 + text.len() as u64 + 8));
+        assert_eq!(b.entry, Entry { dtype: Dtype::F16, shape: vec![3], byte_len: 6 });
         assert_eq!(header.tensors[2].1.entry.elements(), 0);
     }
 
@@ -257,92 +175,44 @@ mod tests {
         for len in [u64::MAX, u64::MAX - 7, 1 << 40, 9] {
             let bytes = [&len.to_le_bytes()[..], b"{}      "].concat();
             let error = ready(read_header(&MemoryFile::new("m", bytes), 0)).expect_err("too long");
-            assert!(
-                matches!(error, FormatError::HeaderTooLong { len: l, available: 8, .. } if l == len)
-            );
+            assert!(matches!(error, FormatError::HeaderTooLong { len: l, available: 8, .. } if l == len));
         }
-        let error =
-            ready(read_header(&MemoryFile::new("m", vec![1, 2, 3]), 0)).expect_err("3 bytes");
-        assert!(matches!(
-            error,
-            FormatError::Truncated {
-                expected: 8,
-                found: 3,
-                ..
-            }
-        ));
+        let error = ready(read_header(&MemoryFile::new("m", vec![1, 2, 3]), 0)).expect_err("3 bytes");
+        assert!(matches!(error, FormatError::Truncated { expected: 8, found: 3, .. }));
         assert!(matches!(refuse("[]", 0), FormatError::Json { .. }));
-        assert!(matches!(
-            refuse("{\"a\":{\"dtype\":\"F32\"}}", 0),
-            FormatError::Json { .. }
-        ));
+        assert!(matches!(refuse("{\"a\":{\"dtype\":\"F32\"}}", 0), FormatError::Json { .. }));
 
         let one = |dtype: &str, shape: &str, begin: u64, end: u64| {
-            format!(
-                r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}}}"#
-            )
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}}}"#)
         };
-        assert!(matches!(
-            refuse(&one("F8_E5M2", "[4]", 0, 4), 4),
-            FormatError::UnknownDtype { .. }
-        ));
+        assert!(matches!(refuse(&one("F8_E5M2", "[4]", 0, 4), 4), FormatError::UnknownDtype { .. }));
         assert!(matches!(
             refuse(&one("F32", "[2]", 0, 4), 4),
-            FormatError::SizeMismatch {
-                expected: Some(8),
-                found: 4,
-                ..
-            }
+            FormatError::SizeMismatch { expected: Some(8), found: 4, .. }
         ));
         let overflow = "[18446744073709551615,18446744073709551615]";
-        assert!(matches!(
-            refuse(&one("F32", overflow, 0, 4), 4),
-            FormatError::SizeMismatch { expected: None, .. }
-        ));
-        assert!(matches!(
-            refuse(&one("U8", "[4]", 8, 4), 8),
-            FormatError::BadOffsets { .. }
-        ));
-        assert!(matches!(
-            refuse(&one("U8", "[4]", 1, 5), 5),
-            FormatError::BadOffsets { expected: 0, .. }
-        ));
-        assert!(matches!(
-            refuse(&one("U8", "[4]", 0, 4), 3),
-            FormatError::Truncated { .. }
-        ));
-        assert!(matches!(
-            refuse(&one("U8", "[4]", 0, 4), 5),
-            FormatError::TrailingBytes { .. }
-        ));
+        assert!(matches!(refuse(&one("F32", overflow, 0, 4), 4), FormatError::SizeMismatch { expected: None, .. }));
+        assert!(matches!(refuse(&one("U8", "[4]", 8, 4), 8), FormatError::BadOffsets { .. }));
+        assert!(matches!(refuse(&one("U8", "[4]", 1, 5), 5), FormatError::BadOffsets { expected: 0, .. }));
+        assert!(matches!(refuse(&one("U8", "[4]", 0, 4), 3), FormatError::Truncated { .. }));
+        assert!(matches!(refuse(&one("U8", "[4]", 0, 4), 5), FormatError::TrailingBytes { .. }));
         let far = u64::MAX - 3;
-        assert!(matches!(
-            refuse(&one("U8", "[2]", far, far + 2), 2),
-            FormatError::BadOffsets { .. }
-        ));
+        assert!(matches!(refuse(&one("U8", "[2]", far, far + 2), 2), FormatError::BadOffsets { .. }));
     }
 
     #[test]
     fn two_tensors_may_share_neither_name_nor_bytes() {
         let entry = |begin: u64, end: u64| {
-            format!(
-                r#"{{"dtype":"U8","shape":[{}],"data_offsets":[{begin},{end}]}}"#,
-                end - begin
-            )
+            format!(r#"{{"dtype":"U8","shape":[{}],"data_offsets":[{begin},{end}]}}"#, end - begin)
         };
         let twice = format!(r#"{{"a":{},"a":{}}}"#, entry(0, 2), entry(2, 4));
-        assert!(
-            matches!(refuse(&twice, 4), FormatError::DuplicateTensor { tensor, .. } if tensor == "a")
-        );
+        assert!(matches!(refuse(&twice, 4), FormatError::DuplicateTensor { tensor, .. } if tensor == "a"));
         let overlap = format!(r#"{{"a":{},"b":{}}}"#, entry(0, 3), entry(2, 4));
         assert!(matches!(
             refuse(&overlap, 4),
             FormatError::Overlap { first, second, .. } if first == "a" && second == "b"
         ));
         let gap = format!(r#"{{"a":{},"b":{}}}"#, entry(0, 2), entry(3, 4));
-        assert!(matches!(
-            refuse(&gap, 4),
-            FormatError::BadOffsets { expected: 2, .. }
-        ));
+        assert!(matches!(refuse(&gap, 4), FormatError::BadOffsets { expected: 2, .. }));
     }
 }

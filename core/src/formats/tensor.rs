@@ -153,11 +153,9 @@ impl TensorBytes {
         };
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(values),
-            Some(index) => Err(FormatError::NonFinite {
-                tensor: self.name.clone(),
-                index,
-                value: f64::from(values[index]),
-            }),
+            Some(index) => {
+                Err(FormatError::NonFinite { tensor: self.name.clone(), index, value: f64::from(values[index]) })
+            }
         }
     }
 
@@ -170,11 +168,9 @@ impl TensorBytes {
             let values: Vec<f16> = self.map(f16::from_le_bytes);
             return match values.iter().position(|value| !value.is_finite()) {
                 None => Ok(values),
-                Some(index) => Err(FormatError::NonFinite {
-                    tensor: self.name.clone(),
-                    index,
-                    value: values[index].to_f64(),
-                }),
+                Some(index) => {
+                    Err(FormatError::NonFinite { tensor: self.name.clone(), index, value: values[index].to_f64() })
+                }
             };
         }
         let wide = self.to_f32()?;
@@ -182,11 +178,7 @@ impl TensorBytes {
         for (index, &value) in wide.iter().enumerate() {
             let narrow = f16::from_f32(value);
             if !narrow.is_finite() {
-                return Err(FormatError::F16Range {
-                    tensor: self.name.clone(),
-                    index,
-                    value: f64::from(value),
-                });
+                return Err(FormatError::F16Range { tensor: self.name.clone(), index, value: f64::from(value) });
             }
             values.push(narrow);
         }
@@ -209,10 +201,7 @@ impl TensorBytes {
             Dtype::Bool => self.map(|[b]| i64::from(b != 0)),
             Dtype::U64 => {
                 let values: Vec<u64> = self.map(u64::from_le_bytes);
-                let narrow = values
-                    .into_iter()
-                    .map(i64::try_from)
-                    .collect::<Result<_, _>>();
+                let narrow = values.into_iter().map(i64::try_from).collect::<Result<_, _>>();
                 narrow.map_err(|_| self.wrong_dtype("an integer within the range of I64"))?
             }
             Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => {
@@ -222,20 +211,11 @@ impl TensorBytes {
     }
 
     fn map<const N: usize, T>(&self, f: impl Fn([u8; N]) -> T) -> Vec<T> {
-        self.bytes
-            .as_chunks::<N>()
-            .0
-            .iter()
-            .map(|&chunk| f(chunk))
-            .collect()
+        self.bytes.as_chunks::<N>().0.iter().map(|&chunk| f(chunk)).collect()
     }
 
     fn wrong_dtype(&self, expected: &'static str) -> FormatError {
-        FormatError::WrongDtype {
-            tensor: self.name.clone(),
-            expected,
-            found: self.dtype.name(),
-        }
+        FormatError::WrongDtype { tensor: self.name.clone(), expected, found: self.dtype.name() }
     }
 }
 
@@ -244,12 +224,7 @@ mod tests {
     use super::*;
 
     fn tensor(dtype: Dtype, bytes: Vec<u8>) -> TensorBytes {
-        TensorBytes {
-            name: "w".into(),
-            dtype,
-            shape: vec![bytes.len() / dtype.size()],
-            bytes,
-        }
+        TensorBytes { name: "w".into(), dtype, shape: vec![bytes.len() / dtype.size()], bytes }
     }
 
     fn le<const N: usize, T: Copy>(values: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
@@ -274,19 +249,10 @@ mod tests {
         let f64s = tensor(Dtype::F64, le(&values, |v| f64::from(v).to_le_bytes()));
         assert_eq!(f64s.to_f32().expect("finite"), values);
         let f16s = tensor(Dtype::F16, le(&values, |v| f16::from_f32(v).to_le_bytes()));
-        assert_eq!(
-            f16s.to_f32().expect("finite"),
-            values.map(|v| f16::from_f32(v).to_f32())
-        );
+        assert_eq!(f16s.to_f32().expect("finite"), values.map(|v| f16::from_f32(v).to_f32()));
         assert_eq!(f16s.to_f16().expect("finite"), values.map(f16::from_f32));
-        let bf16s = tensor(
-            Dtype::BF16,
-            le(&values, |v| bf16::from_f32(v).to_le_bytes()),
-        );
-        assert_eq!(
-            bf16s.to_f32().expect("finite"),
-            values.map(|v| bf16::from_f32(v).to_f32())
-        );
+        let bf16s = tensor(Dtype::BF16, le(&values, |v| bf16::from_f32(v).to_le_bytes()));
+        assert_eq!(bf16s.to_f32().expect("finite"), values.map(|v| bf16::from_f32(v).to_f32()));
         assert_eq!(f32s.to_f16().expect("in range"), values.map(f16::from_f32));
     }
 
@@ -294,74 +260,31 @@ mod tests {
     fn what_is_no_number_is_refused_with_its_place() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let f32s = tensor(Dtype::F32, le(&[1.0, bad], f32::to_le_bytes));
-            assert!(
-                matches!(f32s.to_f32(), Err(FormatError::NonFinite { index: 1, .. })),
-                "{bad}"
-            );
-            assert!(
-                matches!(f32s.to_f16(), Err(FormatError::NonFinite { index: 1, .. })),
-                "{bad}"
-            );
-            let f16s = tensor(
-                Dtype::F16,
-                le(&[1.0, bad], |v| f16::from_f32(v).to_le_bytes()),
-            );
-            assert!(
-                matches!(f16s.to_f16(), Err(FormatError::NonFinite { index: 1, .. })),
-                "{bad}"
-            );
-            assert!(
-                matches!(f16s.to_f32(), Err(FormatError::NonFinite { index: 1, .. })),
-                "{bad}"
-            );
+            assert!(matches!(f32s.to_f32(), Err(FormatError::NonFinite { index: 1, .. })), "{bad}");
+            assert!(matches!(f32s.to_f16(), Err(FormatError::NonFinite { index: 1, .. })), "{bad}");
+            let f16s = tensor(Dtype::F16, le(&[1.0, bad], |v| f16::from_f32(v).to_le_bytes()));
+            assert!(matches!(f16s.to_f16(), Err(FormatError::NonFinite { index: 1, .. })), "{bad}");
+            assert!(matches!(f16s.to_f32(), Err(FormatError::NonFinite { index: 1, .. })), "{bad}");
         }
         let beyond = tensor(Dtype::F64, le(&[0.0, 1e300], f64::to_le_bytes));
-        assert!(matches!(
-            beyond.to_f32(),
-            Err(FormatError::NonFinite { index: 1, .. })
-        ));
+        assert!(matches!(beyond.to_f32(), Err(FormatError::NonFinite { index: 1, .. })));
         let large = tensor(Dtype::F32, le(&[65504.0f32, 70000.0], f32::to_le_bytes));
-        assert!(matches!(
-            large.to_f16(),
-            Err(FormatError::F16Range {
-                index: 1,
-                value: 70000.0,
-                ..
-            })
-        ));
+        assert!(matches!(large.to_f16(), Err(FormatError::F16Range { index: 1, value: 70000.0, .. })));
     }
 
     #[test]
     fn integers_are_integers_and_floats_are_not() {
-        assert_eq!(
-            tensor(Dtype::Bool, vec![0, 1, 7]).to_i64().expect("bools"),
-            [0, 1, 1]
-        );
+        assert_eq!(tensor(Dtype::Bool, vec![0, 1, 7]).to_i64().expect("bools"), [0, 1, 1]);
         assert_eq!(tensor(Dtype::I8, vec![255]).to_i64().expect("i8"), [-1]);
         assert_eq!(tensor(Dtype::U8, vec![255]).to_i64().expect("u8"), [255]);
-        assert_eq!(
-            tensor(Dtype::I16, vec![254, 255]).to_i64().expect("i16"),
-            [-2]
-        );
-        assert_eq!(
-            tensor(Dtype::U16, vec![254, 255]).to_i64().expect("u16"),
-            [65534]
-        );
+        assert_eq!(tensor(Dtype::I16, vec![254, 255]).to_i64().expect("i16"), [-2]);
+        assert_eq!(tensor(Dtype::U16, vec![254, 255]).to_i64().expect("u16"), [65534]);
         let i32s = tensor(Dtype::I32, le(&[-5, 9], i32::to_le_bytes));
         assert_eq!(i32s.to_i64().expect("i32"), [-5, 9]);
-        assert!(matches!(
-            i32s.to_f32(),
-            Err(FormatError::WrongDtype { found: "I32", .. })
-        ));
+        assert!(matches!(i32s.to_f32(), Err(FormatError::WrongDtype { found: "I32", .. })));
         let u64s = tensor(Dtype::U64, le(&[u64::MAX], u64::to_le_bytes));
-        assert!(matches!(
-            u64s.to_i64(),
-            Err(FormatError::WrongDtype { found: "U64", .. })
-        ));
+        assert!(matches!(u64s.to_i64(), Err(FormatError::WrongDtype { found: "U64", .. })));
         let f32s = tensor(Dtype::F32, vec![0; 4]);
-        assert!(matches!(
-            f32s.to_i64(),
-            Err(FormatError::WrongDtype { found: "F32", .. })
-        ));
+        assert!(matches!(f32s.to_i64(), Err(FormatError::WrongDtype { found: "F32", .. })));
     }
 }

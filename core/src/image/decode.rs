@@ -2,7 +2,8 @@
 //!
 //! What a training set holds in the wild: grey, 16-bit, transparent and CMYK images, photographs that a camera
 //! stored on their side, and files cut in the middle. The result is what Pillow's `ImageOps.exif_transpose` and
-//! `convert("RGB")` give: transparency is ignored, 16-bit samples lose their low byte.
+//! `convert("RGB")` give: transparency is ignored, 16-bit samples lose their low byte. One exception: Pillow 13 clips
+//! 16-bit grey at 255, so that nearly all of it turns white; here it loses its low byte like colour does.
 //! The codecs are those of the `image` crate. Its JPEG decoder paints the missing part of a cut file grey and says
 //! nothing, so [`decode`] looks for the end marker first.
 
@@ -26,10 +27,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 100 megapixels and 1 GiB: the largest cameras, and an eighth of what a hostile PNG of a few bytes may claim.
     fn default() -> Self {
-        Self {
-            max_pixels: 100_000_000,
-            max_bytes: 1 << 30,
-        }
+        Self { max_pixels: 100_000_000, max_bytes: 1 << 30 }
     }
 }
 
@@ -49,19 +47,11 @@ const FORMATS: [(ImageFormat, &str); 6] = [
 /// [`ImageError`]: an unknown format, a file that is cut or broken, or one beyond `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, ImageError> {
     if bytes.len() as u64 > limits.max_bytes {
-        return Err(ImageError::TooManyBytes {
-            bytes: bytes.len() as u64,
-            max_bytes: limits.max_bytes,
-        });
+        return Err(ImageError::TooManyBytes { bytes: bytes.len() as u64, max_bytes: limits.max_bytes });
     }
-    let unknown = || ImageError::UnknownFormat {
-        head: bytes[..bytes.len().min(8)].to_vec(),
-    };
+    let unknown = || ImageError::UnknownFormat { head: bytes[..bytes.len().min(8)].to_vec() };
     let guessed = image::guess_format(bytes).map_err(|_| unknown())?;
-    let &(guessed, format) = FORMATS
-        .iter()
-        .find(|(known, _)| *known == guessed)
-        .ok_or_else(unknown)?;
+    let &(guessed, format) = FORMATS.iter().find(|(known, _)| *known == guessed).ok_or_else(unknown)?;
     if guessed == ImageFormat::Jpeg {
         check_jpeg_end(bytes)?;
     }
@@ -74,17 +64,10 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, ImageError> {
     let mut decoder = reader.into_decoder().map_err(fail)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.max_pixels {
-        return Err(ImageError::TooManyPixels {
-            width,
-            height,
-            max_pixels: limits.max_pixels,
-        });
+        return Err(ImageError::TooManyPixels { width, height, max_pixels: limits.max_pixels });
     }
     if decoder.total_bytes() > limits.max_bytes {
-        return Err(ImageError::TooManyBytes {
-            bytes: decoder.total_bytes(),
-            max_bytes: limits.max_bytes,
-        });
+        return Err(ImageError::TooManyBytes { bytes: decoder.total_bytes(), max_bytes: limits.max_bytes });
     }
     // Broken EXIF is common, and no reason to lose the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -102,23 +85,15 @@ fn into_rgb(decoded: DynamicImage) -> Vec<u8> {
     }
     match decoded {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
-        DynamicImage::ImageRgba8(image) => image
-            .pixels()
-            .flat_map(|p| [p.0[0], p.0[1], p.0[2]])
-            .collect(),
+        DynamicImage::ImageRgba8(image) => image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
         DynamicImage::ImageLuma8(image) => image.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
         DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
-        DynamicImage::ImageLuma16(image) => {
-            image.pixels().flat_map(|p| [high(p.0[0]); 3]).collect()
-        }
-        DynamicImage::ImageLumaA16(image) => {
-            image.pixels().flat_map(|p| [high(p.0[0]); 3]).collect()
-        }
+        DynamicImage::ImageLuma16(image) => image.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
+        DynamicImage::ImageLumaA16(image) => image.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
         DynamicImage::ImageRgb16(image) => image.pixels().flat_map(|p| p.0.map(high)).collect(),
-        DynamicImage::ImageRgba16(image) => image
-            .pixels()
-            .flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])])
-            .collect(),
+        DynamicImage::ImageRgba16(image) => {
+            image.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
+        }
         // Floating-point TIFF: samples from 0 to 1, as the crate scales them.
         other => other.into_rgb8().into_raw(),
     }
@@ -136,20 +111,12 @@ fn orient(image: Rgb8, orientation: Orientation) -> Rgb8 {
     let mut turned = DynamicImage::ImageRgb8(buffer);
     turned.apply_orientation(orientation);
     let (width, height) = (turned.width(), turned.height());
-    Rgb8 {
-        width,
-        height,
-        data: turned.into_rgb8().into_raw(),
-    }
+    Rgb8 { width, height, data: turned.into_rgb8().into_raw() }
 }
 
 /// Walks the segments of a JPEG to its end marker; a file without one was cut.
 fn check_jpeg_end(bytes: &[u8]) -> Result<(), ImageError> {
-    let cut = |missing: &str| ImageError::Truncated {
-        format: "JPEG",
-        bytes: bytes.len(),
-        missing: missing.to_owned(),
-    };
+    let cut = |missing: &str| ImageError::Truncated { format: "JPEG", bytes: bytes.len(), missing: missing.to_owned() };
     let mut at = 2; // behind SOI
     let mut in_scan = false;
     loop {
@@ -193,22 +160,12 @@ fn convert_error(error: image::ImageError, format: &'static str, bytes: usize) -
     while let Some(inner) = cause {
         let io = inner.downcast_ref::<std::io::Error>();
         if io.is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof) {
-            return ImageError::Truncated {
-                format,
-                bytes,
-                missing: "more of the picture was expected".to_owned(),
-            };
+            return ImageError::Truncated { format, bytes, missing: "more of the picture was expected".to_owned() };
         }
         cause = inner.source();
     }
     match error {
-        E::Unsupported(error) => ImageError::Unsupported {
-            format,
-            feature: error.to_string(),
-        },
-        error => ImageError::Corrupt {
-            format,
-            reason: error.to_string(),
-        },
+        E::Unsupported(error) => ImageError::Unsupported { format, feature: error.to_string() },
+        error => ImageError::Corrupt { format, reason: error.to_string() },
     }
 }

@@ -31,22 +31,11 @@ impl Rgb8 {
     /// # Errors
     /// [`ImageError::BadSize`] unless `data` has `3 * width * height` bytes, at least one pixel.
     pub fn new(width: u32, height: u32, data: Vec<u8>) -> Result<Self, ImageError> {
-        let expected = u64::from(width)
-            .saturating_mul(u64::from(height))
-            .saturating_mul(3);
+        let expected = u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3);
         if expected == 0 || expected != data.len() as u64 {
-            return Err(ImageError::BadSize {
-                width,
-                height,
-                expected,
-                found: data.len() as u64,
-            });
+            return Err(ImageError::BadSize { width, height, expected, found: data.len() as u64 });
         }
-        Ok(Self {
-            width,
-            height,
-            data,
-        })
+        Ok(Self { width, height, data })
     }
 
     /// Width in pixels, at least 1.

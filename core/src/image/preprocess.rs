@@ -92,11 +92,7 @@ impl Preprocess {
 
     /// The whole picture pressed into `size` x `size`, bicubic. Web-SSL's demos.
     pub fn direct(size: u32) -> Self {
-        Self {
-            resize: Resize::Exact(size, size),
-            crop: None,
-            ..Self::short_side_crop(size, size)
-        }
+        Self { resize: Resize::Exact(size, size), crop: None, ..Self::short_side_crop(size, size) }
     }
 
     /// Short side and crop of one size, bicubic. The released Web-SSL checkpoints on Hugging Face.
@@ -138,8 +134,7 @@ impl Preprocess {
         let name = named("image_processor_type").or_else(|| named("feature_extractor_type"));
         let family = name.and_then(|name| {
             let name = name.strip_suffix("Fast").unwrap_or(name);
-            name.strip_suffix("ImageProcessor")
-                .or_else(|| name.strip_suffix("FeatureExtractor"))
+            name.strip_suffix("ImageProcessor").or_else(|| name.strip_suffix("FeatureExtractor"))
         });
         // Defaults: short side or square, crop, filter, mean, deviation; from each processor's constructor.
         let (short_side, crop, filter, mean, std) = match family {
@@ -148,10 +143,7 @@ impl Preprocess {
             Some("Siglip") => (false, false, Filter::Bicubic, HALF, HALF),
             _ => {
                 let found = name.map(str::to_owned);
-                return Err(ImageError::UnknownProcessor {
-                    found,
-                    supported: PROCESSORS,
-                });
+                return Err(ImageError::UnknownProcessor { found, supported: PROCESSORS });
             }
         };
 
@@ -166,26 +158,20 @@ impl Preprocess {
                 }
                 Resize::ShortSide(field.side("size", size.get("shortest_edge"))?)
             }
-            (true, Some(Value::Object(size))) => Resize::Exact(
-                field.side("size", size.get("width"))?,
-                field.side("size", size.get("height"))?,
-            ),
+            (true, Some(Value::Object(size))) => {
+                Resize::Exact(field.side("size", size.get("width"))?, field.side("size", size.get("height"))?)
+            }
             (true, size) => {
                 let side = field.side("size", size)?;
-                if short_side {
-                    Resize::ShortSide(side)
-                } else {
-                    Resize::Exact(side, side)
-                }
+                if short_side { Resize::ShortSide(side) } else { Resize::Exact(side, side) }
             }
         };
         let crop = match (field.flag("do_center_crop", crop)?, fields.get("crop_size")) {
             (false, _) => None,
             (true, None | Some(Value::Null)) => Some((224, 224)),
-            (true, Some(Value::Object(size))) => Some((
-                field.side("crop_size", size.get("width"))?,
-                field.side("crop_size", size.get("height"))?,
-            )),
+            (true, Some(Value::Object(size))) => {
+                Some((field.side("crop_size", size.get("width"))?, field.side("crop_size", size.get("height"))?))
+            }
             (true, size) => {
                 let side = field.side("crop_size", size)?;
                 Some((side, side))
@@ -197,16 +183,11 @@ impl Preprocess {
                 Some(2) => Filter::Bilinear,
                 Some(3) => Filter::Bicubic,
                 _ => {
-                    return Err(ImageError::UnknownResample {
-                        found: value.to_string(),
-                    });
+                    return Err(ImageError::UnknownResample { found: value.to_string() });
                 }
             },
         };
-        let rescale = match (
-            field.flag("do_rescale", true)?,
-            fields.get("rescale_factor"),
-        ) {
+        let rescale = match (field.flag("do_rescale", true)?, fields.get("rescale_factor")) {
             (false, _) => 1.0,
             (true, None | Some(Value::Null)) => 1.0 / 255.0,
             (true, Some(value)) => match value.as_f64().map(|factor| factor as f32) {
@@ -215,10 +196,7 @@ impl Preprocess {
             },
         };
         let (mean, std) = if field.flag("do_normalize", true)? {
-            let (mean, std) = (
-                field.triple("image_mean", mean)?,
-                field.triple("image_std", std)?,
-            );
+            let (mean, std) = (field.triple("image_mean", mean)?, field.triple("image_std", std)?);
             if !std.iter().all(|&std| std > 0.0) {
                 return Err(field.bad("image_std", "three positive numbers"));
             }
@@ -226,15 +204,7 @@ impl Preprocess {
         } else {
             ([0.0; 3], [1.0; 3])
         };
-        Ok(Self {
-            resize,
-            crop,
-            crop_rounding: CropRounding::HuggingFace,
-            filter,
-            rescale,
-            mean,
-            std,
-        })
+        Ok(Self { resize, crop, crop_rounding: CropRounding::HuggingFace, filter, rescale, mean, std })
     }
 
     /// Where the pixels of a picture of `width` x `height` go.
@@ -243,50 +213,30 @@ impl Preprocess {
     /// [`ImageError::TooManyPixels`] if the result, or the resized picture's side, is absurdly large:
     /// a picture of 1 x 50 000 pixels without a crop.
     pub fn plan(&self, width: u32, height: u32) -> Result<Plan, ImageError> {
-        let too_many = || ImageError::TooManyPixels {
-            width,
-            height,
-            max_pixels: MAX_PIXELS,
-        };
+        let too_many = || ImageError::TooManyPixels { width, height, max_pixels: MAX_PIXELS };
         let resized = match self.resize {
             Resize::None => [width, height],
             Resize::Exact(width, height) => [width, height],
             Resize::ShortSide(side) => {
                 let short = u64::from(width.min(height));
                 if short == 0 {
-                    return Err(ImageError::BadSize {
-                        width,
-                        height,
-                        expected: 3,
-                        found: 0,
-                    });
+                    return Err(ImageError::BadSize { width, height, expected: 3, found: 0 });
                 }
                 // As torchvision and Hugging Face: int(side * long / short).
                 let scale = |length: u32| {
                     let scaled = u64::from(side) * u64::from(length) / short;
-                    u32::try_from(scaled)
-                        .ok()
-                        .filter(|&scaled| i32::try_from(scaled).is_ok())
+                    u32::try_from(scaled).ok().filter(|&scaled| i32::try_from(scaled).is_ok())
                 };
-                [
-                    scale(width).ok_or_else(too_many)?,
-                    scale(height).ok_or_else(too_many)?,
-                ]
+                [scale(width).ok_or_else(too_many)?, scale(height).ok_or_else(too_many)?]
             }
         };
         let output = self.crop.map_or(resized, |(width, height)| [width, height]);
         if u64::from(output[0]) * u64::from(output[1]) > MAX_PIXELS {
             return Err(too_many());
         }
-        let offset = [
-            self.crop_rounding.offset(resized[0], output[0]),
-            self.crop_rounding.offset(resized[1], output[1]),
-        ];
-        Ok(Plan {
-            resized,
-            offset,
-            output,
-        })
+        let offset =
+            [self.crop_rounding.offset(resized[0], output[0]), self.crop_rounding.offset(resized[1], output[1])];
+        Ok(Plan { resized, offset, output })
     }
 
     /// Resizes and crops; the bytes before scaling, for the tensor and for showing what the model sees.
@@ -309,11 +259,7 @@ impl Preprocess {
         }
         let mut data = vec![0u8; width as usize * height as usize * 3];
         let (row, inner_row) = (width as usize * 3, inner.width() as usize * 3);
-        for (to, from) in data
-            .chunks_exact_mut(row)
-            .skip(top)
-            .zip(inner.data().chunks_exact(inner_row))
-        {
+        for (to, from) in data.chunks_exact_mut(row).skip(top).zip(inner.data().chunks_exact(inner_row)) {
             to[left * 3..left * 3 + inner_row].copy_from_slice(from);
         }
         Rgb8::new(width, height, data)
@@ -352,12 +298,7 @@ impl Preprocess {
         };
         if tensor.len() % 3 != 0 {
             let expected = 3 * u64::from(width) * u64::from(height);
-            return Err(ImageError::BadSize {
-                width,
-                height,
-                expected,
-                found: tensor.len() as u64,
-            });
+            return Err(ImageError::BadSize { width, height, expected, found: tensor.len() as u64 });
         }
         Rgb8::new(width, height, (0..tensor.len()).map(byte).collect())
     }
@@ -400,37 +341,21 @@ struct Fields<'a>(&'a Map<String, Value>);
 
 impl Fields<'_> {
     fn bad(&self, field: &'static str, expected: &'static str) -> ImageError {
-        let found = self
-            .0
-            .get(field)
-            .map_or_else(|| "absent".to_owned(), ToString::to_string);
-        ImageError::BadField {
-            field,
-            expected,
-            found,
-        }
+        let found = self.0.get(field).map_or_else(|| "absent".to_owned(), ToString::to_string);
+        ImageError::BadField { field, expected, found }
     }
 
     fn flag(&self, field: &'static str, default: bool) -> Result<bool, ImageError> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(default),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| self.bad(field, "true or false")),
+            Some(value) => value.as_bool().ok_or_else(|| self.bad(field, "true or false")),
         }
     }
 
     fn side(&self, field: &'static str, value: Option<&Value>) -> Result<u32, ImageError> {
-        let side = value
-            .and_then(Value::as_u64)
-            .and_then(|side| u32::try_from(side).ok());
+        let side = value.and_then(Value::as_u64).and_then(|side| u32::try_from(side).ok());
         side.filter(|side| (1..=MAX_SIDE).contains(side))
-            .ok_or_else(|| {
-                self.bad(
-                    field,
-                    "1 to 16384, {\"shortest_edge\": n} or {\"height\": n, \"width\": n}",
-                )
-            })
+            .ok_or_else(|| self.bad(field, "1 to 16384, {\"shortest_edge\": n} or {\"height\": n, \"width\": n}"))
     }
 
     fn triple(&self, field: &'static str, default: [f32; 3]) -> Result<[f32; 3], ImageError> {
@@ -438,18 +363,10 @@ impl Fields<'_> {
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(default),
             Some(value) => {
-                let numbers: Option<Vec<f32>> = value
-                    .as_array()
-                    .ok_or_else(bad)?
-                    .iter()
-                    .map(|v| v.as_f64().map(|v| v as f32))
-                    .collect();
+                let numbers: Option<Vec<f32>> =
+                    value.as_array().ok_or_else(bad)?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect();
                 let triple = <[f32; 3]>::try_from(numbers.ok_or_else(bad)?).map_err(|_| bad())?;
-                if triple.iter().all(|value| value.is_finite()) {
-                    Ok(triple)
-                } else {
-                    Err(bad())
-                }
+                if triple.iter().all(|value| value.is_finite()) { Ok(triple) } else { Err(bad()) }
             }
         }
     }

@@ -61,11 +61,7 @@ pub fn coefficients(in_size: u32, out_size: u32, filter: Filter) -> Coefficients
     Coefficients {
         bounds: axis.bounds,
         ksize: axis.ksize,
-        weights: axis
-            .weights
-            .into_iter()
-            .map(|weight| weight as f32)
-            .collect(),
+        weights: axis.weights.into_iter().map(|weight| weight as f32).collect(),
     }
 }
 
@@ -77,24 +73,14 @@ struct Axis {
 
 impl Axis {
     fn new(in_size: u32, out_size: u32, filter: Filter, window: Range<u32>) -> Self {
-        assert!(
-            in_size > 0 && out_size > 0,
-            "resize from {in_size} to {out_size} pixels"
-        );
-        assert!(
-            window.end <= out_size,
-            "window {window:?} of {out_size} pixels"
-        );
+        assert!(in_size > 0 && out_size > 0, "resize from {in_size} to {out_size} pixels");
+        assert!(window.end <= out_size, "window {window:?} of {out_size} pixels");
         let scale = f64::from(in_size) / f64::from(out_size);
         let widening = scale.max(1.0);
         let support = filter.support() * widening;
         let ksize = support.ceil() as usize * 2 + 1;
         let count = window.len();
-        let mut axis = Self {
-            bounds: Vec::with_capacity(count),
-            ksize,
-            weights: vec![0.0; count * ksize],
-        };
+        let mut axis = Self { bounds: Vec::with_capacity(count), ksize, weights: vec![0.0; count * ksize] };
         for (out, row) in window.zip(axis.weights.chunks_exact_mut(ksize)) {
             let center = (f64::from(out) + 0.5) * scale;
             // The cast truncates towards zero, as C's does.
@@ -119,21 +105,13 @@ impl Axis {
     fn fixed(&self) -> Vec<i32> {
         let scale = f64::from(1u32 << PRECISION_BITS);
         // Half away from zero, by C's truncating cast.
-        self.weights
-            .iter()
-            .map(|weight| (weight * scale + 0.5f64.copysign(*weight)) as i32)
-            .collect()
+        self.weights.iter().map(|weight| (weight * scale + 0.5f64.copysign(*weight)) as i32).collect()
     }
 
     /// Inputs that any output of this axis needs.
     fn inputs(&self) -> Range<u32> {
         let first = self.bounds.iter().map(|bound| bound[0]).min().unwrap_or(0);
-        let last = self
-            .bounds
-            .iter()
-            .map(|bound| bound[0] + bound[1])
-            .max()
-            .unwrap_or(0);
+        let last = self.bounds.iter().map(|bound| bound[0] + bound[1]).max().unwrap_or(0);
         first..last
     }
 }
@@ -159,24 +137,11 @@ pub fn resize(image: &Rgb8, width: u32, height: u32, filter: Filter) -> Rgb8 {
 ///
 /// # Panics
 /// If the window is empty or reaches beyond `size`.
-pub fn resize_window(
-    image: &Rgb8,
-    size: [u32; 2],
-    x: Range<u32>,
-    y: Range<u32>,
-    filter: Filter,
-) -> Rgb8 {
-    assert!(
-        !x.is_empty() && !y.is_empty(),
-        "an empty window, {x:?} x {y:?}"
-    );
+pub fn resize_window(image: &Rgb8, size: [u32; 2], x: Range<u32>, y: Range<u32>, filter: Filter) -> Rgb8 {
+    assert!(!x.is_empty() && !y.is_empty(), "an empty window, {x:?} x {y:?}");
     let horizontal = Axis::new(image.width(), size[0], filter, x.clone());
     let vertical = Axis::new(image.height(), size[1], filter, y.clone());
-    let rows = if image.height() == size[1] {
-        y.clone()
-    } else {
-        vertical.inputs()
-    };
+    let rows = if image.height() == size[1] { y.clone() } else { vertical.inputs() };
     let (in_row, out_row) = (image.width() as usize * 3, x.len() * 3);
 
     // Across: only the rows that the second pass reads.
@@ -185,26 +150,15 @@ pub fn resize_window(
     let mut across = vec![0u8; rows.len() * out_row];
     if image.width() == size[0] {
         let columns = x.start as usize * 3..x.end as usize * 3;
-        for (from, to) in source
-            .chunks_exact(in_row)
-            .zip(across.chunks_exact_mut(out_row))
-        {
+        for (from, to) in source.chunks_exact(in_row).zip(across.chunks_exact_mut(out_row)) {
             to.copy_from_slice(&from[columns.clone()]);
         }
     } else {
         let weights = horizontal.fixed();
-        for (from, to) in source
-            .chunks_exact(in_row)
-            .zip(across.chunks_exact_mut(out_row))
-        {
+        for (from, to) in source.chunks_exact(in_row).zip(across.chunks_exact_mut(out_row)) {
             let from = from.as_chunks::<3>().0;
-            let taps = horizontal
-                .bounds
-                .iter()
-                .zip(weights.chunks_exact(horizontal.ksize));
-            for (pixel, (&[first, count], weights)) in
-                to.as_chunks_mut::<3>().0.iter_mut().zip(taps)
-            {
+            let taps = horizontal.bounds.iter().zip(weights.chunks_exact(horizontal.ksize));
+            for (pixel, (&[first, count], weights)) in to.as_chunks_mut::<3>().0.iter_mut().zip(taps) {
                 let (first, count) = (first as usize, count as usize);
                 let mut sums = [HALF; 3];
                 for (rgb, &weight) in from[first..first + count].iter().zip(&weights[..count]) {
@@ -223,10 +177,7 @@ pub fn resize_window(
         down.copy_from_slice(&across);
     } else {
         let weights = vertical.fixed();
-        let taps = vertical
-            .bounds
-            .iter()
-            .zip(weights.chunks_exact(vertical.ksize));
+        let taps = vertical.bounds.iter().zip(weights.chunks_exact(vertical.ksize));
         let mut sums = vec![HALF; out_row];
         for (to, (&[first, count], weights)) in down.chunks_exact_mut(out_row).zip(taps) {
             sums.fill(HALF);
@@ -242,11 +193,7 @@ pub fn resize_window(
             }
         }
     }
-    Rgb8 {
-        width: x.end - x.start,
-        height: y.end - y.start,
-        data: down,
-    }
+    Rgb8 { width: x.end - x.start, height: y.end - y.start, data: down }
 }
 
 #[cfg(test)]
@@ -320,10 +267,7 @@ mod tests {
             for (w, h) in [(3, 3), (64, 50), (10, 1), (1, 60)] {
                 for filter in [Filter::Bilinear, Filter::Bicubic] {
                     let out = resize(&image, w, h, filter);
-                    assert!(
-                        out.data().iter().all(|&byte| byte == value),
-                        "{value} at {w} x {h}"
-                    );
+                    assert!(out.data().iter().all(|&byte| byte == value), "{value} at {w} x {h}");
                 }
             }
         }

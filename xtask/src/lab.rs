@@ -18,7 +18,9 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     web::build(if dev { web::Mode::Dev } else { web::Mode::Release })?;
     let server = Server::bind(&web::dist(), port)?;
     let address = server.address();
-    println!("\n  The lab is open at  {address}\n  Ctrl-C ends it. Nothing you drop on the page leaves this machine.\n");
+    println!(
+        "\n  The lab is open at  {address}\n  Ctrl-C ends it. Nothing you drop on the page leaves this machine.\n"
+    );
     if !no_open {
         open_browser(&address);
     }

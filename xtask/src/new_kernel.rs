@@ -26,7 +26,8 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         println!("wrote {}", path.display());
     }
     let (line, docs) = docs_line(&name);
-    let old = fs::read_to_string(&docs).unwrap_or_else(|_| "# Kernels\n\n| kernel | what it computes |\n|---|---|\n".to_owned());
+    let old = fs::read_to_string(&docs)
+        .unwrap_or_else(|_| "# Kernels\n\n| kernel | what it computes |\n|---|---|\n".to_owned());
     fs::write(&docs, old + &line).with_context(|| format!("cannot write {}", docs.display()))?;
     println!("added a line to {}", docs.display());
     println!(

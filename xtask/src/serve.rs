@@ -293,7 +293,8 @@ mod tests {
 
     #[test]
     fn ranges() {
-        let check = |text: &str, len: u64, expected: Range| assert_eq!(parse_range(text, len), expected, "{text} {len}");
+        let check =
+            |text: &str, len: u64, expected: Range| assert_eq!(parse_range(text, len), expected, "{text} {len}");
         check("bytes=0-99", 1000, Range::Part(0, 99));
         check("bytes=990-2000", 1000, Range::Part(990, 999));
         check("bytes=10-", 1000, Range::Part(10, 999));

@@ -131,8 +131,7 @@ pub(crate) fn ensure(needs: Needs) -> Result<()> {
     let missing = missing(needs)?;
     let by_hand: Vec<_> = missing.iter().filter(|part| !part.installs_itself()).collect();
     if !by_hand.is_empty() {
-        let list: Vec<_> =
-            by_hand.iter().map(|part| format!("  {}\n      {}", part.name(), part.command())).collect();
+        let list: Vec<_> = by_hand.iter().map(|part| format!("  {}\n      {}", part.name(), part.command())).collect();
         bail!("please install first:\n{}\nthen run the same command again", list.join("\n"));
     }
     for (at, part) in missing.iter().enumerate() {
@@ -309,9 +308,9 @@ fn vulkan_is_there() -> bool {
 
 /// A real card shows itself by a render node or by NVIDIA's device file.
 fn has_graphics_card() -> bool {
-    let render = Path::new("/dev/dri").read_dir().is_ok_and(|files| {
-        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("renderD"))
-    });
+    let render = Path::new("/dev/dri")
+        .read_dir()
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("renderD")));
     render || Path::new("/dev/nvidia0").exists()
 }
 

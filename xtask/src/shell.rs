@@ -95,10 +95,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs a command and returns what it printed on stdout; stderr stays on the terminal.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let line = describe(command);
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start `{line}`"))?;
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
         bail!("`{line}` failed ({})", output.status);
     }

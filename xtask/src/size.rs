@@ -50,7 +50,8 @@ struct FileSize {
 }
 
 fn measure(dist: &Path) -> Result<Vec<FileSize>> {
-    let code = |path: &Path| matches!(path.extension().and_then(|e| e.to_str()), Some("wasm" | "js" | "mjs" | "css" | "html"));
+    let code =
+        |path: &Path| matches!(path.extension().and_then(|e| e.to_str()), Some("wasm" | "js" | "mjs" | "css" | "html"));
     let paths: Vec<_> = web::walk(dist)
         .context("build the page first: cargo xtask web")?
         .into_iter()

@@ -23,10 +23,8 @@ pub(crate) enum Mode {
 }
 
 /// The engines: folder under `engine/`, and the features of `lab-worker`.
-const ENGINES: [(&str, &[&str]); 2] = [
-    ("cpu", &["--no-default-features"]),
-    ("gpu", &["--no-default-features", "--features", "gpu"]),
-];
+const ENGINES: [(&str, &[&str]); 2] =
+    [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
 const WASM: &str = "wasm32-unknown-unknown";
 /// What every browser with WebGPU or SIMD reads, and what Rust 1.95 emits for wasm32.
 const WASM_FEATURES: [&str; 7] = [
@@ -110,7 +108,11 @@ fn build_engine(out: &Path, features: &[&str], mode: Mode) -> Result<Value> {
         let name = path.strip_prefix(out).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         files.insert(name, json!({ "bytes": bytes.len(), "sha256": sha256(&bytes) }));
     }
-    ensure!(files.contains_key("lab_worker_bg.wasm"), "wasm-bindgen wrote no lab_worker_bg.wasm into {}", out.display());
+    ensure!(
+        files.contains_key("lab_worker_bg.wasm"),
+        "wasm-bindgen wrote no lab_worker_bg.wasm into {}",
+        out.display()
+    );
     Ok(json!({ "script": "lab_worker.js", "wasm": "lab_worker_bg.wasm", "files": files }))
 }
 
@@ -127,7 +129,7 @@ fn artifact(messages: &str) -> Result<PathBuf> {
         .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
         .filter_map(|file| file.as_str().map(PathBuf::from))
         .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .last();
+        .next_back();
     found.context("cargo built lab-worker but named no .wasm file; is it a cdylib or a binary?")
 }
 

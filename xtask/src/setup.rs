@@ -170,10 +170,7 @@ fn missing(needs: Needs) -> Result<Vec<Part>> {
     if needs.browser || needs.page {
         let node = shell::first_line("node", &["--version"]);
         if !node.as_deref().is_some_and(node_is_new_enough) || shell::which("npm").is_none() {
-            // Only the tests need Node; a page without wasm-opt is larger, not wrong.
-            if needs.browser {
-                missing.push(Part::Node(node));
-            }
+            missing.push(Part::Node(node));
         } else {
             if needs.browser && !npm_is_installed("tests/e2e") {
                 missing.push(Part::E2ePackages);

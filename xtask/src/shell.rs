@@ -43,11 +43,11 @@ pub(crate) fn npm() -> Command {
     command(if cfg!(windows) { "npm.cmd" } else { "npm" })
 }
 
-/// PATH with the project's own tools in front.
+/// PATH with the project's own tools in front: what cargo installed, and what npm did (Trunk looks for wasm-opt).
 fn search_path() -> std::ffi::OsString {
-    let own = cache_dir().join("tools").join("bin");
+    let own = [cache_dir().join("tools").join("bin"), root().join("xtask/npm/node_modules/.bin")];
     let rest = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&rest))).unwrap_or(rest)
+    std::env::join_paths(own.into_iter().chain(std::env::split_paths(&rest))).unwrap_or(rest)
 }
 
 /// Finds a program on PATH (ours first).

@@ -88,7 +88,7 @@ fn build_engine(out: &Path, features: &[&str], mode: Mode) -> Result<Value> {
     let wasm = artifact(&shell::capture(&mut cargo)?)?;
     // The same code through the same tools gives the same files: nothing to do twice.
     let stamp_file = out.join(".stamp");
-    let optimise = mode == Mode::Release && wasm_opt().is_some();
+    let optimise = mode == Mode::Release;
     let stamp = format!("{} {} {optimise}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
     if fs::read_to_string(&stamp_file).ok().as_deref() != Some(&stamp) {
         if out.exists() {
@@ -128,20 +128,13 @@ fn artifact(messages: &str) -> Result<PathBuf> {
         })
         .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
         .filter_map(|file| file.as_str().map(PathBuf::from))
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .next_back();
+        .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"));
     found.context("cargo built lab-worker but named no .wasm file; is it a cdylib or a binary?")
-}
-
-/// wasm-opt from npm, if it was installed.
-fn wasm_opt() -> Option<PathBuf> {
-    let script = shell::root().join("xtask/npm/node_modules/binaryen/bin/wasm-opt");
-    (script.is_file() && shell::which("node").is_some()).then_some(script)
 }
 
 /// Optimises a .wasm in place, for speed first: the engine's loops matter more than its last kilobytes.
 fn shrink(wasm: &Path) -> Result<()> {
-    let Some(script) = wasm_opt() else { return Ok(()) };
+    let script = shell::root().join("xtask/npm/node_modules/binaryen/bin/wasm-opt");
     let smaller = wasm.with_extension("opt");
     let mut node = shell::command("node");
     node.arg(script).arg("-O2").args(WASM_FEATURES).arg(wasm).arg("-o").arg(&smaller);

@@ -1,11 +1,13 @@
 //! `cargo xtask golden`: makes the committed PyTorch results anew. Never part of a test run.
 
 use crate::args::Args;
-use crate::{shell, web};
-use anyhow::{Context, Result, ensure};
+use crate::shell;
+use anyhow::{Context, Result};
 
-/// Makes a virtual environment with the pinned packages and runs every generator in `tests/golden`.
-pub(crate) fn run(args: Args) -> Result<()> {
+/// Makes a virtual environment with the pinned packages and runs `tests/golden/generate.py` in it. With `--check` the
+/// results are made elsewhere and compared.
+pub(crate) fn run(mut args: Args) -> Result<()> {
+    let check = args.flag("--check");
     args.finish()?;
     let folder = shell::root().join("tests/golden");
     let requirements = folder.join("requirements.txt");
@@ -19,17 +21,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         shell::run(shell::command(bin.join("python")).args(["-m", "pip", "install", "-r"]).arg(&requirements))?;
         std::fs::write(&mark, &pins).with_context(|| format!("cannot write {}", mark.display()))?;
     }
-    let scripts: Vec<_> = web::walk(&folder)?
-        .into_iter()
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("generate") && name.ends_with(".py")
-        })
-        .collect();
-    ensure!(!scripts.is_empty(), "there is no generate*.py in {}", folder.display());
-    for script in &scripts {
-        shell::run(shell::command(bin.join("python")).arg(script))?;
+    let mut generate = shell::command(bin.join("python"));
+    generate.arg(folder.join("generate.py")).arg(if check { "--check" } else { "--out" }).arg(&folder);
+    shell::run(&mut generate)?;
+    if !check {
+        println!("done: `git diff --stat tests/golden` shows what changed");
     }
-    println!("done: `git diff --stat tests/golden` shows what changed");
     Ok(())
 }

@@ -29,7 +29,7 @@ cargo xtask TASK [options]
   web [--dev]                            build the page into dist/
   serve [--dir D] [--port N]             serve a folder (dist/) on 127.0.0.1 with the page's own security headers
   size [--check]                         sizes of the built page as a table; --check holds them to the budget
-  golden                                 make the committed PyTorch results in tests/golden anew (needs Python)
+  golden [--check]                       make the committed PyTorch results anew, or compare (needs Python)
   shaders [--out D]                      write the final WGSL of every shader
   new-kernel NAME                        lay out the four parts of a kernel, failing until they are filled
 ";

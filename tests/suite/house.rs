@@ -164,7 +164,12 @@ fn own_dependencies(manifest: &str) -> Vec<&str> {
 }
 
 /// The parts that each kernel must have, given what lies in the three folders.
-fn kernel_complaints(shaders: &[String], wrappers: &[(String, String)], tests: &[String]) -> Vec<String> {
+fn kernel_complaints(
+    shaders: &[String],
+    wrappers: &[(String, String)],
+    tests: &[String],
+    document: &str,
+) -> Vec<String> {
     let mut complaints = Vec::new();
     for (name, code) in wrappers {
         // `linear` is `matmul` with an epilogue: a kernel may launch a neighbour's shader.
@@ -177,6 +182,9 @@ fn kernel_complaints(shaders: &[String], wrappers: &[(String, String)], tests: &
         }
         if !tests.contains(name) {
             complaints.push(format!("kernel `{name}` has no test tests/suite/kernels/{name}.rs"));
+        }
+        if !document.contains(&format!("| `{name}` |")) {
+            complaints.push(format!("kernel `{name}` has no line in docs/kernels.md"));
         }
     }
     for shader in shaders {
@@ -352,7 +360,12 @@ fn kernels_have_four_parts() {
     // Before the first wrapper is written there is nothing to hold together.
     if !wrappers.is_empty() {
         let shaders = stems(&root().join("shaders/kernels"), "wgsl");
-        nothing_wrong(&kernel_complaints(&shaders, &wrappers, &stems(&root().join("tests/suite/kernels"), "rs")));
+        nothing_wrong(&kernel_complaints(
+            &shaders,
+            &wrappers,
+            &stems(&root().join("tests/suite/kernels"), "rs"),
+            &read(&root().join("docs/kernels.md")),
+        ));
     }
 }
 
@@ -427,15 +440,18 @@ fn a_missing_part_is_named() {
     let kernel = |name: &str, code: &str| (name.to_owned(), code.to_owned());
     let shaders = list(&["attention", "attention_backward_q", "gather_tokens"]);
     let whole = [kernel("attention", "pub fn reference()"), kernel("tokens", "pub fn reference() { GATHER_TOKENS }")];
-    assert_eq!(kernel_complaints(&shaders, &whole, &list(&["attention", "tokens"])), [""; 0]);
+    let document = "| `attention` | x |\n| `tokens` | y |\n| `rope` | z |";
+    let check = |wrappers: &[_], tests: &[&str]| kernel_complaints(&shaders, wrappers, &list(tests), document);
+    assert_eq!(check(&whole, &["attention", "tokens"]), [""; 0]);
     let borrowed = [whole[0].clone(), whole[1].clone(), kernel("rope", "use super::attention; pub fn reference()")];
-    assert_eq!(kernel_complaints(&shaders, &borrowed, &list(&["attention", "tokens", "rope"])), [""; 0]);
+    assert_eq!(check(&borrowed, &["attention", "tokens", "rope"]), [""; 0]);
     let broken = [kernel("attention", "fn reference()"), kernel("mlp", "pub fn reference()")];
-    let complaints = kernel_complaints(&shaders, &broken, &list(&["mlp"])).join("\n");
+    let complaints = check(&broken, &["mlp"]).join("\n");
     for expected in [
         "no `pub fn reference`",
         "no test tests/suite/kernels/attention.rs",
         "`mlp` uses no shader",
+        "`mlp` has no line",
         "`gather_tokens` is used by no",
     ] {
         assert!(complaints.contains(expected), "{expected}\n{complaints}");

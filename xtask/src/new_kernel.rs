@@ -7,14 +7,15 @@ use crate::args::Args;
 use crate::shell;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes the parts; refuses to touch a file that exists.
 pub(crate) fn run(mut args: Args) -> Result<()> {
     let name = args.positional().context("which name? cargo xtask new-kernel NAME")?;
     args.finish()?;
     ensure!(is_a_good_name(&name), "a kernel's name is lower_case_with_underscores, found `{name}`");
-    let parts = parts(&name);
+    let root = shell::root();
+    let parts = parts(&root, &name);
     for (path, _) in &parts {
         ensure!(!path.exists(), "it is already there: {}", path.display());
     }
@@ -25,14 +26,14 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         println!("wrote {}", path.display());
     }
-    let (line, docs) = docs_line(&name);
-    let old = fs::read_to_string(&docs)
-        .unwrap_or_else(|_| "# Kernels\n\n| kernel | what it computes |\n|---|---|\n".to_owned());
-    fs::write(&docs, old + &line).with_context(|| format!("cannot write {}", docs.display()))?;
+    let docs = root.join("docs/kernels.md");
+    let old = fs::read_to_string(&docs).with_context(|| format!("cannot read {}", docs.display()))?;
+    fs::write(&docs, old + &docs_line(&name)).with_context(|| format!("cannot write {}", docs.display()))?;
     println!("added a line to {}", docs.display());
     println!(
         "now: write the shader, fill the wrapper and its `reference`, write the test, then add\n  \
-         `pub mod {name};` to core/src/kernels/mod.rs and `mod {name};` to tests/suite/kernels/mod.rs"
+         `pub mod {name};` to core/src/kernels/mod.rs, `mod {name};` to tests/suite/kernels/mod.rs, and a variant to \
+         `Kernel` in core/src/kernels/mode.rs"
     );
     Ok(())
 }
@@ -42,8 +43,7 @@ fn is_a_good_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-fn parts(name: &str) -> [(PathBuf, String); 3] {
-    let root = shell::root();
+fn parts(root: &Path, name: &str) -> [(PathBuf, String); 3] {
     let shader = format!(
         "#import dispatch\n\
          // {name}: y = ...\n\
@@ -75,8 +75,8 @@ fn parts(name: &str) -> [(PathBuf, String); 3] {
     ]
 }
 
-fn docs_line(name: &str) -> (String, PathBuf) {
-    (format!("| `{name}` | (say what, in one line) |\n"), shell::root().join("docs/kernels.md"))
+fn docs_line(name: &str) -> String {
+    format!("| `{name}` | (what it computes) | (why not burn's) |\n")
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_unfilled_kernel_fails() {
-        let [shader, wrapper, test] = parts("my_op").map(|(_, text)| text);
+        let [shader, wrapper, test] = parts(Path::new("x"), "my_op").map(|(_, text)| text);
         assert!(shader.contains("struct Params") && !shader.contains("fn main"));
         assert!(wrapper.contains("compile_error!") && wrapper.contains("pub fn reference"));
         assert!(test.contains("panic!"));

@@ -139,7 +139,11 @@ fn native_tests(filter: Option<&str>) -> Command {
     let nextest = shell::first_line("cargo-nextest", &["nextest", "--version"]).is_some();
     let mut cargo = shell::cargo();
     if nextest {
-        cargo.args(["nextest", "run", "--no-fail-fast"]).args(native_packages()).args(filter);
+        cargo.args(["nextest", "run", "--no-fail-fast"]).args(native_packages());
+        if let Some(filter) = filter {
+            // It may name a browser test only.
+            cargo.args(["--no-tests=pass", filter]);
+        }
     } else {
         // One test at a time may open the GPU; cargo's runner has no groups, so all of them queue.
         cargo.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(native_packages());

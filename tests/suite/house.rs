@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Folders (or files) of `core/src`, highest first; one imports only from the lines below its own.
 const LAYERS: [&[&str]; 8] = [
     &["engine"],
-    &["train", "probe"],
+    &["train", "probe", "parity"],
     &["models"],
     &["layers", "losses", "data"],
     &["kernels"],
@@ -42,7 +42,7 @@ const NOT_IN_CORE: [&str; 7] =
 const NO_KERNELS: [&str; 4] = ["mod", "launch", "mode", "self_check"];
 
 /// Who may name CubeCL: the launch itself, and the switch that asks which device there is.
-const CUBECL: [&str; 2] = ["core/src/kernels/launch.rs", "core/src/kernels/mode.rs"];
+const CUBECL: [&str; 2] = ["core/src/kernels/launch.rs", "core/src/device/mode.rs"];
 
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -33,7 +33,7 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     println!(
         "now: write the shader, fill the wrapper and its `reference`, write the test, then add\n  \
          `pub mod {name};` to core/src/kernels/mod.rs, `mod {name};` to tests/suite/kernels/mod.rs, and a variant to \
-         `Kernel` in core/src/kernels/mode.rs"
+         `Kernel` in core/src/device/mode.rs"
     );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask lab`: the one command a newcomer needs: install, build, serve, say where.
 
 use crate::args::Args;
-use crate::serve::Server;
+use crate::serve::{self, Server};
 use crate::setup::{self, Needs};
 use crate::{shell, web};
 use anyhow::Result;
@@ -14,6 +14,10 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     let no_open = args.flag("--no-open");
     args.finish()?;
     anyhow::ensure!(!(dev && release), "--dev and --release exclude each other");
+    if let Some(port) = port {
+        // Said before the long build, not after it.
+        drop(serve::listen(port)?);
+    }
     setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
     web::build(if dev { web::Mode::Dev } else { web::Mode::Release })?;
     let server = Server::bind(&web::dist(), port)?;

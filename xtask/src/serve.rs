@@ -48,8 +48,7 @@ impl Server {
             format!("there is no folder to serve (build the page with `cargo xtask web`): {}", dir.display())
         })?;
         let listener = match port {
-            Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-                .with_context(|| format!("port {port} of 127.0.0.1 is not free"))?,
+            Some(port) => listen(port)?,
             None => (FIRST_PORT..FIRST_PORT + 100)
                 .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
                 .context("no free port of 127.0.0.1 between 8080 and 8179; choose one with --port")?,
@@ -78,6 +77,11 @@ impl Server {
     pub(crate) fn spawn(self) {
         std::thread::spawn(move || drop(self.serve_forever()));
     }
+}
+
+/// Takes a port of this machine, of which the outside sees nothing.
+pub(crate) fn listen(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("port {port} of 127.0.0.1 is not free"))
 }
 
 /// What we read of a request.

@@ -64,7 +64,7 @@ pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Dev
     let failed = |reason: String| DeviceError::Readback { reason };
     let data = tensor.into_data_async().await.map_err(|error| failed(error.to_string()))?;
     let data = data.convert::<f32>();
-    data.into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+    data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]

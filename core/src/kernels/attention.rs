@@ -153,7 +153,7 @@ mod launches {
     /// Attention as operations of burn's backends; [`super::attention`] is their door. The second output of the
     /// forward operations is the log of the softmax's denominator, `[B, heads, N]`.
     #[backend_extension(Autodiff, Cube)]
-    pub trait AttentionOps: Backend {
+    pub(crate) trait AttentionOps: Backend {
         /// See [`super::attention`].
         fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>);
         /// The same within blocks.
@@ -369,7 +369,6 @@ mod launches {
         ranges: Option<IntTensor<B>>,
         heads: u32,
     ) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<Autodiff<B, C>>) {
-        use burn::backend::ops::FloatTensorOps;
         let constant = |lse: FloatTensor<B>| <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(lse);
         match AttentionBackward.prepare::<C>([qkv.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {

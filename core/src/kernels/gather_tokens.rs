@@ -57,7 +57,7 @@ mod launches {
 
     /// Gather and scatter as operations of burn's backends; each is the other's derivative.
     #[backend_extension(Autodiff, Cube)]
-    pub trait GatherTokensOps: Backend {
+    pub(crate) trait GatherTokensOps: Backend {
         /// See [`super::gather_tokens`]; `tokens` is N.
         fn fused_gather_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self>;
         /// See [`super::scatter_tokens`].

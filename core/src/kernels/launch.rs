@@ -17,7 +17,7 @@ impl KernelSource for Wgsl {
 
     fn id(&self) -> KernelId {
         // The name carries the variant: without it the cache would serve one variant for another.
-        KernelId::new::<Self>().info(self.0.name).cube_dim(cube_dim(self.0))
+        KernelId::new::<Self>().info(self.0.name).cube_dim(cube_dim(self.0).0)
     }
 
     fn lang(&self) -> &'static str {

@@ -44,7 +44,7 @@ mod launches {
 
     /// Layer normalisation as an operation of burn's backends; [`super::layer_norm`] is its door.
     #[backend_extension(Autodiff, Cube)]
-    pub trait LayerNormOps: Backend {
+    pub(crate) trait LayerNormOps: Backend {
         /// See [`super::layer_norm`].
         fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
         /// The gradient of `x`, and `dy * xhat`.

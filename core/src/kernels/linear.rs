@@ -136,7 +136,7 @@ mod launches {
 
     /// Products with an epilogue as operations of burn's backends; inference only.
     #[backend_extension(Cube)]
-    pub trait LinearOps: Backend {
+    pub(crate) trait LinearOps: Backend {
         /// `activation(x wᵀ + bias)`, the activation by its code.
         fn fused_linear(x: FloatTensor<Self>, w: FloatTensor<Self>, bias: FloatTensor<Self>, code: u32) -> FloatTensor<Self>;
         /// `silu(a) * b` of `x wᵀ + bias`.

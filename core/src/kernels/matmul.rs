@@ -69,7 +69,7 @@ pub(super) mod launches {
 
     /// The product as an operation of burn's backends; [`super::matmul`] is its door.
     #[backend_extension(Autodiff, Cube)]
-    pub trait MatmulOps: Backend {
+    pub(crate) trait MatmulOps: Backend {
         /// See [`super::matmul`].
         fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
     }

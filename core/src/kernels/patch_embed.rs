@@ -67,7 +67,7 @@ mod launches {
 
     /// Patch embedding as an operation of burn's backends; inference only.
     #[backend_extension(Cube)]
-    pub trait PatchEmbedOps: Backend {
+    pub(crate) trait PatchEmbedOps: Backend {
         /// See [`super::patch_embed`].
         fn fused_patch_embed(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     }

@@ -54,7 +54,7 @@ mod launches {
 
     /// The two passes as operations of burn's backends.
     #[backend_extension(Cube)]
-    pub trait PreprocessOps: Backend {
+    pub(crate) trait PreprocessOps: Backend {
         /// `source [height, width]` packed RGBA to `[height, out_width]` packed RGB.
         fn fused_preprocess_rows(source: IntTensor<Self>, bounds: IntTensor<Self>, weights: FloatTensor<Self>) -> IntTensor<Self>;
         /// `rows [height, width]` packed RGB to `[1, 3, out_height, out_width]`, cropped and normalised.

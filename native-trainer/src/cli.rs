@@ -59,9 +59,9 @@ pub(crate) struct EmbedArgs {
     /// Where the embeddings go; the ending says how: .safetensors, .npy, .parquet or .csv
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// What to keep of each image [default: cls, or mean for a model without a class token]
-    #[arg(long, value_enum)]
-    pub(crate) what: Option<What>,
+    /// What to keep of each image
+    #[arg(long, value_enum, default_value_t = What::Cls)]
+    pub(crate) what: What,
     /// Replace FILE if it exists
     #[arg(long)]
     pub(crate) force: bool,
@@ -134,7 +134,7 @@ pub(crate) struct EngineArgs {
 /// What is kept of an image's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// The class token after the last norm
+    /// The image's one vector: the class token after the last norm; CLIP's and SigLIP's pooled output
     Cls,
     /// The mean of the patch tokens
     Mean,

@@ -1,9 +1,9 @@
 //! Opens the device that the command line names, and loads a model onto it with its progress shown.
 
 use anyhow::{Context as _, Result, anyhow};
-use lab_core::device::OpenDevice;
+use lab_core::device::{OpenDevice, mode};
 use lab_core::formats::ModelFiles;
-use lab_core::kernels::{mode, self_check};
+use lab_core::kernels::self_check;
 use lab_core::models::{self, LoadOptions, Model};
 use lab_protocol::{EngineInfo, EngineKind};
 
@@ -20,17 +20,11 @@ pub(crate) fn open(arguments: &EngineArgs) -> Result<OpenDevice> {
         Kernels::Wgsl => mode::Kernels::Wgsl,
         Kernels::Reference => mode::Kernels::Reference,
     });
-    let wanted = arguments.device.as_str();
-    let devices = lab_core::device::list();
-    if wanted != "auto" && !devices.iter().any(|device| device.id == wanted) {
-        let known: Vec<String> = devices.iter().map(|device| format!("{} ({})", device.id, device.info.device)).collect();
-        return Err(anyhow!("no device is called \"{wanted}\"; there are auto, {}", known.join(", ")));
-    }
-    let open = pollster::block_on(lab_core::device::open(wanted))
-        .with_context(|| format!("cannot open the device {wanted}; --device cpu always works"))?;
+    let open = pollster::block_on(lab_core::device::open(&arguments.device))?;
     text::note(&format!("computing on {}", describe(&open.info)));
     if open.info.kind == EngineKind::Gpu && arguments.kernels == Kernels::Wgsl {
-        let check = pollster::block_on(self_check::run(&open.device));
+        let check = pollster::block_on(self_check::run(&open.device))
+            .with_context(|| format!("cannot compute on {}", describe(&open.info)))?;
         let wrong = check.replaced();
         if !wrong.is_empty() {
             let wrong = wrong.join(", ");

@@ -1,7 +1,7 @@
 //! How pictures become the model's input, with what the command line overrides.
 
-use lab_core::image::preprocess::{CropRounding, Resize};
-use lab_core::image::{Filter, Preprocess};
+use lab_core::image::Preprocess;
+use lab_core::image::preprocess::Resize;
 
 use crate::cli::Convention;
 
@@ -39,26 +39,6 @@ fn resized(own: &Preprocess, size: u32) -> Preprocess {
         (Resize::None, None) => Resize::Exact(size, size),
     };
     Preprocess { resize, crop: own.crop.map(|_| (size, size)), ..own.clone() }
-}
-
-/// A recipe in one sentence.
-pub(crate) fn sentence(recipe: &Preprocess) -> String {
-    let filter = match recipe.filter {
-        Filter::Bicubic => "bicubic",
-        Filter::Bilinear => "bilinear",
-    };
-    let resize = match recipe.resize {
-        Resize::ShortSide(side) => format!("short side to {side} ({filter})"),
-        Resize::Exact(width, height) => format!("pressed into {width} x {height} ({filter})"),
-        Resize::None => "not resized".to_owned(),
-    };
-    let crop = match (recipe.crop, recipe.crop_rounding) {
-        (Some((width, height)), CropRounding::Torchvision | CropRounding::HuggingFace) => {
-            format!(", central {width} x {height}")
-        }
-        (None, _) => String::new(),
-    };
-    format!("{resize}{crop}, mean {:?}, deviation {:?}", recipe.mean, recipe.std)
 }
 
 #[cfg(test)]

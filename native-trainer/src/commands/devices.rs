@@ -35,16 +35,16 @@ struct Limit {
 enum Check {
     /// The kernels' comparison with their twins; empty where no WGSL runs.
     Kernels(Vec<KernelCheck>),
-    /// The device did not open.
-    OpenError(String),
+    /// The device did not open, or gives nothing back.
+    Failed(String),
     /// Not asked for.
     Skipped,
 }
 
-/// Runs the command. The exit status is 1 when a device does not open; a kernel that is replaced is no failure.
+/// Runs the command. The exit status is 1 when a device fails; a kernel that is replaced is no failure.
 pub(crate) fn run(arguments: &DevicesArgs) -> Result<ExitCode> {
     let rows: Vec<Row> = lab_core::device::list().into_iter().map(|device| row(device, arguments.no_check)).collect();
-    let failed = rows.iter().any(|row| matches!(row.check, Check::OpenError(_)));
+    let failed = rows.iter().any(|row| matches!(row.check, Check::Failed(_)));
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&rows)?)
     } else {
@@ -59,8 +59,11 @@ fn row(device: DeviceDescription, no_check: bool) -> Row {
         Check::Skipped
     } else {
         match pollster::block_on(lab_core::device::open(&device.id)) {
-            Ok(open) => Check::Kernels(pollster::block_on(self_check::run(&open.device)).kernels),
-            Err(error) => Check::OpenError(error.to_string()),
+            Ok(open) => match pollster::block_on(self_check::run(&open.device)) {
+                Ok(check) => Check::Kernels(check.kernels),
+                Err(error) => Check::Failed(error.to_string()),
+            },
+            Err(error) => Check::Failed(error.to_string()),
         }
     };
     let limits = device.limits.into_iter().map(|(name, value)| Limit { name, value }).collect();
@@ -85,7 +88,7 @@ fn describe(row: &Row) -> String {
     facts.extend(row.limits.iter().map(|limit| (limit.name.as_str(), limit.value.clone())));
     match &row.check {
         Check::Skipped => {}
-        Check::OpenError(error) => facts.push(("does not open", error.clone())),
+        Check::Failed(error) => facts.push(("FAILED", error.clone())),
         Check::Kernels(kernels) if kernels.is_empty() => {
             facts.push(("kernels", "tensor operations (no WGSL here)".to_owned()));
         }

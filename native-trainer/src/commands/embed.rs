@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     let files = host::open_model(&arguments.model)?;
     let about = pollster::block_on(models::inspect(&files))
         .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;
-    let what = what(arguments.what, &about)?;
+    let what = arguments.what;
     let patch = about.info.patch_size.max(1) as u32;
     if let Some(size) = arguments.size.filter(|size| size % patch != 0) {
         let (below, above) = (size / patch * patch, size.next_multiple_of(patch));
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     let model = engine::load(files, &device, arguments.half)?;
     let recipe =
         recipe::choose(model.preprocess(), about.info.img_size as u32, arguments.size, arguments.preprocess);
-    text::note(&format!("images: {}", recipe::sentence(&recipe)));
+    text::note(&format!("images: {}", recipe));
 
     let side = arguments.size.map_or(about.info.img_size, |size| size as usize);
     let batch_size = arguments
@@ -85,26 +85,13 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     finish(arguments, format, result, output, &bad, rows, inputs.others, (start.elapsed(), waited))
 }
 
-/// What to keep: what was asked for, if the model has it.
-fn what(asked: Option<What>, about: &ModelReport) -> Result<What> {
-    match asked {
-        Some(What::Cls) if !about.info.has_cls => Err(anyhow!(
-            "{} has no class token; keep --what mean or --what patches instead",
-            about.info.family
-        )),
-        Some(what) => Ok(what),
-        None if about.info.has_cls => Ok(What::Cls),
-        None => Ok(What::Mean),
-    }
-}
-
 /// Where the numbers come from, for the formats that can tell.
 fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess) -> Vec<(String, String)> {
     [
         ("made_by", concat!("native-trainer ", env!("CARGO_PKG_VERSION")).to_owned()),
         ("model", arguments.model.to_string_lossy().into_owned()),
         ("what", what.name().to_owned()),
-        ("preprocess", recipe::sentence(recipe)),
+        ("preprocess", recipe.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()

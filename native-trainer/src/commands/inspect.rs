@@ -1,5 +1,6 @@
 //! `native-trainer inspect`: what a checkpoint is, from its headers alone.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,7 @@ struct Report {
     path: String,
     #[serde(flatten)]
     info: ModelInfo,
+    layout: &'static str,
     flops_per_image: u64,
     weight_bytes_f32: u64,
     weight_bytes_f16: u64,
@@ -23,16 +25,11 @@ struct Report {
     licence: Option<String>,
     files: Vec<String>,
     unused_files: Vec<String>,
-    dtypes: Vec<DtypeCount>,
+    /// Bytes by type of number.
+    stored: BTreeMap<String, u64>,
     ignored_tensors: Vec<String>,
     unknown_tensors: Vec<String>,
     missing_tensors: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct DtypeCount {
-    dtype: String,
-    elements: u64,
 }
 
 /// Runs the command. The exit status is 1 when tensors are missing or unknown: such a model does not load.
@@ -51,6 +48,7 @@ pub(crate) fn run(arguments: &InspectArgs) -> Result<ExitCode> {
 fn report(path: String, found: ModelReport, files: Vec<String>, unused_files: Vec<String>) -> Report {
     Report {
         path,
+        layout: found.layout,
         flops_per_image: found.flops_per_image,
         weight_bytes_f32: found.info.parameters * 4,
         weight_bytes_f16: found.info.parameters * 2,
@@ -58,7 +56,7 @@ fn report(path: String, found: ModelReport, files: Vec<String>, unused_files: Ve
         licence: found.licence,
         files,
         unused_files,
-        dtypes: found.dtypes.into_iter().map(|(dtype, elements)| DtypeCount { dtype, elements }).collect(),
+        stored: found.stored,
         ignored_tensors: found.ignored,
         unknown_tensors: found.unknown,
         missing_tensors: found.missing,
@@ -76,14 +74,15 @@ fn describe(report: &Report) -> String {
         (false, 0) => "no class token".to_owned(),
         (false, registers) => format!("no class token, {registers} registers"),
     };
-    let dtypes: Vec<String> =
-        report.dtypes.iter().map(|entry| format!("{} {}", text::count(entry.elements), entry.dtype)).collect();
+    let stored: Vec<String> =
+        report.stored.iter().map(|(dtype, bytes)| format!("{} of {dtype}", text::bytes(*bytes))).collect();
     let mut facts = vec![
         ("family", info.family.clone()),
+        ("layout", report.layout.to_owned()),
         ("width", format!("{}, {} blocks, {} heads", info.embed_dim, info.depth, info.num_heads)),
         ("image", format!("{0} x {0}, patches of {1} x {1}: {2} tokens ({special})", info.img_size, info.patch_size, tokens)),
         ("parameters", format!("{} ({})", text::count(info.parameters), info.parameters)),
-        ("stored as", dtypes.join(", ")),
+        ("stored as", stored.join(", ")),
         ("compute", format!("{:.2} GFLOPs an image", report.flops_per_image as f64 / 1e9)),
         (
             "memory",

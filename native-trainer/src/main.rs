@@ -1,2 +1,39 @@
-//! x
-fn main() {}
+//! `native-trainer`: vision transformers from the command line.
+//!
+//! The commands live in [`commands`], one file each; [`cli`] is the whole command line on one page.
+//! All computing is `lab-core`'s; this program brings what core does not know: files, threads, a terminal, a clock.
+//! It ends with 0 when all went well, 1 when something failed or a comparison did not hold, 2 for a wrong command line.
+
+mod bad;
+mod cli;
+mod commands;
+mod engine;
+mod host;
+mod inputs;
+mod loader;
+mod progress;
+mod recipe;
+mod sinks;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Embed(arguments) => commands::embed::run(&arguments),
+        Command::Parity(arguments) => commands::parity::run(&arguments),
+        Command::Devices(arguments) => commands::devices::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            text::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

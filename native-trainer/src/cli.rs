@@ -1,0 +1,201 @@
+//! The whole command line, on one page.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bad::Budget;
+
+/// Embed images with vision transformers, inspect their checkpoints, and compare them with PyTorch.
+#[derive(Debug, Parser)]
+#[command(name = "native-trainer", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One of the things this program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what a checkpoint is: family, sizes, cost, preprocessing, licence, unknown tensors
+    ///
+    /// Reads headers only: no weight is loaded and no GPU is needed.
+    Inspect(InspectArgs),
+    /// Turn images into embeddings: a row an image, in the order of the inputs
+    ///
+    /// Images are decoded on all cores while the device computes.
+    /// The result is written beside FILE and renamed when it is complete.
+    Embed(Box<EmbedArgs>),
+    /// Compare a model with the outputs that PyTorch stored beside its inputs
+    ///
+    /// An element passes if it differs by at most ATOL, or by at most RTOL of the stored value.
+    /// Exit status 1 when an element of any tensor does not pass, or when there was nothing to compare.
+    Parity(ParityArgs),
+    /// List the devices of this machine, their limits, and which kernels pass their self-check
+    Devices(DevicesArgs),
+}
+
+const MODEL_HELP: &str = "A Hugging Face folder, or a .safetensors or PyTorch file (.pth, .pt, .bin)";
+
+/// `native-trainer inspect`
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) model: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `native-trainer embed`
+#[derive(Debug, Args)]
+pub(crate) struct EmbedArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) model: PathBuf,
+    /// Images, folders (searched to the bottom, in the order of names) and .tar shards (read in place)
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Where the embeddings go; the ending says how: .safetensors, .npy, .parquet or .csv
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// What to keep of each image
+    #[arg(long, value_enum, default_value_t = What::Cls)]
+    pub(crate) what: What,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Side of the image in pixels that the model receives [default: the model's own]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub(crate) size: Option<u32>,
+    /// How pictures become squares [default: as preprocessor_config.json says, or as the model was trained]
+    #[arg(long, value_enum)]
+    pub(crate) preprocess: Option<Convention>,
+    /// Images computed at once [default: what fits the device]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) batch_size: Option<u32>,
+    /// Threads that decode [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: Option<u32>,
+    /// How many images may be unreadable, as a share ("1%") or a number ("20")
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    pub(crate) bad_budget: Budget,
+    /// Keep the weights as 16-bit floats; needs a device with f16
+    #[arg(long)]
+    pub(crate) half: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// `native-trainer parity`
+#[derive(Debug, Args)]
+pub(crate) struct ParityArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) model: PathBuf,
+    /// Inputs and outputs: pixel_values and any of last_hidden_state, pooler_output, hidden_states.i, attentions.i,
+    /// other_size.*, and MAE's noise, loss, logits, mask, ids_restore
+    #[arg(long, value_name = "FILE")]
+    pub(crate) io: PathBuf,
+    /// Largest absolute error
+    #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
+    pub(crate) atol: f64,
+    /// Largest relative error
+    #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
+    pub(crate) rtol: f64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// `native-trainer devices`
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArgs {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// List only: open no device, check no kernel
+    #[arg(long)]
+    pub(crate) no_check: bool,
+}
+
+/// What computes, and with which kernels.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// "auto" (the first real GPU, else the CPU) or an id that `native-trainer devices` lists: cpu, gpu:0, ...
+    #[arg(long, value_name = "ID", default_value = "auto")]
+    pub(crate) device: String,
+    /// The hand-written kernels, or their twins in tensor operations
+    #[arg(long, value_enum, default_value_t = Kernels::Wgsl)]
+    pub(crate) kernels: Kernels,
+}
+
+/// What is kept of an image's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// The image's one vector: the class token after the last norm; CLIP's and SigLIP's pooled output
+    Cls,
+    /// The mean of the patch tokens
+    Mean,
+    /// Every patch token, row by row
+    Patches,
+}
+
+impl What {
+    /// Its name on the command line and in files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+            Self::Patches => "patches",
+        }
+    }
+}
+
+/// The three ways in which released models were fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Convention {
+    /// Short side to 256/224 of the size, then the central square (DINOv2)
+    ShortCrop,
+    /// The whole picture pressed into the square (Web-SSL's demos)
+    Direct,
+    /// Short side to the size, then the central square (Web-SSL's files on Hugging Face)
+    ShortSide,
+}
+
+/// Who computes matrix products and their like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kernels {
+    /// Hand-written WGSL, where the device runs it
+    Wgsl,
+    /// Tensor operations, on any device
+    Reference,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("expected a number that is not negative, such as 1e-4".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn tolerances_are_numbers() {
+        assert_eq!(tolerance("1e-3"), Ok(1e-3));
+        for wrong in ["-1", "nan", "inf", "", "one"] {
+            assert!(tolerance(wrong).is_err(), "{wrong}");
+        }
+    }
+}

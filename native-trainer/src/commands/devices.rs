@@ -1,0 +1,104 @@
+//! `native-trainer devices`: what could compute here, and whether it computes right.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lab_core::device::DeviceDescription;
+use lab_core::kernels::self_check;
+use lab_protocol::{EngineInfo, EngineKind, KernelCheck};
+use serde::Serialize;
+
+use crate::cli::DevicesArgs;
+use crate::text;
+
+/// A device and what its check found.
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    #[serde(flatten)]
+    info: EngineInfo,
+    backend: String,
+    memory_bytes: Option<u64>,
+    limits: Vec<Limit>,
+    #[serde(flatten)]
+    check: Check,
+}
+
+#[derive(Serialize)]
+struct Limit {
+    name: String,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Check {
+    /// The kernels' comparison with their twins; empty where no WGSL runs.
+    Kernels(Vec<KernelCheck>),
+    /// The device did not open, or gives nothing back.
+    Failed(String),
+    /// Not asked for.
+    Skipped,
+}
+
+/// Runs the command. The exit status is 1 when a device fails; a kernel that is replaced is no failure.
+pub(crate) fn run(arguments: &DevicesArgs) -> Result<ExitCode> {
+    let rows: Vec<Row> = lab_core::device::list().into_iter().map(|device| row(device, arguments.no_check)).collect();
+    let failed = rows.iter().any(|row| matches!(row.check, Check::Failed(_)));
+    let text = if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&rows)?)
+    } else {
+        rows.iter().map(describe).collect::<Vec<_>>().join("\n")
+    };
+    text::print(&text)?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn row(device: DeviceDescription, no_check: bool) -> Row {
+    let check = if no_check {
+        Check::Skipped
+    } else {
+        match pollster::block_on(lab_core::device::open(&device.id)) {
+            Ok(open) => match pollster::block_on(self_check::run(&open.device)) {
+                Ok(check) => Check::Kernels(check.kernels),
+                Err(error) => Check::Failed(error.to_string()),
+            },
+            Err(error) => Check::Failed(error.to_string()),
+        }
+    };
+    let limits = device.limits.into_iter().map(|(name, value)| Limit { name, value }).collect();
+    Row { id: device.id, info: device.info, backend: device.backend, memory_bytes: device.memory_bytes, limits, check }
+}
+
+fn describe(row: &Row) -> String {
+    let kind = match row.info.kind {
+        EngineKind::Gpu if row.info.software => "GPU in software: slow, for tests",
+        EngineKind::Gpu => "GPU",
+        EngineKind::Cpu => "CPU",
+    };
+    let mut facts = vec![
+        ("kind", kind.to_owned()),
+        ("backend", row.backend.clone()),
+        ("f16", if row.info.f16 { "yes" } else { "no" }.to_owned()),
+        ("memory", row.memory_bytes.map_or("not told by the driver".to_owned(), text::bytes)),
+    ];
+    if row.info.max_binding_bytes > 0 {
+        facts.push(("largest binding", text::bytes(row.info.max_binding_bytes)));
+    }
+    facts.extend(row.limits.iter().map(|limit| (limit.name.as_str(), limit.value.clone())));
+    match &row.check {
+        Check::Skipped => {}
+        Check::Failed(error) => facts.push(("FAILED", error.clone())),
+        Check::Kernels(kernels) if kernels.is_empty() => {
+            facts.push(("kernels", "tensor operations (no WGSL here)".to_owned()));
+        }
+        Check::Kernels(kernels) => facts.extend(kernels.iter().map(|kernel| {
+            let verdict = if kernel.passed { "ok" } else { "WRONG, replaced by tensor operations" };
+            let errors = format!("max error {:.1e}, allowed {:.1e}", kernel.max_error, kernel.tolerance);
+            ("kernel", format!("{:14}{verdict} ({errors})", kernel.name))
+        })),
+    }
+    let rows: Vec<Vec<String>> =
+        facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
+    format!("{}: {}\n{}", row.id, row.info.device, text::columns(&rows, &[]))
+}

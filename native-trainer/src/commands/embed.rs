@@ -1,0 +1,288 @@
+//! `native-trainer embed`: images to embeddings, a row an image.
+//!
+//! Three parts run at once: workers read, decode and prepare ([`loader`]); this thread drives the device, batch by
+//! batch; and the rows go to the disk ([`sinks`]) as they come. Nothing grows with the number of images but their names.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use lab_core::image::{Limits, Preprocess, decode};
+use lab_core::models::{self, Model, ModelReport};
+use lab_protocol::{EngineInfo, EngineKind};
+
+use crate::bad::BadList;
+use crate::cli::{EmbedArgs, What};
+use crate::inputs::Inputs;
+use crate::progress::{Progress, Unit, duration};
+use crate::sinks::{Format, Layout, Output, Row, json_len};
+use crate::{engine, host, loader, recipe, text};
+
+/// Lines about bad images on the terminal; the list has them all.
+const SHOWN: u64 = 10;
+
+/// Runs the command. The exit status is 1 when more images are bad than `--bad-budget` allows.
+pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
+    // Everything that can be wrong is found before the first image is computed.
+    let format = Output::check(&arguments.out, arguments.force)?;
+    let inputs = Inputs::list(&arguments.inputs)?;
+    let files = host::open_model(&arguments.model)?;
+    let about = pollster::block_on(models::inspect(&files))
+        .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;
+    let what = arguments.what;
+    let patch = about.info.patch_size.max(1) as u32;
+    if let Some(size) = arguments.size.filter(|size| size % patch != 0) {
+        let (below, above) = (size / patch * patch, size.next_multiple_of(patch));
+        bail!("--size {size} is no multiple of the patch size {patch}; the nearest are {below} and {above}");
+    }
+    let device = engine::open(&arguments.engine)?;
+    let model = engine::load(files, &device, arguments.half)?;
+    let recipe =
+        recipe::choose(model.preprocess(), about.info.img_size as u32, arguments.size, arguments.preprocess);
+    text::note(&format!("images: {}", recipe));
+
+    let side = arguments.size.map_or(about.info.img_size, |size| size as usize);
+    let batch_size = arguments
+        .batch_size
+        .map_or_else(|| default_batch(&device.info, &about, side), |size| size as usize)
+        .min(inputs.len());
+    let bad = BadList::new(&arguments.out, arguments.bad_budget.allows(inputs.len() as u64))?;
+    let layout = Layout {
+        what,
+        dim: about.info.embed_dim,
+        rows: inputs.len(),
+        path_bytes: inputs.names().map(json_len).sum(),
+        about: origin(arguments, what, &recipe),
+    };
+    let patches = (side / patch as usize).pow(2);
+    let output = Output::create(&arguments.out, format, &layout, patches)?;
+
+    let mut run = Run {
+        model: &model,
+        inputs: &inputs,
+        what,
+        batch_size,
+        batch: Batch::default(),
+        output,
+        bad,
+        progress: Progress::new("embedding", Unit::Images, inputs.len() as u64),
+        done: 0,
+        rows: 0,
+    };
+    let workers = arguments.workers.map_or_else(cores, |workers| workers as usize);
+    // Two batches in store while one is computed, and something in every worker's hands.
+    let ahead = 2 * batch_size + workers;
+    let start = Instant::now();
+    let prepare = |index| prepare(&inputs, index, &recipe, patch);
+    let (result, waited) = loader::run(inputs.len(), workers, ahead, prepare, |ordered| {
+        let result = run.all(ordered);
+        (result, ordered.waited())
+    });
+    run.progress.finish();
+    let Run { output, bad, rows, .. } = run;
+    finish(arguments, format, result, output, &bad, rows, inputs.others, (start.elapsed(), waited))
+}
+
+/// Where the numbers come from, for the formats that can tell.
+fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess) -> Vec<(String, String)> {
+    [
+        ("made_by", concat!("native-trainer ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("model", arguments.model.to_string_lossy().into_owned()),
+        ("what", what.name().to_owned()),
+        ("preprocess", recipe.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// As many images as the device likes at once: enough to fill it, few enough to fit.
+fn default_batch(info: &EngineInfo, about: &ModelReport, side: usize) -> usize {
+    let (most, budget) = match info.kind {
+        EngineKind::Gpu if !info.software => (64, 2u64 << 30),
+        EngineKind::Gpu => (4, 1 << 30),
+        EngineKind::Cpu => (16, 1 << 30),
+    };
+    // Activations grow with the number of patches.
+    let scale = (side as f64 / about.info.img_size.max(1) as f64).powi(2).max(1.0);
+    let image = (about.activation_bytes_per_image as f64 * scale).max(1.0);
+    ((budget as f64 / image) as usize).clamp(1, most)
+}
+
+/// An image as the model takes it.
+struct Pixels {
+    values: Vec<f32>, // [3, height, width]
+    size: [usize; 2],
+}
+
+/// Reads, decodes, resizes and normalises one image; runs on a worker.
+fn prepare(inputs: &Inputs, index: usize, recipe: &Preprocess, patch: u32) -> Result<Pixels, String> {
+    let limits = Limits::default();
+    let bytes = inputs.read(index, &limits)?;
+    let image = decode(&bytes, &limits).map_err(|error| error.to_string())?;
+    drop(bytes);
+    let plan = recipe.plan(image.width(), image.height()).map_err(|error| error.to_string())?;
+    let [width, height] = plan.output;
+    if width % patch != 0 || height % patch != 0 || width == 0 || height == 0 {
+        return Err(format!(
+            "prepared it has {width} x {height} pixels, no multiple of the patch size {patch}; --preprocess direct makes all alike"
+        ));
+    }
+    let values = recipe.apply(&image).map_err(|error| error.to_string())?;
+    Ok(Pixels { values, size: [height as usize, width as usize] })
+}
+
+/// Images of one size, waiting to be computed together.
+#[derive(Default)]
+struct Batch {
+    indices: Vec<usize>,
+    values: Vec<f32>, // [B, 3, height, width]
+    size: [usize; 2],
+}
+
+/// What goes on while images are embedded.
+struct Run<'a> {
+    model: &'a Model,
+    inputs: &'a Inputs,
+    what: What,
+    batch_size: usize,
+    batch: Batch,
+    output: Output,
+    bad: BadList,
+    progress: Progress,
+    done: u64,
+    rows: u64,
+}
+
+impl Run<'_> {
+    /// Takes the images in order until there are none, or too many are bad.
+    fn all(&mut self, ordered: &mut loader::Ordered<'_, Pixels>) -> Result<()> {
+        for (index, prepared) in ordered {
+            match prepared {
+                Ok(pixels) => self.add(index, pixels)?,
+                Err(reason) => self.reject(index, &reason)?,
+            }
+            if self.bad.exceeded() {
+                break;
+            }
+        }
+        self.compute()
+    }
+
+    fn reject(&mut self, index: usize, reason: &str) -> Result<()> {
+        let name = self.inputs.name(index);
+        self.bad.add(name, reason)?;
+        match self.bad.count() {
+            count if count <= SHOWN => self.progress.note(&format!("bad image: {name}: {reason}")),
+            count if count == SHOWN + 1 => {
+                self.progress.note(&format!("more bad images: see {}", self.bad.path().display()));
+            }
+            _ => {}
+        }
+        self.progress.message(format!("{} bad", self.bad.count()));
+        self.step(1);
+        Ok(())
+    }
+
+    fn step(&mut self, images: usize) {
+        self.done += images as u64;
+        self.progress.set(self.done, self.inputs.len() as u64);
+    }
+
+    fn add(&mut self, index: usize, pixels: Pixels) -> Result<()> {
+        if !self.batch.indices.is_empty() && self.batch.size != pixels.size {
+            self.compute()?;
+        }
+        self.batch.size = pixels.size;
+        self.batch.indices.push(index);
+        self.batch.values.extend_from_slice(&pixels.values);
+        if self.batch.indices.len() == self.batch_size { self.compute() } else { Ok(()) }
+    }
+
+    /// Embeds the batch and writes its rows.
+    fn compute(&mut self) -> Result<()> {
+        let Batch { indices, values, size: [height, width] } = std::mem::take(&mut self.batch);
+        if indices.is_empty() {
+            return Ok(());
+        }
+        let shape = [indices.len(), 3, height, width];
+        let found = pollster::block_on(self.model.embed(values, shape, self.what == What::Patches))
+            .with_context(|| format!("cannot compute a batch of {}; a smaller --batch-size may help", indices.len()))?;
+        let values = match self.what {
+            What::Cls => &found.cls,
+            What::Mean => &found.mean,
+            What::Patches => &found.patches,
+        };
+        let each = values.len() / indices.len();
+        let expected = if self.what == What::Patches { found.grid[0] * found.grid[1] * found.dim } else { found.dim };
+        assert_eq!(each, expected, "embed: numbers an image, for {:?} of {shape:?}", self.what);
+        for (&index, values) in indices.iter().zip(values.chunks_exact(each)) {
+            if values.iter().all(|value| value.is_finite()) {
+                self.output.write(&Row { path: self.inputs.name(index), grid: found.grid, values })?;
+                self.rows += 1;
+                self.step(1);
+            } else {
+                self.reject(index, "the model's output is not finite; with --half numbers may be too large for f16")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives the output its name, or says why not and what is left of it.
+#[expect(clippy::too_many_arguments, reason = "the end of the one long function above, not a door")]
+fn finish(
+    arguments: &EmbedArgs,
+    format: Format,
+    result: Result<()>,
+    output: Output,
+    bad: &BadList,
+    rows: u64,
+    others: u64,
+    (elapsed, waited): (Duration, Duration),
+) -> Result<ExitCode> {
+    let kept = |path: &Path| format!("{} so far kept as {}", text::plural(rows, "image"), path.display());
+    if let Err(error) = result {
+        if let Ok(path) = output.keep_partial() {
+            text::note(&kept(&path));
+        }
+        return Err(error);
+    }
+    if bad.exceeded() {
+        let path = output.keep_partial()?;
+        return Err(anyhow!(
+            "stopped at {}, {} allowed (--bad-budget {}); {}, the bad ones listed in {}",
+            text::plural(bad.count(), "bad image"),
+            bad.allowed(),
+            arguments.bad_budget,
+            kept(&path),
+            bad.path().display()
+        ));
+    }
+    output.complete()?;
+    let seconds = elapsed.as_secs_f64().max(1e-9);
+    let mut summary = format!(
+        "{}: {} embedded in {} ({:.1} images/s, {:.0}% waiting for images)",
+        arguments.out.display(),
+        text::plural(rows, "image"),
+        duration(elapsed),
+        rows as f64 / seconds,
+        100.0 * waited.as_secs_f64() / seconds
+    );
+    if bad.count() > 0 {
+        summary += &format!("; {} listed in {}", text::plural(bad.count(), "bad image"), bad.path().display());
+    }
+    if others > 0 {
+        summary += &format!("; {} left alone", text::plural(others, "other file"));
+    }
+    if format == Format::Npy {
+        summary += &format!("; paths in {}.paths.txt", arguments.out.display());
+    }
+    text::print(&(summary + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,236 @@
+//! Where embeddings go: npy, safetensors, Parquet, CSV.
+//!
+//! Every sink writes rows as they come, so that patch tokens of a million images pass through and are never held.
+//! The file is called `FILE.partial` until it is complete, then renamed: a FILE that exists is a whole one.
+//! After a failure the partial file is closed properly and can be read like a complete one.
+
+mod csv;
+mod npy;
+mod parquet;
+mod safetensors;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::Value;
+
+use crate::cli::What;
+use crate::text;
+
+/// The formats, told by the ending of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// NumPy's array file, with the paths in `FILE.paths.txt`.
+    Npy,
+    /// A tensor `embeddings`, with the paths in the metadata.
+    Safetensors,
+    /// Columns `path` and `embedding`, a list of floats.
+    Parquet,
+    /// Columns `path`, `e0`, `e1`, …
+    Csv,
+}
+
+impl Format {
+    /// The format that a file's ending names.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        match ending.as_deref() {
+            Some("npy") => Ok(Self::Npy),
+            Some("safetensors") => Ok(Self::Safetensors),
+            Some("parquet") => Ok(Self::Parquet),
+            Some("csv") => Ok(Self::Csv),
+            other => {
+                let found = other.map_or("no ending".to_owned(), |ending| format!(".{ending}"));
+                bail!("--out must end in .safetensors, .npy, .parquet or .csv; found {found} ({})", path.display())
+            }
+        }
+    }
+}
+
+/// What a sink knows before the first row.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    /// What each image gives.
+    pub(crate) what: What,
+    /// Numbers in an embedding.
+    pub(crate) dim: usize,
+    /// Images, an upper bound.
+    pub(crate) rows: usize,
+    /// Bytes of all paths as JSON strings, an upper bound.
+    pub(crate) path_bytes: usize,
+    /// Where the numbers come from, for formats that can tell: name and value.
+    pub(crate) about: Vec<(String, String)>,
+}
+
+/// The embedding of one image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    /// What the image is called.
+    pub(crate) path: &'a str,
+    /// Rows and columns of patches.
+    pub(crate) grid: [usize; 2],
+    /// `[dim]`; for [`What::Patches`] `[grid rows * grid columns, dim]`.
+    pub(crate) values: &'a [f32],
+}
+
+/// A file that takes rows.
+trait Sink {
+    /// Appends a row.
+    fn write(&mut self, row: &Row<'_>) -> Result<()>;
+    /// Completes the file and brings it to the disk. It is valid for the rows so far.
+    fn finish(&mut self) -> Result<()>;
+    /// Further files that belong to it, as endings behind the name.
+    fn sidecars(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// An output under way.
+pub(crate) struct Output {
+    target: PathBuf,
+    partial: PathBuf,
+    sink: Box<dyn Sink>,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Output {
+    /// Refuses a target that exists (unless `force`) or cannot be written, before any work is done.
+    pub(crate) fn check(target: &Path, force: bool) -> Result<Format> {
+        let format = Format::of(target)?;
+        if target.is_dir() {
+            bail!("--out {} is a folder; name a file", target.display());
+        }
+        if target.exists() && !force {
+            bail!("{} exists; --force replaces it", target.display());
+        }
+        // What shows that a file can be written is writing one.
+        let partial = beside(target, PARTIAL);
+        File::create(&partial)
+            .with_context(|| format!("cannot write {}; does its folder exist?", partial.display()))?;
+        drop(std::fs::remove_file(&partial));
+        Ok(format)
+    }
+
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// When it cannot be written, or when the disk has no room for `layout.rows` rows of `patches` patches.
+    pub(crate) fn create(target: &Path, format: Format, layout: &Layout, patches: usize) -> Result<Self> {
+        let partial = beside(target, PARTIAL);
+        room_for(target, format, layout, patches)?;
+        let file = File::create(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
+        let sink: Box<dyn Sink> = match format {
+            Format::Npy => Box::new(npy::Npy::new(file, &partial, layout)?),
+            Format::Safetensors => Box::new(safetensors::Safetensors::new(file, &partial, layout)?),
+            Format::Parquet => Box::new(parquet::Parquet::new(file, layout)?),
+            Format::Csv => Box::new(csv::Csv::new(file, layout)?),
+        };
+        Ok(Self { target: target.to_owned(), partial, sink })
+    }
+
+    /// Appends a row.
+    pub(crate) fn write(&mut self, row: &Row<'_>) -> Result<()> {
+        self.sink.write(row).with_context(|| format!("cannot write {}", self.partial.display()))
+    }
+
+    /// Completes the file and gives it its name.
+    pub(crate) fn complete(mut self) -> Result<()> {
+        self.close()?;
+        for ending in [""].iter().chain(self.sink.sidecars()) {
+            let (from, to) = (beside(&self.partial, ending), beside(&self.target, ending));
+            std::fs::rename(&from, &to)
+                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Completes the file for the rows so far and leaves it under its partial name, which is returned.
+    pub(crate) fn keep_partial(mut self) -> Result<PathBuf> {
+        self.close()?;
+        Ok(self.partial)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.sink.finish().with_context(|| format!("cannot write {}", self.partial.display()))
+    }
+}
+
+const PARTIAL: &str = ".partial";
+
+/// A path with more behind its name: `out.npy` and `.partial` give `out.npy.partial`.
+pub(crate) fn beside(path: &Path, more: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(more);
+    name.into()
+}
+
+/// Compares the space on the disk with what the rows need, where the system tells.
+fn room_for(target: &Path, format: Format, layout: &Layout, patches: usize) -> Result<()> {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let values = if layout.what == What::Patches { patches * layout.dim } else { layout.dim };
+    // In text a number takes about eleven bytes, a path is repeated with every patch.
+    let number = if format == Format::Csv { 10 } else { 4 };
+    let needed = (layout.rows as u64).saturating_mul(values as u64).saturating_mul(number);
+    match fs4::available_space(folder) {
+        Ok(free) if free < needed => Err(anyhow!(
+            "no room for {}: it needs about {}, the disk has {}; free some, choose another disk, or keep less with --what",
+            target.display(),
+            text::bytes(needed),
+            text::bytes(free)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Holds all rows to the shape of the first; formats of one tensor need that.
+#[derive(Debug, Default)]
+struct OneShape {
+    grid: Option<[usize; 2]>,
+    rows: u64,
+}
+
+impl OneShape {
+    fn add(&mut self, row: &Row<'_>, what: What) -> Result<()> {
+        let first = *self.grid.get_or_insert(row.grid);
+        if what == What::Patches && first != row.grid {
+            bail!(
+                "{} has {:?} patches, the images before have {first:?}: one tensor cannot hold both; choose .parquet or .csv, or --preprocess direct",
+                row.path,
+                row.grid
+            );
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Shape of all rows together.
+    fn shape(&self, layout: &Layout) -> Vec<u64> {
+        let patches = self.grid.map_or(0, |[rows, columns]| (rows * columns) as u64);
+        match layout.what {
+            What::Patches => vec![self.rows, patches, layout.dim as u64],
+            What::Cls | What::Mean => vec![self.rows, layout.dim as u64],
+        }
+    }
+}
+
+/// Bytes that a path takes in a JSON list which is itself a JSON string, with its comma; an upper bound.
+pub(crate) fn json_len(path: &str) -> usize {
+    let once = Value::from(path).to_string();
+    Value::from(once).to_string().len() + 1
+}
+
+/// Numbers as little-endian bytes.
+fn write_floats(out: &mut impl std::io::Write, values: &[f32]) -> std::io::Result<()> {
+    let mut bytes = Vec::with_capacity(values.len() * 4);
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    out.write_all(&bytes)
+}
+
+#[cfg(test)]
+mod tests;

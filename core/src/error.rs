@@ -648,6 +648,12 @@ pub enum DeviceError {
         /// What the driver said.
         reason: String,
     },
+    /// A tensor's memory could not be lent to drawing.
+    #[error("a tensor could not be drawn from: {reason}; use the CPU engine, and tell us")]
+    Share {
+        /// What the driver said.
+        reason: String,
+    },
 }
 
 /// The engine was asked for what it cannot do.

@@ -24,6 +24,9 @@ pub enum Error {
     /// The device cannot be had, or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The engine was asked for what it cannot do.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// A host (file system, browser) failed to read.
@@ -644,5 +647,57 @@ pub enum DeviceError {
     Readback {
         /// What the driver said.
         reason: String,
+    },
+    /// A tensor's memory could not be lent to drawing.
+    #[error("a tensor could not be drawn from: {reason}; use the CPU engine, and tell us")]
+    Share {
+        /// What the driver said.
+        reason: String,
+    },
+}
+
+/// The engine was asked for what it cannot do.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// Page and engine are of different versions.
+    #[error("the page speaks protocol {page}, the engine {engine}: one of them is old; reload the page without its cache")]
+    Protocol {
+        /// The page's.
+        page: u32,
+        /// Ours.
+        engine: u32,
+    },
+    /// Nothing computes tokens yet.
+    #[error("no model is loaded: load one first")]
+    NoModel,
+    /// No image of that number.
+    #[error("there is no image {image}: add it first")]
+    NoImage {
+        /// The number asked for.
+        image: u32,
+    },
+    /// A file that is no image we read.
+    #[error("{name}: {source}")]
+    Image {
+        /// What the page calls it.
+        name: String,
+        /// Why not.
+        source: ImageError,
+    },
+    /// A layer, head or patch beyond the last.
+    #[error("there is no {what} {asked}: {count} are there, counted from 0")]
+    Range {
+        /// "layer", "head" or "patch".
+        what: &'static str,
+        /// The number asked for.
+        asked: u32,
+        /// How many there are.
+        count: usize,
+    },
+    /// A comparison without stored outputs.
+    #[error("no io.safetensors among the files ({}): add the file that holds inputs and PyTorch's outputs", found.join(", "))]
+    NoOutputs {
+        /// Names of the files given.
+        found: Vec<String>,
     },
 }

@@ -4,7 +4,8 @@
 //! A folder imports only from the lines below its own:
 //!
 //! ```text
-//! parity
+//! engine
+//! parity   probe
 //! models
 //! layers
 //! kernels
@@ -14,6 +15,7 @@
 //! ```
 
 pub mod device;
+pub mod engine;
 pub mod error;
 pub mod formats;
 pub mod host;
@@ -22,3 +24,4 @@ pub mod kernels;
 pub mod layers;
 pub mod models;
 pub mod parity;
+pub mod probe;

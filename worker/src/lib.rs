@@ -1,1 +1,25 @@
-//! The engine in a web worker.
+//! The engine in a web worker: the only place that owns a device and canvases.
+//!
+//! - [`wire`]: the JSON of `lab-protocol`, with what JSON cannot carry beside it
+//! - `render` (GPU engine): pictures drawn by WGSL from the tensors' own buffers
+//! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
+//! - `canvas`, `host`, `files` (browser): canvases, bytes from blobs and addresses
+//!
+//! Two builds: the small CPU engine (`--no-default-features`: no wgpu, no CubeCL) loads first, the GPU engine (`gpu`)
+//! replaces it where a GPU answers. The page holds no tensor; it sees events and canvases.
+
+#[cfg(feature = "gpu")]
+pub mod render;
+pub mod wire;
+
+#[cfg(target_family = "wasm")]
+mod api;
+#[cfg(target_family = "wasm")]
+mod canvas;
+#[cfg(target_family = "wasm")]
+mod files;
+#[cfg(target_family = "wasm")]
+mod host;
+
+#[cfg(target_family = "wasm")]
+pub use api::Engine;

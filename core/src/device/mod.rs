@@ -68,7 +68,7 @@ pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Dev
 }
 
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
-pub use gpu::{list, open};
+pub use gpu::{list, open, open_with_setup};
 #[cfg(feature = "wgpu")]
 pub use gpu::{open_gpu, OpenGpu};
 
@@ -137,12 +137,12 @@ mod gpu {
     }
 
     #[cfg(not(target_family = "wasm"))]
-    pub use native::{list, open};
+    pub use native::{list, open, open_with_setup};
 
     #[cfg(not(target_family = "wasm"))]
     mod native {
-        use burn::tensor::wgpu::wgpu;
         use burn::tensor::DeviceKind;
+        use burn::tensor::wgpu::{WgpuSetup, wgpu};
 
         use super::super::{cpu, DeviceDescription, OpenDevice};
         use super::{describe, open_gpu};
@@ -210,8 +210,17 @@ mod gpu {
         ///
         /// [`DeviceError::Unknown`], [`DeviceError::Open`].
         pub async fn open(id: &str) -> Result<OpenDevice, DeviceError> {
+            Ok(open_with_setup(id).await?.0)
+        }
+
+        /// The same, with the handles that drawing shares where it is a GPU.
+        ///
+        /// # Errors
+        ///
+        /// As [`open`].
+        pub async fn open_with_setup(id: &str) -> Result<(OpenDevice, Option<WgpuSetup>), DeviceError> {
             if id == "cpu" {
-                return Ok(cpu());
+                return Ok((cpu(), None));
             }
             let infos: Vec<_> = adapters().iter().map(wgpu::Adapter::get_info).collect();
             let kinds = kinds(&infos);
@@ -219,12 +228,15 @@ mod gpu {
                 "gpu" => (!kinds.is_empty()).then_some(0),
                 "auto" => match kinds.iter().position(|kind| *kind != DeviceKind::Cpu) {
                     Some(index) => Some(index),
-                    None => return Ok(cpu()),
+                    None => return Ok((cpu(), None)),
                 },
                 _ => id.strip_prefix("gpu:").and_then(|index| index.parse().ok()).filter(|&index| index < kinds.len()),
             };
             match index {
-                Some(index) => Ok(open_gpu(kinds[index].clone()).await?.open),
+                Some(index) => {
+                    let gpu = open_gpu(kinds[index].clone()).await?;
+                    Ok((gpu.open, Some(gpu.setup)))
+                }
                 None => Err(DeviceError::Unknown {
                     asked: id.to_owned(),
                     known: list().into_iter().map(|device| device.id).collect(),

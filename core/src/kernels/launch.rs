@@ -82,3 +82,12 @@ pub(crate) fn empty_of(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType)
 pub(crate) fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
     std::array::from_fn(|axis| tensor.meta.shape()[axis])
 }
+
+/// The wgpu buffer below a tensor, with offset and size in bytes.
+pub(crate) fn resource(tensor: &CubeTensor) -> Result<(cubecl::wgpu::wgpu::Buffer, u64, u64), String> {
+    use cubecl::wgpu::{AutoCompiler, WgpuServer};
+    let managed = tensor.client.get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
+    let managed = managed.map_err(|error| error.to_string())?;
+    let resource = managed.resource();
+    Ok((resource.buffer.clone(), resource.offset, resource.size))
+}

@@ -15,3 +15,5 @@ pub use crate::device::mode;
 pub mod patch_embed;
 pub mod preprocess;
 pub mod self_check;
+#[cfg(feature = "wgpu")]
+pub mod share;

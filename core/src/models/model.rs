@@ -237,11 +237,26 @@ impl Model {
         if values.len() != shape.iter().product::<usize>() || channels != self.config.in_chans || values.is_empty() {
             return Err(ModelError::Pixels { shape, found: values.len() });
         }
+        self.check_size(height, width)?;
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// Whether pictures of this many pixels hold a patch.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::TooSmall`].
+    pub fn check_size(&self, height: usize, width: usize) -> Result<(), ModelError> {
         let patch_size = self.config.patch_size;
         if height < patch_size || width < patch_size {
             return Err(ModelError::TooSmall { height, width, patch_size });
         }
-        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+        Ok(())
+    }
+
+    /// Calls it by another name, such as the folder it came from.
+    pub fn rename(&mut self, name: &str) {
+        name.clone_into(&mut self.info.name);
     }
 
     /// Normalised pixels `[B, C, H, W]` on the host to embeddings on the host.

@@ -1,0 +1,170 @@
+//! The images given to the engine, and what the model saw in them.
+//!
+//! The encoded bytes stay, since they are small; decoded pixels and tokens are kept for the last few images only. The
+//! class embedding comes home once and stays until the model changes: neighbours are found on the host.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use lab_protocol::ImageId;
+
+use super::Clock;
+use crate::device::readback;
+use crate::error::{EngineError, Error};
+use crate::image::{Limits, Rgb8, decode};
+use crate::kernels::preprocess::preprocess;
+use crate::models::Model;
+use crate::models::trace::Trace;
+use crate::models::vit::VitOutput;
+
+/// Images whose tokens stay on the device.
+const TRACES: usize = 4;
+/// Bytes that those tokens may take together; one image's are always kept.
+const TRACE_BYTES: usize = 512 << 20;
+/// Bytes of decoded pictures that are kept.
+const DECODED_BYTES: usize = 256 << 20;
+
+/// All images.
+#[derive(Default)]
+pub(super) struct Images {
+    all: BTreeMap<ImageId, Entry>,
+    /// Those with tokens on the device, the one used last at the end.
+    recent: Vec<ImageId>,
+}
+
+struct Entry {
+    name: String,
+    bytes: Vec<u8>,
+    decoded: Option<Rgb8>,
+    embedding: Option<Embedding>,
+    seen: Option<Seen>,
+}
+
+/// What came home.
+#[derive(Debug, Clone)]
+pub(super) struct Embedding {
+    pub(super) cls: Vec<f32>,
+    pub(super) grid: [usize; 2],
+    pub(super) millis: f64,
+}
+
+/// What stays on the device.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Normalised, `[1, 3, H, W]`.
+    pub(super) pixels: Tensor<4>,
+    pub(super) output: VitOutput,
+    /// Queries, keys and values of every block.
+    pub(super) trace: Trace,
+}
+
+impl Images {
+    /// Decodes, so that a broken file is told now; width and height.
+    pub(super) fn add(&mut self, image: ImageId, name: &str, bytes: Vec<u8>) -> Result<[u32; 2], EngineError> {
+        let decoded = decode_named(name, &bytes)?;
+        let size = [decoded.width(), decoded.height()];
+        // The same name again means another picture.
+        self.recent.retain(|other| *other != image);
+        let held: usize = self.all.values().filter_map(|entry| Some(entry.decoded.as_ref()?.data().len())).sum();
+        let decoded = (held + decoded.data().len() <= DECODED_BYTES).then_some(decoded);
+        let name = name.to_owned();
+        self.all.insert(image, Entry { name, bytes, decoded, embedding: None, seen: None });
+        Ok(size)
+    }
+
+    pub(super) fn remove(&mut self, image: ImageId) -> Result<(), EngineError> {
+        self.recent.retain(|other| *other != image);
+        self.all.remove(&image).map(|_| ()).ok_or(EngineError::NoImage { image: image.0 })
+    }
+
+    pub(super) fn forget_embeddings(&mut self) {
+        self.recent.clear();
+        for entry in self.all.values_mut() {
+            entry.embedding = None;
+            entry.seen = None;
+        }
+    }
+
+    /// The class embeddings that are known.
+    pub(super) fn embeddings(&self) -> impl Iterator<Item = (ImageId, &[f32])> {
+        self.all.iter().filter_map(|(image, entry)| Some((*image, entry.embedding.as_ref()?.cls.as_slice())))
+    }
+
+    fn entry(&mut self, image: ImageId) -> Result<&mut Entry, EngineError> {
+        self.all.get_mut(&image).ok_or(EngineError::NoImage { image: image.0 })
+    }
+
+    /// An image's class embedding, computed when it is not known.
+    pub(super) async fn embedding(
+        &mut self,
+        image: ImageId,
+        model: &Model,
+        clock: Clock,
+    ) -> Result<&Embedding, Error> {
+        if self.entry(image)?.embedding.is_none() {
+            self.decode(image)?;
+            let start = clock();
+            let output = &self.tokens(image, model).await?.output;
+            let grid = output.grid;
+            let cls = readback(output.embedding()).await?;
+            let millis = clock() - start;
+            self.entry(image)?.embedding = Some(Embedding { cls, grid, millis });
+        }
+        self.entry(image)?.embedding.as_ref().ok_or_else(|| EngineError::NoImage { image: image.0 }.into())
+    }
+
+    fn decode(&mut self, image: ImageId) -> Result<&Rgb8, EngineError> {
+        let entry = self.entry(image)?;
+        let decoded = match entry.decoded.take() {
+            Some(decoded) => decoded,
+            None => decode_named(&entry.name, &entry.bytes)?,
+        };
+        Ok(entry.decoded.insert(decoded))
+    }
+
+    /// What the model saw in an image, computed when it is not at hand.
+    pub(super) async fn tokens(&mut self, image: ImageId, model: &Model) -> Result<&Seen, Error> {
+        if self.entry(image)?.seen.is_none() {
+            let pixels = preprocess(self.decode(image)?, model.preprocess(), model.device())?;
+            let [_, _, height, width] = pixels.dims();
+            model.check_size(height, width)?;
+            let mut trace = Trace::none().with_qkv();
+            let output = model.forward(pixels.clone(), &mut trace);
+            self.entry(image)?.seen = Some(Seen { pixels, output, trace });
+        }
+        self.recent.retain(|other| *other != image);
+        self.recent.push(image);
+        self.make_room(model);
+        self.entry(image)?.seen.as_ref().ok_or_else(|| EngineError::NoImage { image: image.0 }.into())
+    }
+
+    /// Lets go of the tokens, and of the pixels, of images not used of late.
+    fn make_room(&mut self, model: &Model) {
+        let bytes = |seen: &Seen| {
+            let [_, tokens, dim] = seen.output.last_hidden_state.dims();
+            // Queries, keys and values of each block, and the output.
+            4 * tokens * dim * (3 * model.config().depth + 1)
+        };
+        let each: Vec<usize> =
+            self.recent.iter().map(|image| self.all[image].seen.as_ref().map_or(0, bytes)).collect();
+        let mut keep = 0;
+        let mut sum = 0;
+        for size in each.iter().rev() {
+            sum += size;
+            if keep == TRACES || (keep > 0 && sum > TRACE_BYTES) {
+                break;
+            }
+            keep += 1;
+        }
+        for image in self.recent.drain(..each.len() - keep) {
+            if let Some(entry) = self.all.get_mut(&image) {
+                entry.seen = None;
+                entry.decoded = None;
+            }
+        }
+    }
+}
+
+fn decode_named(name: &str, bytes: &[u8]) -> Result<Rgb8, EngineError> {
+    decode(bytes, &Limits::default()).map_err(|source| EngineError::Image { name: name.to_owned(), source })
+}

@@ -1,0 +1,218 @@
+//! The engine behind the page: commands in, answers and pictures out. It knows no canvas, no file and no clock; its
+//! host hands it bytes and draws its [`Picture`]s.
+//!
+//! - [`Engine`]: one device, at most one model, the images given to it, and what the model saw in the last few of them
+//! - [`Picture`]: numbers on the device and how to colour them
+//! - [`paint`]: a picture's pixels, computed on the CPU: the twin of `shaders/views`
+
+mod images;
+pub mod paint;
+mod picture;
+mod views;
+
+use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, ParityReport, PROTOCOL, SelfCheck};
+
+use crate::device::{OpenDevice, readback};
+use crate::error::{EngineError, Error};
+use crate::formats::{Checkpoint, ModelFiles};
+use crate::host::ReadAt;
+use crate::kernels::{mode, self_check};
+use crate::models::model::tiny_config;
+use crate::models::{LoadOptions, Model, inspect, load};
+use crate::parity;
+use crate::probe::neighbours::nearest;
+use images::Images;
+pub use picture::{Colouring, Picture};
+
+/// Milliseconds since some moment; a browser's worker and a native host tell the time in different ways.
+pub type Clock = fn() -> f64;
+
+/// Told while weights come: done, all there is (0 when unknown), and the tensor's name.
+pub type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
+
+/// Weights beyond this many bytes in f32 are stored in 16 bits where the device computes with them.
+const LARGE: u64 = 2 << 30;
+
+/// The seed of the built-in model: anyone's is the same.
+const BUILT_IN_SEED: u64 = 7;
+
+/// One device and what is on it.
+pub struct Engine {
+    open: OpenDevice,
+    clock: Clock,
+    model: Option<Model>,
+    images: Images,
+}
+
+/// An image's embedding, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// Width D.
+    pub dim: usize,
+    /// Patch rows and columns.
+    pub grid: [usize; 2],
+    /// From pixels to embedding.
+    pub millis: f64,
+    /// The class embedding `[D]`: the pooled output, else the class token, else the mean of the patches.
+    pub cls: Vec<f32>,
+    /// The patch tokens `[N, D]`; empty unless asked for.
+    pub patches: Vec<f32>,
+}
+
+impl Engine {
+    /// An engine on an open device.
+    pub fn new(open: OpenDevice, clock: Clock) -> Self {
+        Self { open, clock, model: None, images: Images::default() }
+    }
+
+    /// What computes.
+    pub fn info(&self) -> &EngineInfo {
+        &self.open.info
+    }
+
+    /// What time it is, by the host's clock, in milliseconds.
+    pub fn now(&self) -> f64 {
+        (self.clock)()
+    }
+
+    /// Greets a page: its protocol must be ours; then each kernel is compared with its twin.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Protocol`], or the device's.
+    pub async fn start(&self, protocol: u32) -> Result<SelfCheck, Error> {
+        if protocol != PROTOCOL {
+            return Err(EngineError::Protocol { page: protocol, engine: PROTOCOL }.into());
+        }
+        self.self_check().await
+    }
+
+    /// Compares each kernel with its twin; a wrong one is replaced by it.
+    ///
+    /// # Errors
+    ///
+    /// The device's.
+    pub async fn self_check(&self) -> Result<SelfCheck, Error> {
+        Ok(self_check::run(&self.open.device).await?)
+    }
+
+    /// Loads a model from files and forgets the one before. Where the files hold no model the old one stays.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the files.
+    pub async fn load_model(
+        &mut self,
+        name: &str,
+        files: Vec<Box<dyn ReadAt>>,
+        progress: &mut Progress<'_>,
+    ) -> Result<ModelInfo, Error> {
+        let files = ModelFiles::from_files(files).await?;
+        // From headers alone, before the memory of the old model is given up.
+        let parameters = inspect(&files).await?.info.parameters;
+        self.forget_model();
+        let half = self.open.info.f16 && 4 * parameters > LARGE;
+        let mut model = load(files, &self.open.device, LoadOptions { half }, progress).await?;
+        if !name.is_empty() {
+            model.rename(name);
+        }
+        Ok(self.model.insert(model).info().clone())
+    }
+
+    /// Loads the model that ships with the program: DINOv2's architecture, small, and untrained.
+    ///
+    /// # Errors
+    ///
+    /// The device's.
+    pub async fn load_built_in(&mut self) -> Result<ModelInfo, Error> {
+        self.forget_model();
+        let model = Model::untrained(tiny_config(), BUILT_IN_SEED, &self.open.device).await?;
+        Ok(self.model.insert(model).info().clone())
+    }
+
+    fn forget_model(&mut self) {
+        self.model = None;
+        self.images.forget_embeddings();
+    }
+
+    /// The model, if one is loaded.
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
+    /// Takes an encoded image; width and height in pixels, after EXIF orientation.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Image`] when it cannot be decoded.
+    pub fn add_image(&mut self, image: ImageId, name: &str, bytes: Vec<u8>) -> Result<[u32; 2], Error> {
+        Ok(self.images.add(image, name, bytes)?)
+    }
+
+    /// Forgets an image.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NoImage`].
+    pub fn remove_image(&mut self, image: ImageId) -> Result<(), Error> {
+        Ok(self.images.remove(image)?)
+    }
+
+    /// Computes an image's tokens, unless they are known.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NoModel`], [`EngineError::NoImage`], or what decoding or the device says.
+    pub async fn embed(&mut self, image: ImageId, patches: bool) -> Result<Embedded, Error> {
+        let (clock, model) = (self.clock, self.model.as_ref().ok_or(EngineError::NoModel)?);
+        let embedding = self.images.embedding(image, model, clock).await?.clone();
+        let patches = match patches {
+            true => readback(self.images.tokens(image, model).await?.output.patches.clone()).await?,
+            false => Vec::new(),
+        };
+        let dim = embedding.cls.len();
+        Ok(Embedded { dim, grid: embedding.grid, millis: embedding.millis, cls: embedding.cls, patches })
+    }
+
+    /// Which embedded images lie nearest to one, by the cosine of their class embeddings; that one is left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`embed`](Self::embed).
+    pub async fn nearest(&mut self, image: ImageId, count: usize) -> Result<Vec<(ImageId, f32)>, Error> {
+        let (clock, model) = (self.clock, self.model.as_ref().ok_or(EngineError::NoModel)?);
+        let query = self.images.embedding(image, model, clock).await?.cls.clone();
+        let others = self.images.embeddings().filter(|(other, _)| *other != image);
+        Ok(nearest(&query, others, count))
+    }
+
+    /// Runs the inputs of an `io.safetensors` through the model in the files beside it and compares what is stored
+    /// there. The model on show stays.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NoOutputs`] without such a file; whatever is wrong with the files.
+    pub async fn parity(
+        &self,
+        mut files: Vec<Box<dyn ReadAt>>,
+        atol: f64,
+        rtol: f64,
+        progress: &mut Progress<'_>,
+    ) -> Result<ParityReport, Error> {
+        let is_io = |file: &Box<dyn ReadAt>| file.name().rsplit(['/', '\\']).next() == Some("io.safetensors");
+        let Some(place) = files.iter().position(is_io) else {
+            let found = files.iter().map(|file| file.name().to_owned()).collect();
+            return Err(EngineError::NoOutputs { found }.into());
+        };
+        let io = Checkpoint::open(files.swap_remove(place)).await?;
+        let files = ModelFiles::from_files(files).await?;
+        let model = load(files, &self.open.device, LoadOptions::default(), progress).await?;
+        parity::run(&model, &io, atol, rtol).await
+    }
+
+    /// Uses the WGSL kernels or their twins from now on. Tokens are computed anew, so that the two can be compared.
+    pub fn set_kernels(&mut self, kernels: Kernels) {
+        mode::set_kernels(kernels);
+        self.images.forget_embeddings();
+    }
+}

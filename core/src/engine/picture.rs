@@ -1,0 +1,60 @@
+//! A picture before it is drawn: numbers on the device, and how to colour them.
+
+use burn::tensor::Tensor;
+use lab_protocol::Summary;
+
+use crate::image::preprocess::Preprocess;
+
+/// How numbers become colours; a shader of `shaders/views` each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colouring {
+    /// The picture itself (`image`).
+    Image,
+    /// One value a patch in viridis (`heatmap`).
+    Heatmap,
+    /// Three values a patch as red, green and blue (`rgb`).
+    Rgb,
+}
+
+/// Everything that a view shader reads, and the same numbers on the host for its twin.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// How to colour.
+    pub colouring: Colouring,
+    /// Numbers about it, for caption and screen reader.
+    pub summary: Summary,
+    /// Side of a patch in picture pixels.
+    pub patch_size: usize,
+    /// Share of the colour over the picture below, 0 to 1.
+    pub opacity: f32,
+    /// The values drawn darkest; one for a heatmap, three for colours.
+    pub low: [f32; 3],
+    /// The values drawn brightest.
+    pub high: [f32; 3],
+    /// The recipe that made the pixels, whose numbers lead back to colours.
+    pub recipe: Preprocess,
+    /// The picture as the model receives it, normalised, `[1, 3, H, W]`, on the device.
+    pub(crate) pixels: Tensor<4>,
+    /// Patch values `[N, 1]` or `[N, 3]`, on the device; `None` for the picture itself.
+    pub(crate) values: Option<Tensor<2>>,
+    /// The same on the host.
+    pub host_values: Vec<f32>,
+}
+
+impl Picture {
+    /// Width and height in pixels of the picture as the model receives it.
+    pub fn image_size(&self) -> [usize; 2] {
+        let [_, _, height, width] = self.pixels.dims();
+        [width, height]
+    }
+
+    /// The normalised pixels `[1, 3, H, W]`, on the device.
+    pub fn pixels(&self) -> &Tensor<4> {
+        &self.pixels
+    }
+
+    /// The patch values on the device, `[N, 1]` or `[N, 3]`.
+    pub fn values(&self) -> Option<&Tensor<2>> {
+        self.values.as_ref()
+    }
+}

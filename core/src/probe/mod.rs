@@ -1,0 +1,7 @@
+//! What tokens tell without learning anything: directions of most variance, likeness, neighbours.
+//!
+//! Probes know tensors, never models; products go through the `matmul` door, since a browser's GPU has no other.
+
+pub mod neighbours;
+pub mod pca;
+pub mod similarity;

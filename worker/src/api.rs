@@ -1,0 +1,311 @@
+//! What JavaScript sees: `Engine.open()` and `engine.handle(text, attachments, post)`.
+//!
+//! `public/engine/worker.js` calls `handle` for one request at a time and hands over `post`, which carries a message
+//! and its attachments back to the page.
+
+use std::collections::BTreeMap;
+
+use js_sys::{Array, Float32Array, Function};
+use lab_core::engine;
+use lab_core::host::ReadAt;
+use lab_protocol::{CanvasId, Command, Event, ImageId, ModelSource, PROTOCOL, View};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, OffscreenCanvas};
+
+use crate::canvas::Canvas;
+use crate::host::{BlobFile, bytes_of, now};
+use crate::{files, wire};
+
+/// Progress is told no more often than this, in milliseconds.
+const PROGRESS_MILLIS: f64 = 50.0;
+
+/// A device, a model, images and canvases.
+#[wasm_bindgen]
+pub struct Engine {
+    engine: engine::Engine,
+    canvases: BTreeMap<CanvasId, Canvas>,
+    #[cfg(feature = "gpu")]
+    gpu: gpu::Gpu,
+}
+
+/// The way back to the page.
+struct Reply {
+    post: Function,
+    id: Option<u32>,
+}
+
+impl Reply {
+    fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
+        let attachments = Array::new();
+        for vector in vectors {
+            // A copy of its own, which can be transferred.
+            attachments.push(&Float32Array::from(*vector).buffer());
+        }
+        let text = wire::write(self.id, event);
+        self.post.call2(&JsValue::NULL, &JsValue::from_str(&text), &attachments).map(|_| ())
+    }
+
+    fn progress(&self, task: &str, done: u64, total: u64, unit: &str) {
+        let event = Event::Progress { task: task.to_owned(), done, total, unit: unit.to_owned() };
+        // A page that is gone needs no progress; the answer itself will fail aloud.
+        let _ = self.send(event, &[]);
+    }
+
+    /// Bytes of `task`, told now and then.
+    fn bytes<'a>(&'a self, task: &'a str) -> impl FnMut(u64, u64, &str) + 'a {
+        let mut last = f64::NEG_INFINITY;
+        move |done, total, _| {
+            let time = now();
+            if time - last >= PROGRESS_MILLIS || done == total {
+                last = time;
+                self.progress(task, done, total, "bytes");
+            }
+        }
+    }
+}
+
+/// Once, when the module is loaded: a panic says on the console what happened.
+#[wasm_bindgen(start)]
+pub fn prepare() {
+    console_error_panic_hook::set_once();
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the device of this build: WebGPU, or the CPU.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when there is no GPU or it cannot be opened.
+    pub async fn open() -> Result<Engine, JsValue> {
+        #[cfg(feature = "gpu")]
+        {
+            let opened = gpu::open().await;
+            let (open, gpu) = opened.map_err(|error| JsValue::from_str(&wire::sentence(&error)))?;
+            Ok(Self { engine: engine::Engine::new(open, now), canvases: BTreeMap::new(), gpu })
+        }
+        #[cfg(not(feature = "gpu"))]
+        {
+            let open = lab_core::device::cpu();
+            Ok(Self { engine: engine::Engine::new(open, now), canvases: BTreeMap::new() })
+        }
+    }
+
+    /// Carries out one request: `text` is a `Request` of `lab-protocol`, `post(text, attachments)` sends a `Message`.
+    ///
+    /// # Errors
+    ///
+    /// Only what `post` throws; everything else is answered with `failed`.
+    pub async fn handle(&mut self, text: String, attachments: Array, post: Function) -> Result<(), JsValue> {
+        let request = match wire::parse(&text) {
+            Ok(request) => request,
+            Err(message) => {
+                let reply = Reply { post, id: id_of(&text) };
+                return reply.send(Event::Failed { message: wire::sentence(&message) }, &[]);
+            }
+        };
+        let reply = Reply { post, id: Some(request.id) };
+        #[cfg(feature = "gpu")]
+        if let Some(message) = gpu::lost() {
+            return reply.send(Event::Failed { message }, &[]);
+        }
+        match self.obey(request.command, &attachments, &reply).await {
+            Ok(answer) => {
+                let vectors: Vec<&[f32]> = answer.vectors.iter().map(Vec::as_slice).collect();
+                reply.send(answer.event, &vectors)
+            }
+            Err(error) => {
+                #[cfg(feature = "gpu")]
+                let error = gpu::lost().unwrap_or(error);
+                reply.send(Event::Failed { message: wire::sentence(&error) }, &[])
+            }
+        }
+    }
+}
+
+/// The number of a request that could not be understood, so that its sender hears of it.
+fn id_of(text: &str) -> Option<u32> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    value.get("id")?.as_u64()?.try_into().ok()
+}
+
+/// The event that ends a request, with its numbers.
+struct Answer {
+    event: Event,
+    vectors: Vec<Vec<f32>>,
+}
+
+impl From<Event> for Answer {
+    fn from(event: Event) -> Self {
+        Self { event, vectors: Vec::new() }
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn attachment<T: JsCast>(attachments: &Array, what: &str) -> Result<T, String> {
+    attachments.get(0).dyn_into().map_err(|_| format!("the command needs {what} as its attachment; none came"))
+}
+
+fn picked(attachments: &Array) -> Result<Vec<Box<dyn ReadAt>>, String> {
+    let file = |value: JsValue| -> Result<Box<dyn ReadAt>, String> {
+        let blob = value.dyn_into::<Blob>().map_err(|_| "an attachment is no file".to_owned())?;
+        Ok(Box::new(BlobFile::new(blob)))
+    };
+    attachments.iter().map(file).collect()
+}
+
+impl Engine {
+    async fn obey(&mut self, command: Command, attachments: &Array, reply: &Reply) -> Result<Answer, String> {
+        match command {
+            Command::Start { protocol } => {
+                reply.progress("checking kernels", 0, 0, "kernels");
+                let self_check = self.engine.start(protocol).await.map_err(said)?;
+                Ok(Event::Ready { protocol: PROTOCOL, engine: self.engine.info().clone(), self_check }.into())
+            }
+            Command::LoadModel { source } => self.load(source, attachments, reply).await,
+            Command::AddImage { image, name } => {
+                let bytes = bytes_of(&attachment(attachments, "a Blob")?).await;
+                let bytes = bytes.map_err(|error| format!("{name} cannot be read: {error}"))?;
+                let [width, height] = self.engine.add_image(image, &name, bytes).map_err(said)?;
+                Ok(Event::ImageAdded { image, width, height }.into())
+            }
+            Command::RemoveImage { image } => {
+                self.engine.remove_image(image).map_err(said)?;
+                Ok(Event::Done.into())
+            }
+            Command::Embed { image, patches } => {
+                let embedded = self.engine.embed(image, patches).await.map_err(said)?;
+                let mut vectors = vec![embedded.cls];
+                if patches {
+                    vectors.push(embedded.patches);
+                }
+                let (dim, grid, millis) = (embedded.dim, embedded.grid, embedded.millis);
+                Ok(Answer { event: Event::Embedded { image, dim, grid, millis }, vectors })
+            }
+            Command::AttachCanvas { canvas } => {
+                let target = attachment::<OffscreenCanvas>(attachments, "an OffscreenCanvas")?;
+                let target = self.adopt(target)?;
+                self.canvases.insert(canvas, target);
+                Ok(Event::Done.into())
+            }
+            Command::DetachCanvas { canvas } => {
+                self.canvases.remove(&canvas).ok_or_else(|| no_canvas(canvas))?;
+                Ok(Event::Done.into())
+            }
+            Command::Show { canvas, image, view, size } => self.show(canvas, image, &view, size).await,
+            Command::Nearest { image, count } => {
+                let nearest = self.engine.nearest(image, count).await.map_err(said)?;
+                Ok(Event::Neighbours { image, nearest }.into())
+            }
+            Command::SelfCheck => {
+                let self_check = self.engine.self_check().await.map_err(said)?;
+                Ok(Event::SelfChecked { self_check }.into())
+            }
+            Command::Parity { atol, rtol } => {
+                let files = picked(attachments)?;
+                let report = self.engine.parity(files, atol, rtol, &mut reply.bytes("reading weights")).await;
+                Ok(Event::Parity { report: report.map_err(said)? }.into())
+            }
+            Command::SetKernels { kernels } => {
+                self.engine.set_kernels(kernels);
+                Ok(Event::Done.into())
+            }
+        }
+    }
+
+    async fn load(&mut self, source: ModelSource, attachments: &Array, reply: &Reply) -> Result<Answer, String> {
+        let mut progress = reply.bytes("reading weights");
+        let model = match source {
+            ModelSource::BuiltIn => self.engine.load_built_in().await.map_err(said)?,
+            ModelSource::Files => {
+                let files = picked(attachments)?;
+                self.engine.load_model("", files, &mut progress).await.map_err(said)?
+            }
+            ModelSource::Url { url } => {
+                let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
+                self.engine.load_model(&url, files, &mut progress).await.map_err(said)?
+            }
+        };
+        Ok(Event::ModelLoaded { model }.into())
+    }
+
+    fn adopt(&self, canvas: OffscreenCanvas) -> Result<Canvas, String> {
+        #[cfg(feature = "gpu")]
+        {
+            self.gpu.adopt(canvas).map(Canvas::Gpu)
+        }
+        #[cfg(not(feature = "gpu"))]
+        {
+            Canvas::plain(canvas)
+        }
+    }
+
+    async fn show(&mut self, canvas: CanvasId, image: ImageId, view: &View, size: [u32; 2]) -> Result<Answer, String> {
+        let target = self.canvases.get_mut(&canvas).ok_or_else(|| no_canvas(canvas))?;
+        // What the picture rests on is counted apart.
+        self.engine.embed(image, false).await.map_err(said)?;
+        let start = now();
+        let picture = self.engine.view(image, view).await.map_err(said)?;
+        #[cfg(feature = "gpu")]
+        {
+            target.draw(&picture, size, &mut self.gpu.renderer).await?;
+            self.gpu.renderer.finished().await;
+        }
+        #[cfg(not(feature = "gpu"))]
+        target.draw(&picture, size).await?;
+        let millis = now() - start;
+        Ok(Event::Shown { canvas, millis, summary: picture.summary }.into())
+    }
+}
+
+fn no_canvas(canvas: CanvasId) -> String {
+    format!("there is no canvas {}: attach it first", canvas.0)
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use std::sync::{Mutex, PoisonError};
+
+    use lab_core::device::{OpenDevice, open_gpu};
+    use web_sys::OffscreenCanvas;
+
+    use crate::canvas::Surface;
+    use crate::render::Renderer;
+
+    /// Why the device was lost, if it was.
+    static LOST: Mutex<Option<String>> = Mutex::new(None);
+
+    /// What drawing shares with computing.
+    pub(super) struct Gpu {
+        pub(super) renderer: Renderer,
+        instance: wgpu::Instance,
+        adapter: wgpu::Adapter,
+    }
+
+    /// The GPU that the browser offers.
+    pub(super) async fn open() -> Result<(OpenDevice, Gpu), String> {
+        let gpu = open_gpu(Default::default()).await.map_err(|error| error.to_string())?;
+        let setup = gpu.setup;
+        setup.device.set_device_lost_callback(|reason, message| {
+            let text = format!("The GPU was lost ({reason:?}: {message}). Start the engine anew, or use the CPU engine.");
+            *LOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        });
+        let renderer = Renderer::new(setup.device, setup.queue);
+        Ok((gpu.open, Gpu { renderer, instance: setup.instance, adapter: setup.adapter }))
+    }
+
+    /// What to tell when the device was lost.
+    pub(super) fn lost() -> Option<String> {
+        LOST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    impl Gpu {
+        pub(super) fn adopt(&self, canvas: OffscreenCanvas) -> Result<Surface, String> {
+            Surface::new(canvas, &self.instance, &self.adapter)
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A model's files on a server: ranges where the server gives them, whole files where it does not.
+
+use std::collections::BTreeSet;
+
+use js_sys::{Reflect, Uint8Array};
+use lab_core::error::HostError;
+use lab_core::host::{LocalFuture, MemoryFile, ReadAt};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStreamDefaultReader, Request, RequestInit, Response, Url};
+
+use crate::host::{scope, words};
+
+/// Told while a file comes whole: bytes so far, bytes in all (0 when unknown), its name.
+pub(crate) type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
+
+/// Weights in the order in which Hugging Face's loader looks for them; those that end in `.json` list shards.
+const WEIGHTS: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+
+/// The files of the model in the folder at `url`.
+///
+/// # Errors
+///
+/// When the folder cannot be reached, or holds no weights.
+pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<Vec<Box<dyn ReadAt>>, HostError> {
+    let origin = scope().location().origin();
+    let folder = format!("{}/", url.trim_end_matches('/'));
+    let absolute = Url::new_with_base(&folder, &format!("{origin}/"));
+    let folder = absolute.map_err(|_| broken(url, "this is no address; give the address of a folder".to_owned()))?.href();
+    let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
+    for name in ["config.json", "preprocessor_config.json"] {
+        if let Some(text) = whole(&folder, name, progress).await? {
+            files.push(Box::new(text));
+        }
+    }
+    for name in WEIGHTS {
+        if !name.ends_with(".json") {
+            if let Some(file) = ranged(&folder, name, progress).await? {
+                files.push(file);
+                return Ok(files);
+            }
+            continue;
+        }
+        let Some(index) = whole(&folder, name, progress).await? else { continue };
+        for shard in shards(&index).await? {
+            let file = ranged(&folder, &shard, progress).await?;
+            files.push(file.ok_or_else(|| broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned()))?);
+        }
+        files.push(Box::new(index));
+        return Ok(files);
+    }
+    Err(broken(&folder, format!("the folder holds none of {}", WEIGHTS.join(", "))))
+}
+
+/// The shards that an index names.
+async fn shards(index: &MemoryFile) -> Result<BTreeSet<String>, HostError> {
+    let bytes = index.read_at(0, index.len() as usize).await?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| broken(index.name(), error.to_string()))?;
+    let map = json.get("weight_map").and_then(|map| map.as_object());
+    let map = map.ok_or_else(|| broken(index.name(), "it has no weight_map".to_owned()))?;
+    let names: BTreeSet<String> = map.values().filter_map(|shard| shard.as_str().map(str::to_owned)).collect();
+    match names.iter().find(|name| name.contains(['/', '\\', '?', '#', ':'])) {
+        Some(name) => Err(broken(index.name(), format!("{name} is no name of a file beside it"))),
+        None => Ok(names),
+    }
+}
+
+fn broken(name: &str, reason: String) -> HostError {
+    HostError::Read { name: name.to_owned(), offset: 0, len: 0, reason }
+}
+
+async fn fetch(url: &str, range: Option<(u64, u64)>) -> Result<Response, String> {
+    let request = Request::new_with_str_and_init(url, &RequestInit::new()).map_err(|error| words(&error))?;
+    if let Some((first, last)) = range {
+        request.headers().set("Range", &format!("bytes={first}-{last}")).map_err(|error| words(&error))?;
+    }
+    let response = JsFuture::from(scope().fetch_with_request(&request)).await.map_err(|error| {
+        format!(
+            "{}; the server does not answer, or does not let other pages read it (CORS), \
+             or this page's policy does not allow its address",
+            words(&error)
+        )
+    })?;
+    Ok(response.unchecked_into())
+}
+
+/// Whether an answer means that there is no such file: said so, or a page that explains it.
+fn is_missing(response: &Response) -> bool {
+    let kind = response.headers().get("Content-Type").ok().flatten().unwrap_or_default();
+    matches!(response.status(), 404 | 410) || (response.ok() && kind.starts_with("text/html"))
+}
+
+fn check(response: &Response) -> Result<(), String> {
+    match response.ok() {
+        true => Ok(()),
+        false => Err(format!("the server answers {} {}", response.status(), response.status_text())),
+    }
+}
+
+/// A file in one piece; `None` when the server has none of that name.
+async fn whole(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<Option<MemoryFile>, HostError> {
+    let url = format!("{folder}{name}");
+    let response = fetch(&url, None).await.map_err(|reason| broken(&url, reason))?;
+    if is_missing(&response) {
+        return Ok(None);
+    }
+    let bytes = body(&response, name, progress).await.map_err(|reason| broken(&url, reason))?;
+    Ok(Some(MemoryFile::new(name, bytes)))
+}
+
+/// A file to be read by ranges, or in one piece where the server knows no ranges.
+async fn ranged(
+    folder: &str,
+    name: &str,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Box<dyn ReadAt>>, HostError> {
+    let url = format!("{folder}{name}");
+    let failed = |reason| broken(&url, reason);
+    let response = fetch(&url, Some((0, 0))).await.map_err(failed)?;
+    if is_missing(&response) {
+        return Ok(None);
+    }
+    if response.status() == 206 {
+        if let Some(len) = length(&url, &response).await.map_err(failed)? {
+            return Ok(Some(Box::new(UrlFile { name: name.to_owned(), url, len })));
+        }
+        // Ranges, but the length is hidden from other pages: all of it, then.
+        let response = fetch(&url, None).await.map_err(failed)?;
+        let bytes = body(&response, name, progress).await.map_err(failed)?;
+        return Ok(Some(Box::new(MemoryFile::new(name, bytes))));
+    }
+    let bytes = body(&response, name, progress).await.map_err(failed)?;
+    Ok(Some(Box::new(MemoryFile::new(name, bytes))))
+}
+
+/// The length behind the slash of `Content-Range: bytes 0-0/1234`; where that header is hidden, what `HEAD` says.
+async fn length(url: &str, response: &Response) -> Result<Option<u64>, String> {
+    let range = response.headers().get("Content-Range").ok().flatten();
+    if let Some(total) = range.and_then(|range| range.rsplit('/').next()?.parse().ok()) {
+        return Ok(Some(total));
+    }
+    let init = RequestInit::new();
+    init.set_method("HEAD");
+    let request = Request::new_with_str_and_init(url, &init).map_err(|error| words(&error))?;
+    let response = JsFuture::from(scope().fetch_with_request(&request)).await.map_err(|error| words(&error))?;
+    let headers = response.unchecked_into::<Response>().headers();
+    // The length of a compressed body is not the file's.
+    let encoded = headers.get("Content-Encoding").ok().flatten().is_some();
+    let length = headers.get("Content-Length").ok().flatten().and_then(|length| length.parse().ok());
+    Ok(length.filter(|_| !encoded))
+}
+
+/// The body of an answer, piece by piece, so that progress can be told.
+async fn body(response: &Response, name: &str, progress: &mut Progress<'_>) -> Result<Vec<u8>, String> {
+    check(response)?;
+    let total = response.headers().get("Content-Length").ok().flatten().and_then(|length| length.parse().ok());
+    let Some(stream) = response.body() else { return Ok(Vec::new()) };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let mut bytes = Vec::new();
+    loop {
+        let piece = JsFuture::from(reader.read()).await.map_err(|error| words(&error))?;
+        let field = |name: &str| Reflect::get(&piece, &JsValue::from_str(name)).map_err(|error| words(&error));
+        if field("done")?.is_truthy() {
+            return Ok(bytes);
+        }
+        let piece: Uint8Array = field("value")?.unchecked_into();
+        let start = bytes.len();
+        bytes.resize(start + piece.length() as usize, 0);
+        piece.copy_to(&mut bytes[start..]);
+        progress(bytes.len() as u64, total.unwrap_or(0), name);
+    }
+}
+
+/// A file on a server that gives ranges.
+struct UrlFile {
+    name: String,
+    url: String,
+    len: u64,
+}
+
+impl ReadAt for UrlFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
+        Box::pin(async move {
+            let failed =
+                |reason: String| HostError::Read { name: self.url.clone(), offset, len: len as u64, reason };
+            let last = offset + len as u64 - 1;
+            let response = fetch(&self.url, Some((offset, last))).await.map_err(failed)?;
+            if response.ok() && response.status() != 206 {
+                return Err(failed("the server gave a range before and now does not".to_owned()));
+            }
+            let bytes = body(&response, &self.name, &mut |_, _, _| {}).await.map_err(failed)?;
+            Ok(bytes)
+        })
+    }
+}

@@ -98,7 +98,6 @@ impl Part {
     fn install(&self) -> Result<()> {
         match self {
             Part::WasmTarget => shell::run(shell::command("rustup").args(["target", "add", WASM])),
-            // Trunk only ever runs offline here: without its TLS stack and update check it builds in half the time.
             Part::Trunk => cargo_install(&["--locked", &format!("trunk@{TRUNK}")]),
             // Not --locked: its lock file names versions that were withdrawn from the registry.
             Part::WasmBindgen(version) => cargo_install(&[&format!("wasm-bindgen-cli@{version}")]),

@@ -39,7 +39,7 @@ const NOT_IN_CORE: [&str; 7] =
     ["web_sys", "js_sys", "wasm_bindgen", "std::fs", "std::env", "std::thread::spawn", "std::time::Instant"];
 
 /// Files of `core/src/kernels` that are no kernel.
-const NO_KERNELS: [&str; 4] = ["mod", "launch", "mode", "self_check"];
+const NO_KERNELS: [&str; 4] = ["mod", "launch", "share", "self_check"];
 
 /// Who may name CubeCL: the launch itself, and the switch that asks which device there is.
 const CUBECL: [&str; 2] = ["core/src/kernels/launch.rs", "core/src/device/mode.rs"];

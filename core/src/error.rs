@@ -18,6 +18,12 @@ pub enum Error {
     /// An image could not be decoded, or a preprocessing recipe not understood.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A checkpoint holds no model that we know, or a model was asked for what it cannot do.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The device cannot be had, or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// A host (file system, browser) failed to read.
@@ -518,5 +524,125 @@ pub enum ImageError {
         expected: &'static str,
         /// The value found, as JSON.
         found: String,
+    },
+}
+
+/// A checkpoint holds no model that we know, or not all of it.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ModelError {
+    /// No family's names were found.
+    #[error(
+        "no model is recognised among {tensors} tensors ({}): expected the names of DINOv2, ViT, MAE, CLIP or SigLIP \
+         (Hugging Face or original code); is this the right file?",
+        sample.join(", ")
+    )]
+    UnknownLayout {
+        /// How many tensors there are.
+        tensors: usize,
+        /// The first few names.
+        sample: Vec<String>,
+    },
+    /// The tensors are not those of the model.
+    #[error(
+        "the checkpoint does not fit {family}: {} missing [{}], {} unknown [{}]; a whole, unmodified checkpoint is \
+         needed",
+        missing.len(), some(missing), unknown.len(), some(unknown)
+    )]
+    Tensors {
+        /// The family it was taken for.
+        family: &'static str,
+        /// Needed and not there.
+        missing: Vec<String>,
+        /// There and not known.
+        unknown: Vec<String>,
+    },
+    /// A tensor has another shape than the model needs.
+    #[error("tensor {tensor} has the shape {found:?}, expected {expected}")]
+    Shape {
+        /// Its name in the checkpoint.
+        tensor: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: Vec<usize>,
+    },
+    /// A field of `config.json` is wrong.
+    #[error("config.json: {field} is {found}, expected {expected}")]
+    Config {
+        /// Its name.
+        field: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// The weights do not tell, and there is no `config.json`.
+    #[error("{field} of a model {embed_dim} wide cannot be told from the weights: put its config.json beside them")]
+    NeedsConfig {
+        /// The field that is missing.
+        field: String,
+        /// Width of a token.
+        embed_dim: usize,
+    },
+    /// An image does not fit the model.
+    #[error("images of {height} x {width} pixels hold no patch of {patch_size} x {patch_size}: use larger ones")]
+    TooSmall {
+        /// Pixels.
+        height: usize,
+        /// Pixels.
+        width: usize,
+        /// Pixels.
+        patch_size: usize,
+    },
+    /// Pixels of another length than their shape says.
+    #[error("{found} values for pixels of the shape {shape:?}")]
+    Pixels {
+        /// `[B, C, H, W]`.
+        shape: [usize; 4],
+        /// How many values came.
+        found: usize,
+    },
+    /// What was asked for is not in this model or file.
+    #[error("{what}: {found}; {advice}")]
+    Absent {
+        /// What was asked for.
+        what: String,
+        /// What there is.
+        found: String,
+        /// What to do.
+        advice: String,
+    },
+}
+
+/// The first names of a list, for a message.
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > 8 { format!("{shown}, …") } else { shown }
+}
+
+/// The device cannot be had, or failed.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum DeviceError {
+    /// No such device.
+    #[error("no device is called {asked}; this machine has {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// It is there but could not be opened.
+    #[error("the device {device} could not be opened: {reason}; update the graphics driver, or use the cpu")]
+    Open {
+        /// Which.
+        device: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// Results could not be read back: the device was lost, or ran out of memory.
+    #[error("reading results back failed: {reason}; the device may be out of memory: use a smaller batch or model")]
+    Readback {
+        /// What the driver said.
+        reason: String,
     },
 }

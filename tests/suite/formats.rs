@@ -8,7 +8,6 @@ use std::future::Future;
 use lab_core::error::FormatError;
 use lab_core::formats::{Checkpoint, Dtype, ModelFiles, TensorBytes};
 use lab_core::host::{MemoryFile, ReadAt};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 macro_rules! golden {
     ($path:literal) => {
@@ -59,7 +58,7 @@ fn assert_equals_safetensors(found: &BTreeMap<String, TensorBytes>, prefix: &str
 
 // --- safetensors --------------------------------------------------------------------------------
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn safetensors_equal_the_crate_of_its_authors() {
     for bytes in [
         golden!("models/dinov2-mlp/model.safetensors"),
@@ -75,7 +74,7 @@ fn safetensors_equal_the_crate_of_its_authors() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn rows_join_to_the_whole() {
     for (name, bytes) in
         [("m.safetensors", golden!("formats/pth/views.safetensors")), ("m.pth", golden!("formats/pth/views.pth"))]
@@ -104,7 +103,7 @@ fn rows_join_to_the_whole() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_cut_safetensors_file_is_refused_at_any_length() {
     let good = golden!("formats/pth/views.safetensors");
     for len in 0..good.len() {
@@ -116,7 +115,7 @@ fn a_cut_safetensors_file_is_refused_at_any_length() {
     assert!(matches!(open("model.safetensors", page), Err(FormatError::UnknownFormat { .. })));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn nan_in_a_weight_is_found_with_its_place() {
     let mut bytes = golden!("formats/pth/views.safetensors").to_vec();
     let end = bytes.len();
@@ -136,7 +135,7 @@ fn nan_in_a_weight_is_found_with_its_place() {
 
 // --- PyTorch files ------------------------------------------------------------------------------
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn pth_holds_what_torch_put_in() {
     let flat = golden!("formats/pth/flat.safetensors");
     for (bytes, prefix) in [
@@ -160,7 +159,7 @@ fn pth_holds_what_torch_put_in() {
     assert_eq!(linear["weight"].shape, [4, 3]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn strides_offsets_and_shared_storages_are_followed() {
     let views = read_all(&open("m.pth", golden!("formats/pth/views.pth")).expect("a good file"));
     assert_equals_safetensors(&views, "", golden!("formats/pth/views.safetensors"));
@@ -169,7 +168,7 @@ fn strides_offsets_and_shared_storages_are_followed() {
     assert_equals_safetensors(&values, "", golden!("pth/values.safetensors"));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_element_type_is_read() {
     let types = read_all(&open("m.pth", golden!("formats/pth/types.pth")).expect("a good file"));
     assert_eq!(types.len(), Dtype::ALL.len());
@@ -185,7 +184,7 @@ fn every_element_type_is_read() {
     assert_eq!(types["uint16"].dtype, Dtype::U16);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn original_layouts_of_whole_models_open() {
     for (bytes, name) in [
         (golden!("models/dinov2-mlp-original/chunked.pth"), "blocks.0.0.norm1.weight"),
@@ -203,7 +202,7 @@ fn original_layouts_of_whole_models_open() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn an_attack_is_read_as_data() {
     // In Python, torch.load(…, weights_only=False) of this file runs a command that writes a file.
     let checkpoint = open("m.pth", golden!("formats/pth/evil.pth")).expect("its weight is good");
@@ -217,7 +216,7 @@ fn an_attack_is_read_as_data() {
     assert!(open("m.pth", golden!("pth/call.pth")).expect("inert").inert_objects().len() > 0);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn what_is_no_state_dict_is_refused_by_name() {
     let refuse = |name: &str, bytes: &[u8]| open(name, bytes).expect_err(name);
     let error = refuse("sparse.pth", golden!("formats/pth/sparse.pth"));
@@ -240,7 +239,7 @@ fn what_is_no_state_dict_is_refused_by_name() {
 }
 
 /// Whatever becomes of a file, opening and reading it ends in tensors or in a typed error.
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cut_and_damaged_files_never_panic() {
     let visit = |bytes: Vec<u8>| {
         let Ok(checkpoint) = open("m", bytes) else { return };
@@ -331,7 +330,7 @@ fn one_tensor(elements: u64, offset: u64, shape: &[u64], strides: &[u64]) -> Vec
     pickle
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn tensors_beyond_their_storage_are_refused() {
     let data = [1.0f32, 2.0, 3.0, 4.0].map(f32::to_le_bytes).concat();
     let open_one = |elements, offset, shape: &[u64], strides: &[u64]| {
@@ -374,7 +373,7 @@ fn folder(files: &[(&str, &[u8])]) -> Result<ModelFiles, FormatError> {
     ready(ModelFiles::from_files(files.iter().map(|(name, bytes)| file(name, *bytes)).collect()))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_folder_is_sorted_by_role() {
     let model = folder(&[
         ("dino/io.safetensors", WHOLE),
@@ -394,7 +393,7 @@ fn a_folder_is_sorted_by_role() {
     assert!(lone.config.is_none() && lone.unused.is_empty());
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn shards_make_one_checkpoint() {
     let files = [
         ("m/model-00002-of-00002.safetensors", SECOND),
@@ -411,7 +410,7 @@ fn shards_make_one_checkpoint() {
     assert_equals_safetensors(&tensors, "", SECOND);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn index_and_shards_must_agree() {
     const INDEX_NAME: &str = "model.safetensors.index.json";
     let (one, two) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
@@ -440,7 +439,7 @@ fn index_and_shards_must_agree() {
     assert!(matches!(&error, FormatError::NotInIndex { tensor, .. } if *tensor == dropped), "{error}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_folder_without_one_model_says_what_it_holds() {
     let error = folder(&[]).expect_err("empty");
     assert!(matches!(&error, FormatError::NoCheckpoint { found } if found.is_empty()), "{error}");

@@ -5,7 +5,6 @@
 use lab_core::error::ImageError;
 use lab_core::image::preprocess::{CropRounding, IMAGENET_MEAN, IMAGENET_STD, Resize};
 use lab_core::image::{Filter, Limits, Preprocess, Rgb8, decode, resize};
-use wasm_bindgen_test::wasm_bindgen_test;
 
 macro_rules! golden {
     ($path:literal) => {
@@ -61,7 +60,7 @@ const IMAGES: &[(&str, &[u8], &[u8], u8)] = &[
     ("palette.bmp", golden!("images/palette.bmp"), golden!("images/palette_bmp.png"), 0),
 ];
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn every_kind_of_image_decodes_as_in_pillow() {
     let mut far = Vec::new();
     for &(name, bytes, expected, tolerance) in IMAGES {
@@ -73,7 +72,7 @@ fn every_kind_of_image_decodes_as_in_pillow() {
     assert!(far.is_empty(), "{far:?}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn cut_files_are_typed_errors() {
     for &(name, bytes, ..) in IMAGES {
         // A cut that leaves less than half the file can leave no whole picture; TIFF keeps its table last.
@@ -96,7 +95,7 @@ fn cut_files_are_typed_errors() {
     assert_eq!(picture(&trailing), picture(jpeg));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn limits_hold_before_decoding() {
     let jpeg = golden!("images/progressive.jpg"); // 64 x 48
     let limits = |max_pixels, max_bytes| Limits { max_pixels, max_bytes };
@@ -122,7 +121,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn what_is_no_image_is_named() {
     for bytes in [&b""[..], b"<svg></svg>", b"PK\x03\x04", b"\x00\x00\x00\x20ftypavif"] {
         let error = decode(bytes, &Limits::default()).expect_err("no image");
@@ -130,7 +129,7 @@ fn what_is_no_image_is_named() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn damaged_images_never_panic() {
     let limits = Limits { max_pixels: 1 << 20, max_bytes: 1 << 24 };
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
@@ -158,7 +157,7 @@ fn damaged_images_never_panic() {
 
 const INPUT: &[u8] = golden!("preprocess/input.png"); // 331 x 263
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn resize_is_pillows_to_the_last_bit() {
     let input = picture(INPUT);
     for (bytes, filter) in [
@@ -172,7 +171,7 @@ fn resize_is_pillows_to_the_last_bit() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn the_three_conventions_give_pillows_bytes() {
     let input = picture(INPUT);
     for (recipe, bytes) in [
@@ -197,7 +196,7 @@ fn the_three_conventions_give_pillows_bytes() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn plans_round_as_torchvision_and_hugging_face_do() {
     let recipe = Preprocess::short_side_crop(256, 224);
     let plan = recipe.plan(331, 263).expect("sound");
@@ -218,7 +217,7 @@ fn plans_round_as_torchvision_and_hugging_face_do() {
     assert_eq!(recipe.plan(7, 7).expect("sound").resized, [256, 256]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_crop_larger_than_the_picture_is_padded_with_black() {
     let image = Rgb8::new(2, 3, (1..=18).collect()).expect("2 x 3");
     let recipe = Preprocess { resize: Resize::None, crop: Some((5, 4)), ..Preprocess::direct(4) };
@@ -231,7 +230,7 @@ fn a_crop_larger_than_the_picture_is_padded_with_black() {
     assert_eq!(row(3), [0; 15]);
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn a_picture_of_any_proportions_costs_only_its_crop() {
     // The resized picture would have 224 x 14 560 000 pixels.
     let thread = Rgb8::new(1, 65_000, vec![200; 195_000]).expect("a thread");
@@ -243,7 +242,7 @@ fn a_picture_of_any_proportions_costs_only_its_crop() {
     assert!(matches!(error, ImageError::TooManyPixels { width: 1, height: 65_000, .. }), "{error}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn recipes_come_from_hugging_faces_json() {
     let parse = |text: &str| Preprocess::from_json(text).expect(text);
     // As in facebook/dinov2-*.
@@ -275,7 +274,7 @@ fn recipes_come_from_hugging_faces_json() {
     assert_eq!((off.resize, off.crop, off.rescale, off.mean, off.std), (Resize::None, None, 1.0, [0.0; 3], [1.0; 3]));
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+#[test]
 fn recipes_that_do_not_fit_are_typed_errors() {
     let refuse = |text: &str| Preprocess::from_json(text).expect_err(text);
     assert!(matches!(refuse("{"), ImageError::Json { .. }));

@@ -1,1 +1,9 @@
-//! x
+//! The suite: kernels against references, layers and models against PyTorch, formats against hostile files, and the
+//! house against its own rules.
+
+mod formats;
+mod house;
+mod image;
+mod kernels;
+mod layers;
+mod models;

@@ -100,6 +100,29 @@ impl Preprocess {
         Self::short_side_crop(size, size)
     }
 
+    /// The whole picture pressed into `size` x `size`, bilinear. `facebook/vit-mae-*`.
+    pub fn square_bilinear(size: u32) -> Self {
+        Self { filter: Filter::Bilinear, ..Self::direct(size) }
+    }
+
+    /// Short side and crop of one size, bicubic, CLIP's mean and deviation.
+    pub fn clip(size: u32) -> Self {
+        Self { mean: CLIP_MEAN, std: CLIP_STD, ..Self::short_side_equal(size) }
+    }
+
+    /// The whole picture pressed into `size` x `size`, bicubic, mean and deviation one half. SigLIP.
+    pub fn siglip(size: u32) -> Self {
+        Self { mean: HALF, std: HALF, ..Self::direct(size) }
+    }
+
+    /// The side of the square that comes out, where it is one whatever the picture.
+    pub fn output_side(&self) -> Option<u32> {
+        match (self.crop, self.resize) {
+            (Some((width, height)), _) | (None, Resize::Exact(width, height)) if width == height => Some(width),
+            _ => None,
+        }
+    }
+
     /// The recipe in a Hugging Face `preprocessor_config.json`; fields that are absent have that processor's defaults.
     ///
     /// # Errors
@@ -278,6 +301,24 @@ impl Preprocess {
             return Err(ImageError::BadSize { width, height, expected, found: tensor.len() as u64 });
         }
         Rgb8::new(width, height, (0..tensor.len()).map(byte).collect())
+    }
+}
+
+impl std::fmt::Display for Preprocess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let filter = match self.filter {
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+        };
+        match self.resize {
+            Resize::None => write!(f, "size kept")?,
+            Resize::ShortSide(side) => write!(f, "short side to {side} ({filter})")?,
+            Resize::Exact(width, height) => write!(f, "resized to {width} x {height} ({filter})")?,
+        }
+        if let Some((width, height)) = self.crop {
+            write!(f, ", centre {width} x {height}")?;
+        }
+        write!(f, ", mean {:?}, std {:?}", self.mean, self.std)
     }
 }
 

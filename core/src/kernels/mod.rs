@@ -11,7 +11,7 @@ pub(crate) mod launch;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
-pub mod mode;
+pub use crate::device::mode;
 pub mod patch_embed;
 pub mod preprocess;
 pub mod self_check;

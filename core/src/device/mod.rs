@@ -1,0 +1,235 @@
+//! The one door to the device: what there is, opening one, its limits, and bringing numbers home.
+
+pub mod mode;
+
+use burn::tensor::{Device, Tensor};
+use lab_protocol::{EngineInfo, EngineKind};
+
+use crate::error::DeviceError;
+
+/// A device that a run may choose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceDescription {
+    /// What to call it: `cpu`, `gpu:0` …
+    pub id: String,
+    /// What it is.
+    pub info: EngineInfo,
+    /// The graphics API, or `Flex`.
+    pub backend: String,
+    /// Its own memory in bytes, where the driver tells.
+    pub memory_bytes: Option<u64>,
+    /// Names and values of its limits.
+    pub limits: Vec<(String, String)>,
+}
+
+/// A device, open.
+#[derive(Debug, Clone)]
+pub struct OpenDevice {
+    /// For tensors.
+    pub device: Device,
+    /// What it is.
+    pub info: EngineInfo,
+}
+
+/// The CPU by burn's Flex: always there.
+#[cfg(feature = "flex")]
+pub fn cpu() -> OpenDevice {
+    let simd = if cfg!(target_family = "wasm") { "WebAssembly SIMD" } else { "SIMD" };
+    let info = EngineInfo {
+        kind: EngineKind::Cpu,
+        device: format!("CPU, burn Flex, {simd}"),
+        software: false,
+        f16: false,
+        max_binding_bytes: 0,
+    };
+    OpenDevice { device: Device::flex(), info }
+}
+
+/// The largest tensor that one binding of the device holds, in bytes; 0 where there is no such limit.
+pub fn max_binding_bytes(device: &Device) -> u64 {
+    #[cfg(feature = "wgpu")]
+    if mode::takes_wgsl(device) {
+        return gpu::limits_of_open_device();
+    }
+    let _ = device;
+    0
+}
+
+/// A tensor's values, on the host. The only way home, and asynchronous: a blocking read panics in a browser.
+///
+/// # Errors
+///
+/// [`DeviceError::Readback`].
+pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
+    let failed = |reason: String| DeviceError::Readback { reason };
+    let data = tensor.into_data_async().await.map_err(|error| failed(error.to_string()))?;
+    let data = data.convert::<f32>();
+    data.into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
+}
+
+#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
+pub use gpu::{list, open};
+#[cfg(feature = "wgpu")]
+pub use gpu::{open_gpu, OpenGpu};
+
+#[cfg(feature = "wgpu")]
+mod gpu {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use burn::tensor::wgpu::{wgpu, WgpuSetup};
+    use burn::tensor::{Device, DeviceKind};
+    use lab_protocol::{EngineInfo, EngineKind};
+
+    use super::OpenDevice;
+    use crate::error::DeviceError;
+    use crate::device::mode;
+
+    static MAX_BINDING: AtomicU64 = AtomicU64::new(0);
+
+    /// What the open device allows. Kept for the process, as the switch of the kernels is: one GPU a process.
+    pub(super) fn limits_of_open_device() -> u64 {
+        MAX_BINDING.load(Ordering::Relaxed)
+    }
+
+    /// A GPU, open, with the handles that drawing shares.
+    pub struct OpenGpu {
+        /// For tensors.
+        pub open: OpenDevice,
+        /// Instance, adapter, device and queue.
+        pub setup: WgpuSetup,
+    }
+
+    /// Opens the GPU of a kind; in a browser, the one that the browser offers.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Open`] when there is none, or the driver refuses.
+    pub async fn open_gpu(kind: DeviceKind) -> Result<OpenGpu, DeviceError> {
+        let failed = |error: burn::tensor::wgpu::WgpuInitError| DeviceError::Open {
+            device: "GPU".to_owned(),
+            reason: error.to_string(),
+        };
+        let options = Device::wgpu_options().device_kind(kind);
+        let (device, setup) = options.init_with_setup_async().await.map_err(failed)?;
+        let info = describe(&setup.adapter.get_info(), &setup.device.limits(), setup.device.features());
+        mode::set_software_adapter(info.software);
+        MAX_BINDING.store(info.max_binding_bytes, Ordering::Relaxed);
+        Ok(OpenGpu { open: OpenDevice { device, info }, setup })
+    }
+
+    fn describe(adapter: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> EngineInfo {
+        let name = adapter.name.to_lowercase();
+        // Browsers hide what the adapter is, but SwiftShader's name shows through.
+        let imitates = ["swiftshader", "llvmpipe", "lavapipe", "software", "basic render"];
+        let told = [name, adapter.driver.to_lowercase(), adapter.driver_info.to_lowercase()];
+        let software = adapter.device_type == wgpu::DeviceType::Cpu
+            || told.iter().any(|text| imitates.iter().any(|word| text.contains(word)));
+        EngineInfo {
+            kind: EngineKind::Gpu,
+            device: match adapter.name.is_empty() {
+                true => "WebGPU adapter (the browser does not tell its name)".to_owned(),
+                false => adapter.name.clone(),
+            },
+            software,
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            max_binding_bytes: u64::from(limits.max_storage_buffer_binding_size),
+        }
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub use native::{list, open};
+
+    #[cfg(not(target_family = "wasm"))]
+    mod native {
+        use burn::tensor::wgpu::wgpu;
+        use burn::tensor::DeviceKind;
+
+        use super::super::{cpu, DeviceDescription, OpenDevice};
+        use super::{describe, open_gpu};
+        use crate::error::DeviceError;
+
+        /// A kind of device as cubecl numbers its adapters, within each kind.
+        fn kinds(adapters: &[wgpu::AdapterInfo]) -> Vec<DeviceKind> {
+            let mut counts = [0usize; 4];
+            let mut number = |slot: usize| {
+                counts[slot] += 1;
+                counts[slot] - 1
+            };
+            adapters
+                .iter()
+                .map(|info| match info.device_type {
+                    wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(number(0)),
+                    wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(number(1)),
+                    wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(number(2)),
+                    _ => DeviceKind::Cpu,
+                })
+                .collect()
+        }
+
+        fn adapters() -> Vec<wgpu::Adapter> {
+            let instance = wgpu::Instance::default();
+            pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY))
+        }
+
+        /// Every device of this machine: GPUs in the driver's order, then the CPU. Nothing is opened.
+        pub fn list() -> Vec<DeviceDescription> {
+            let mut all: Vec<_> = adapters()
+                .iter()
+                .enumerate()
+                .map(|(index, adapter)| {
+                    let (info, limits) = (adapter.get_info(), adapter.limits());
+                    DeviceDescription {
+                        id: format!("gpu:{index}"),
+                        info: describe(&info, &limits, adapter.features()),
+                        backend: info.backend.to_string(),
+                        memory_bytes: None,
+                        limits: vec![
+                            ("max buffer".to_owned(), limits.max_buffer_size.to_string()),
+                            ("max storage binding".to_owned(), limits.max_storage_buffer_binding_size.to_string()),
+                            ("workgroup memory".to_owned(), limits.max_compute_workgroup_storage_size.to_string()),
+                            ("workgroup size".to_owned(), limits.max_compute_invocations_per_workgroup.to_string()),
+                            ("workgroups".to_owned(), limits.max_compute_workgroups_per_dimension.to_string()),
+                        ],
+                    }
+                })
+                .collect();
+            all.push(DeviceDescription {
+                id: "cpu".to_owned(),
+                info: cpu().info,
+                backend: "Flex".to_owned(),
+                memory_bytes: None,
+                limits: Vec::new(),
+            });
+            all
+        }
+
+        /// Opens a device by its name: `cpu`, `gpu:N` as [`list`] counts, `gpu` for the first, or `auto`: the first
+        /// that is not software, else the CPU.
+        ///
+        /// # Errors
+        ///
+        /// [`DeviceError::Unknown`], [`DeviceError::Open`].
+        pub async fn open(id: &str) -> Result<OpenDevice, DeviceError> {
+            if id == "cpu" {
+                return Ok(cpu());
+            }
+            let infos: Vec<_> = adapters().iter().map(wgpu::Adapter::get_info).collect();
+            let kinds = kinds(&infos);
+            let index = match id {
+                "gpu" => (!kinds.is_empty()).then_some(0),
+                "auto" => match kinds.iter().position(|kind| *kind != DeviceKind::Cpu) {
+                    Some(index) => Some(index),
+                    None => return Ok(cpu()),
+                },
+                _ => id.strip_prefix("gpu:").and_then(|index| index.parse().ok()).filter(|&index| index < kinds.len()),
+            };
+            match index {
+                Some(index) => Ok(open_gpu(kinds[index].clone()).await?.open),
+                None => Err(DeviceError::Unknown {
+                    asked: id.to_owned(),
+                    known: list().into_iter().map(|device| device.id).collect(),
+                }),
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a model is and costs, from its headers alone: no weight is read, no device opened.
+
+use std::collections::BTreeMap;
+
+use lab_protocol::ModelInfo;
+
+use super::config::Head;
+use super::keys::{recognise, Family};
+use super::model::{describe, preprocessing};
+use crate::error::Error;
+use crate::formats::ModelFiles;
+
+/// A model's description.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelReport {
+    /// Family, sizes, parameters, preprocessing; `bytes` as stored in f32.
+    pub info: ModelInfo,
+    /// The family in full: whose names the tensors bear.
+    pub layout: &'static str,
+    /// Operations of one image at the size it is prepared to, a multiply-add counted as two.
+    pub flops_per_image: u64,
+    /// The most that one image's activations take at once in f32, in bytes: a block's widest moment.
+    pub activation_bytes_per_image: u64,
+    /// A word on the licence, where the family tells it.
+    pub licence: Option<String>,
+    /// Tensors that are known and of no use here.
+    pub ignored: Vec<String>,
+    /// Tensors that no model of this family has.
+    pub unknown: Vec<String>,
+    /// Tensors that the model needs and the files lack.
+    pub missing: Vec<String>,
+    /// Bytes by type of number, as stored.
+    pub stored: BTreeMap<String, u64>,
+}
+
+/// Reads names, shapes and config of a model.
+///
+/// # Errors
+///
+/// [`Error::Model`] when no family fits, [`Error::Image`] for a preprocessing that we cannot follow.
+pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
+    let layout = recognise(&files.checkpoint, files.config.as_deref())?;
+    let preprocess = preprocessing(files, &layout)?;
+    let config = &layout.config;
+    let mut info = describe(files, &layout, &preprocess, 0);
+    info.bytes = 4 * info.parameters;
+    let grid = info.img_size / config.patch_size;
+    let tokens = config.tokens(grid, grid) as u64;
+    // Residual stream, its norm, and the larger of qkv and the feed-forward's width.
+    let widest = (2 * config.embed_dim + (3 * config.embed_dim).max(2 * config.ffn_hidden())) as u64;
+    let mut stored = BTreeMap::new();
+    for name in files.checkpoint.names() {
+        if let Some(entry) = files.checkpoint.entry(name) {
+            *stored.entry(entry.dtype.name().to_owned()).or_default() += entry.byte_len;
+        }
+    }
+    let licence = match (layout.family, config.head) {
+        (Family::Vit | Family::VitMae | Family::OriginalMae, _) => {
+            Some("MAE and Web-SSL weights are CC-BY-NC 4.0: no commercial use")
+        }
+        (Family::Dinov2 | Family::Original, _) if config.num_register_tokens == 0 => {
+            Some("Web-SSL weights are CC-BY-NC 4.0; DINOv2's own are Apache-2.0: see where yours come from")
+        }
+        (Family::Dinov2 | Family::Original, _) => Some("DINOv2 weights are Apache-2.0"),
+        (_, Head::ClipPool | Head::AttentionPool { .. } | Head::Norm) => None,
+    };
+    Ok(ModelReport {
+        info,
+        layout: layout.family.title(),
+        flops_per_image: config.flops(grid, grid),
+        activation_bytes_per_image: 4 * tokens * widest,
+        licence: licence.map(str::to_owned),
+        ignored: layout.ignored,
+        unknown: layout.unknown,
+        missing: layout.missing,
+        stored,
+    })
+}

@@ -1,0 +1,21 @@
+//! Vision transformers as published, and the way from files to a model on a device.
+//!
+//! - [`config`]: sizes and switches of an encoder, of MAE's decoder, and the released presets
+//! - [`vit`], [`mae`]: the forward passes, one page each
+//! - [`keys`]: which family a checkpoint is, and which of its tensors is which of ours
+//! - [`parameters`]: tensors from a checkpoint (streamed) or from a seed
+//! - [`model`]: all of it together, with the preprocessing it wants
+//! - [`trace`]: what a forward pass shows to those who look
+
+pub mod config;
+pub mod inspect;
+pub mod keys;
+pub mod mae;
+pub mod model;
+pub mod parameters;
+pub mod presets;
+pub mod trace;
+pub mod vit;
+
+pub use inspect::{inspect, ModelReport};
+pub use model::{load, Embeddings, LoadOptions, Model};

@@ -1,0 +1,331 @@
+//! Where a model's tensors come from: a checkpoint, read tensor by tensor, or a seed.
+//!
+//! A tensor goes from the file to the device in pieces no larger than a binding of the device, so that neither the
+//! host's memory nor the device's limits decide how large a model may be.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use half::f16;
+
+use super::config::Ffn;
+use super::keys::Recipe;
+use crate::error::{Error, ModelError};
+use crate::formats::{Checkpoint, TensorBytes};
+use crate::layers::attention::Attention;
+use crate::layers::attention_pool::AttentionPool;
+use crate::layers::block::Block;
+use crate::layers::layer_norm::LayerNorm;
+use crate::layers::linear::Linear;
+use crate::layers::mlp::Mlp;
+
+/// Told after each piece: bytes read so far, bytes in all, the tensor's name.
+pub type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
+
+/// The source of a model's tensors, and where they go.
+pub struct Parameters<'a> {
+    source: Source<'a>,
+    device: Device,
+    half: bool,
+    max_binding_bytes: u64,
+    done: u64,
+    total: u64,
+    bytes_on_device: u64,
+    progress: &'a mut Progress<'a>,
+}
+
+enum Source<'a> {
+    Checkpoint { checkpoint: &'a Checkpoint, recipes: &'a BTreeMap<String, Recipe> },
+    Seed(u64),
+}
+
+impl<'a> Parameters<'a> {
+    /// Tensors from a checkpoint by their recipes. `half` stores the weights of linear layers in 16 bits;
+    /// `max_binding_bytes` is the device's (0: no limit).
+    pub fn from_checkpoint(
+        checkpoint: &'a Checkpoint,
+        recipes: &'a BTreeMap<String, Recipe>,
+        device: &Device,
+        half: bool,
+        max_binding_bytes: u64,
+        progress: &'a mut Progress<'a>,
+    ) -> Self {
+        let size = |(name, rows): &(String, Option<Range<usize>>)| {
+            let entry = checkpoint.entry(name)?;
+            Some(rows.as_ref().map_or(entry.byte_len, |rows| rows.len() as u64 * entry.row_bytes()))
+        };
+        let total = recipes.values().flat_map(|recipe| recipe.parts.iter().filter_map(size)).sum();
+        let source = Source::Checkpoint { checkpoint, recipes };
+        Self { source, device: device.clone(), half, max_binding_bytes, done: 0, total, bytes_on_device: 0, progress }
+    }
+
+    /// Tensors drawn from a seed, large enough that every part of the architecture shows: no zero biases, no flat
+    /// softmax. Such a model has learned nothing.
+    pub fn from_seed(seed: u64, device: &Device, progress: &'a mut Progress<'a>) -> Self {
+        Self {
+            source: Source::Seed(seed),
+            device: device.clone(),
+            half: false,
+            max_binding_bytes: 0,
+            done: 0,
+            total: 0,
+            bytes_on_device: 0,
+            progress,
+        }
+    }
+
+    /// Bytes that the tensors handed out so far take on the device.
+    pub fn bytes_on_device(&self) -> u64 {
+        self.bytes_on_device
+    }
+
+    /// A tensor in f32, whole.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint's, or [`ModelError::Shape`].
+    pub async fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
+        let rows: usize = self.rows(name, &shape)?;
+        let values = self.read(name, &shape, 0..rows).await?;
+        let values = values.to_f32()?;
+        self.bytes_on_device += 4 * values.len() as u64;
+        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device)))
+    }
+
+    /// Zeros, for what a family lacks.
+    pub fn zeros<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
+        self.bytes_on_device += 4 * shape.iter().product::<usize>() as u64;
+        Param::from_tensor(Tensor::zeros(shape, &self.device))
+    }
+
+    /// `name.weight [outputs, inputs]` and `name.bias [outputs]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub async fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, Error> {
+        let weight_name = format!("{name}.weight");
+        let shape = [outputs, inputs];
+        self.rows(&weight_name, &shape)?;
+        let dtype = if self.half { DType::F16 } else { DType::F32 };
+        let row_bytes = (inputs * dtype.size()) as u64;
+        let piece = match self.max_binding_bytes {
+            0 => outputs,
+            limit => usize::try_from(limit / row_bytes).unwrap_or(outputs).clamp(1, outputs),
+        };
+        let mut weight = Vec::new();
+        for start in (0..outputs).step_by(piece) {
+            let rows = start..outputs.min(start + piece);
+            let size = [rows.len(), inputs];
+            let values = self.read(&weight_name, &shape, rows).await?;
+            let data = match dtype {
+                DType::F16 => TensorData::new(values.to_f16()?, size),
+                _ => TensorData::new(values.to_f32()?, size),
+            };
+            weight.push(Param::from_tensor(Tensor::from_data(data, (&self.device, dtype))));
+        }
+        self.bytes_on_device += outputs as u64 * row_bytes;
+        Ok(Linear { weight, bias: self.tensor(&format!("{name}.bias"), [outputs]).await? })
+    }
+
+    /// `name.weight` and `name.bias`, both `[dim]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub async fn layer_norm(&mut self, name: &str, dim: usize, eps: f64) -> Result<LayerNorm, Error> {
+        let weight = self.tensor(&format!("{name}.weight"), [dim]).await?;
+        let bias = self.tensor(&format!("{name}.bias"), [dim]).await?;
+        Ok(LayerNorm { weight, bias, eps })
+    }
+
+    /// A block of width `dim`.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub async fn block(
+        &mut self,
+        name: &str,
+        dim: usize,
+        num_heads: usize,
+        ffn: Ffn,
+        layer_scale: bool,
+        eps: f64,
+    ) -> Result<Block, Error> {
+        let norm1 = self.layer_norm(&format!("{name}.norm1"), dim, eps).await?;
+        let qkv = self.linear(&format!("{name}.attn.qkv"), 3 * dim, dim).await?;
+        let proj = self.linear(&format!("{name}.attn.proj"), dim, dim).await?;
+        let ls1 = match layer_scale {
+            true => Some(self.tensor(&format!("{name}.ls1.gamma"), [dim]).await?),
+            false => None,
+        };
+        let norm2 = self.layer_norm(&format!("{name}.norm2"), dim, eps).await?;
+        let mlp = self.mlp(&format!("{name}.mlp"), dim, ffn).await?;
+        let ls2 = match layer_scale {
+            true => Some(self.tensor(&format!("{name}.ls2.gamma"), [dim]).await?),
+            false => None,
+        };
+        Ok(Block { norm1, attn: Attention { qkv, proj, num_heads }, ls1, norm2, mlp, ls2 })
+    }
+
+    async fn mlp(&mut self, name: &str, dim: usize, ffn: Ffn) -> Result<Mlp, Error> {
+        let (first, hidden, activation) = match ffn {
+            Ffn::Mlp { hidden, activation } => (hidden, hidden, Some(activation)),
+            Ffn::SwiGlu { hidden } => (2 * hidden, hidden, None),
+        };
+        let fc1 = self.linear(&format!("{name}.fc1"), first, dim).await?;
+        let fc2 = self.linear(&format!("{name}.fc2"), dim, hidden).await?;
+        Ok(Mlp { fc1, fc2, activation })
+    }
+
+    /// SigLIP's head.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub async fn attention_pool(
+        &mut self,
+        name: &str,
+        dim: usize,
+        num_heads: usize,
+        hidden: usize,
+        ffn: Ffn,
+        eps: f64,
+    ) -> Result<AttentionPool, Error> {
+        let ffn = match ffn {
+            Ffn::Mlp { activation, .. } => Ffn::Mlp { hidden, activation },
+            Ffn::SwiGlu { .. } => Ffn::SwiGlu { hidden },
+        };
+        Ok(AttentionPool {
+            probe: self.tensor(&format!("{name}.probe"), [1, 1, dim]).await?,
+            query: self.linear(&format!("{name}.query"), dim, dim).await?,
+            key_value: self.linear(&format!("{name}.key_value"), 2 * dim, dim).await?,
+            out_proj: self.linear(&format!("{name}.out_proj"), dim, dim).await?,
+            norm: self.layer_norm(&format!("{name}.norm"), dim, eps).await?,
+            mlp: self.mlp(&format!("{name}.mlp"), dim, ffn).await?,
+            num_heads,
+        })
+    }
+
+    /// Checks the shape of a tensor's parts in the checkpoint against the one wanted; the number of rows to read.
+    ///
+    /// Dimensions of one are no difference: Hugging Face keeps a token as `[1, D]`, we as `[1, 1, D]`.
+    fn rows(&self, name: &str, shape: &[usize]) -> Result<usize, ModelError> {
+        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
+        let Source::Checkpoint { checkpoint, recipes } = &self.source else {
+            return Ok(shape[0]);
+        };
+        let parts = recipes.get(name).map(|recipe| recipe.parts.as_slice()).unwrap_or_default();
+        let mut rows = 0;
+        let mut tail: Option<Vec<usize>> = None;
+        for (part, range) in parts {
+            let Some(entry) = checkpoint.entry(part) else { continue };
+            let wrong = |expected: String| ModelError::Shape { tensor: part.clone(), expected, found: entry.shape.clone() };
+            rows += match range {
+                Some(range) if range.end > entry.rows() => return Err(wrong(format!("at least {} rows", range.end))),
+                Some(range) => range.len(),
+                None => entry.rows(),
+            };
+            let columns = entry.shape.get(1..).unwrap_or_default().to_vec();
+            if tail.as_ref().is_some_and(|tail| *tail != columns) {
+                return Err(wrong(format!("rows of {tail:?}, like the tensors it is joined with")));
+            }
+            tail = Some(columns);
+        }
+        let Some(tail) = tail else {
+            return Err(ModelError::Tensors { family: "this model", missing: vec![name.to_owned()], unknown: vec![] });
+        };
+        let found = [vec![rows], tail].concat();
+        if squeezed(&found) != squeezed(shape) {
+            let tensor = parts.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>().join(" + ");
+            return Err(ModelError::Shape { tensor, expected: format!("{shape:?}"), found });
+        }
+        Ok(rows)
+    }
+
+    /// Rows of a tensor whose parts lie one below the other.
+    async fn read(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Result<Values, Error> {
+        let (checkpoint, recipe) = match &self.source {
+            Source::Seed(seed) => return Ok(Values::Drawn(draw(*seed, name, shape))),
+            Source::Checkpoint { checkpoint, recipes } => (*checkpoint, &recipes[name]),
+        };
+        let mut pieces = Vec::with_capacity(recipe.parts.len());
+        let mut start = 0;
+        for (part, range) in &recipe.parts {
+            let available = checkpoint.entry(part).map_or(0, |entry| entry.rows());
+            let range = range.clone().unwrap_or(0..available);
+            // The rows wanted that fall into this part, in the part's own numbers.
+            let from = rows.start.max(start) - start;
+            let to = rows.end.min(start + range.len()).saturating_sub(start);
+            if from < to {
+                let piece = checkpoint.read_rows(part, range.start + from..range.start + to).await?;
+                self.done += piece.bytes.len() as u64;
+                (self.progress)(self.done, self.total, part);
+                pieces.push(piece);
+            }
+            start += range.len();
+        }
+        Ok(Values::Read(pieces))
+    }
+}
+
+/// Rows of one tensor on the host.
+enum Values {
+    Read(Vec<TensorBytes>),
+    Drawn(Vec<f32>),
+}
+
+impl Values {
+    fn to_f32(self) -> Result<Vec<f32>, Error> {
+        match self {
+            Self::Drawn(values) => Ok(values),
+            Self::Read(pieces) => {
+                let pieces: Result<Vec<_>, _> = pieces.iter().map(TensorBytes::to_f32).collect();
+                let mut pieces = pieces?;
+                Ok(if pieces.len() == 1 { pieces.remove(0) } else { pieces.concat() })
+            }
+        }
+    }
+
+    fn to_f16(self) -> Result<Vec<f16>, Error> {
+        match self {
+            Self::Drawn(values) => Ok(values.into_iter().map(f16::from_f32).collect()),
+            Self::Read(pieces) => {
+                let pieces: Result<Vec<_>, _> = pieces.iter().map(TensorBytes::to_f16).collect();
+                Ok(pieces?.concat())
+            }
+        }
+    }
+}
+
+/// A whole tensor from a seed and its name, by its kind: scales near one, shifts near zero, weights that keep variance.
+fn draw(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
+    let count: usize = shape.iter().product();
+    let stream = name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let (mean, spread) = match shape {
+        [_] if name.ends_with("gamma") => (0.5, 0.2),
+        [_] if name.ends_with("weight") => (1.0, 0.1),
+        [_] => (0.0, 0.1),
+        _ if name.contains("token") || name.contains("pos_embed") || name.ends_with("probe") => (0.0, 0.3),
+        [_, inputs @ ..] => (0.0, 1.5 / (inputs.iter().product::<usize>() as f32).sqrt()),
+        [] => (0.0, 0.0),
+    };
+    (0..count as u64).map(|index| mean + spread * normal(stream, index)).collect()
+}
+
+/// A normal deviate for each index of a stream: splitmix64, then Box and Muller.
+fn normal(stream: u64, index: u64) -> f32 {
+    let mix = |salt: u64| {
+        let mut z = stream.wrapping_add((2 * index + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        ((z >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    ((-2.0 * mix(1).ln()).sqrt() * (std::f64::consts::TAU * mix(2)).cos()) as f32
+}

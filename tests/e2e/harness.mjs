@@ -1,0 +1,148 @@
+// What every browser test needs: a fresh Chromium with a software GPU, the built page, and ears for anything that
+// goes wrong. In a browser an invalid pipeline only logs and the run goes on with wrong numbers, so a test fails on
+// any console error, any warning that speaks of the GPU, any uncaught exception (page or worker), any failed request.
+//
+// `cargo xtask test` serves dist/ and gives the address in LAB_URL. To run one file by hand:
+//   cargo xtask web && cargo xtask serve --port 8080 &     LAB_URL=http://127.0.0.1:8080/ node --test smoke.test.mjs
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+/** WebGPU by SwiftShader, also where there is no graphics card, and no chatter with the outside. */
+export const CHROMIUM_FLAGS = [
+  '--headless', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader',
+  '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-angle=swiftshader', '--enable-unsafe-swiftshader',
+  '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Options for the same browser without WebGPU: the page must then choose its CPU engine. */
+export const WITHOUT_WEBGPU = {
+  flags: [
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-features=WebGPU,WebGPUService',
+    '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+    '--disable-sync',
+  ],
+  // What Chromium says when a page asks for an adapter that is not there.
+  allow: [/Failed to create WebGPU Context Provider/, /No available adapters/],
+};
+
+/** Where the page is served. */
+export function labUrl(path = '') {
+  assert.ok(process.env.LAB_URL, 'LAB_URL is not set: run `cargo xtask test --web`, or see tests/e2e/harness.mjs');
+  return new URL(path, process.env.LAB_URL).href;
+}
+
+/** Warnings that mean wrong numbers, not bad style. */
+const GPU_WARNING = /webgpu|wgsl|shader|pipeline|bind ?group|gpu(device|buffer|adapter|queue)|\[invalid |validation/i;
+/** Chromium says these about its own flags. */
+const HARMLESS = [/WebGPU is experimental on this platform/i];
+
+/**
+ * Starts a browser of its own for test `t` and closes it afterwards; the test fails at its end if anything went wrong
+ * meanwhile. Options: `flags`, `allow` (regular expressions of problems that this test expects), `viewport`.
+ * Returns `{ page, context, problems, requests, check }`; `check()` asserts that nothing went wrong so far.
+ */
+export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 } } = {}) {
+  const profile = await mkdtemp(join(tmpdir(), 'lab-e2e-'));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: flags,
+    viewport,
+  });
+  const problems = [];
+  const requests = [];
+  const report = (kind, text, where = '') => {
+    const line = `${kind}: ${text}${where ? ` (${where})` : ''}`;
+    if (![...HARMLESS, ...allow].some((pattern) => pattern.test(line))) problems.push(line);
+  };
+  const listen = async (page) => {
+    page.on('console', (message) => {
+      const [type, text] = [message.type(), message.text()];
+      if (type === 'error' || type === 'assert') report(`console ${type}`, text, message.location().url);
+      if (type === 'warning' && GPU_WARNING.test(text)) report('console warning', text, message.location().url);
+    });
+    page.on('pageerror', (error) => report('uncaught', error.stack ?? String(error)));
+    page.on('crash', () => report('crash', 'the page crashed'));
+    await listenToWorkers(context, page, report);
+  };
+  context.on('request', (request) => requests.push(request.url()));
+  context.on('requestfailed', (request) => {
+    report('failed request', `${request.method()} ${request.url()} ${request.failure()?.errorText ?? ''}`);
+  });
+  context.on('response', (response) => {
+    if (response.status() >= 400) report('failed request', `${response.status()} ${response.url()}`);
+  });
+  const page = context.pages()[0] ?? await context.newPage();
+  await listen(page);
+  context.on('page', (other) => void listen(other));
+  const check = () => assert.deepEqual(problems, [], 'the browser reported problems');
+  t.after(async () => {
+    await context.close();
+    await rm(profile, { recursive: true, force: true });
+    check();
+  });
+  return { page, context, problems, requests, check };
+}
+
+/**
+ * Playwright drops what Chromium itself logs on behalf of a worker (WebGPU validation errors among it), so we ask
+ * Chromium's own log domain for the page and for each worker.
+ */
+async function listenToWorkers(context, page, report) {
+  const session = await context.newCDPSession(page);
+  session.on('Log.entryAdded', ({ entry }) => {
+    const { level, text, source, url } = entry;
+    if (level === 'error' || (level === 'warning' && GPU_WARNING.test(text))) report(`${source} ${level}`, text, url);
+  });
+  await session.send('Log.enable');
+}
+
+/** Starts a browser, opens the page and waits until the document is there. Options as for `startBrowser`, and `path`. */
+export async function openLab(t, { path = '', ...options } = {}) {
+  const browser = await startBrowser(t, options);
+  await browser.page.goto(labUrl(path), { waitUntil: 'load' });
+  return browser;
+}
+
+/** Waits for `condition` (run in the page, given `argument`) to become true; says what it waited for if it does not. */
+export async function waitFor(page, what, condition, { argument, timeout = 120_000 } = {}) {
+  try {
+    await page.waitForFunction(condition, argument, { timeout, polling: 100 });
+  } catch (error) {
+    throw new Error(`waited ${timeout / 1000} s for ${what}`, { cause: error });
+  }
+}
+
+/** Drops files (`{ name, type, bytes }`) on an element, as a user would with the mouse. */
+export async function dropFiles(page, selector, files) {
+  const plain = files.map(({ name, type, bytes }) => ({ name, type, base64: Buffer.from(bytes).toString('base64') }));
+  const transfer = await page.evaluateHandle((list) => {
+    const data = new DataTransfer();
+    for (const { name, type, base64 } of list) {
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      data.items.add(new File([bytes], name, { type }));
+    }
+    return data;
+  }, plain);
+  for (const event of ['dragenter', 'dragover', 'drop']) {
+    await page.dispatchEvent(selector, event, { dataTransfer: transfer });
+  }
+  await transfer.dispose();
+}
+
+/** The cosine of two vectors of the same length. */
+export function cosine(a, b) {
+  assert.equal(a.length, b.length, 'vectors of different length');
+  let [dot, aa, bb] = [0, 0, 0];
+  for (let i = 0; i < a.length; i += 1) {
+    dot += a[i] * b[i];
+    aa += a[i] * a[i];
+    bb += b[i] * b[i];
+  }
+  return dot / Math.sqrt(aa * bb);
+}

@@ -1,0 +1,243 @@
+//! Whole models against PyTorch: every golden folder, on the CPU device and on the GPU.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use lab_core::device::readback;
+use lab_core::error::{Error, ModelError};
+use lab_core::formats::ModelFiles;
+use lab_core::host::MemoryFile;
+use lab_core::models::mae::{patchify, unpatchify, Masking};
+use lab_core::models::{inspect, load, model, LoadOptions, Model};
+use lab_core::parity;
+use lab_tests::{assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, values};
+use pollster::block_on;
+
+// The bar that the project sets itself: within 1e-4 absolute or 1e-4 relative of PyTorch in f32.
+const TOLERANCE: f64 = 1e-4;
+
+/// Folder, file of weights (where there are several), folder of the outputs.
+const CASES: [(&str, Option<&str>, &str); 19] = [
+    ("webdino-swiglu", None, "webdino-swiglu"),
+    ("dinov2-mlp", None, "dinov2-mlp"),
+    ("dinov2-mlp-f16", None, "dinov2-mlp"),
+    ("dinov2-mlp-bf16", None, "dinov2-mlp"),
+    ("dinov2-mlp-sharded", None, "dinov2-mlp"),
+    ("dinov2-registers", None, "dinov2-registers"),
+    ("webmae-vit", None, "webmae-vit"),
+    ("mae-normpix", None, "mae-normpix"),
+    ("mae-rawpix", None, "mae-rawpix"),
+    ("clip-vision", None, "clip-vision"),
+    ("siglip-vision", None, "siglip-vision"),
+    ("clip-whole", None, "clip-whole"),
+    ("siglip-whole", None, "siglip-whole"),
+    ("dinov2-mlp-original", Some("flat.pth"), "dinov2-mlp-original"),
+    ("dinov2-mlp-original", Some("chunked.pth"), "dinov2-mlp-original"),
+    ("dinov2-mlp-original", Some("teacher.pth"), "dinov2-mlp-original"),
+    ("dinov2-mlp-original", Some("teacher-module.pth"), "dinov2-mlp-original"),
+    ("webdino-swiglu-original", Some("chunked.pth"), "webdino-swiglu-original"),
+    ("dinov2-registers-original", Some("flat.pth"), "dinov2-registers"),
+];
+
+fn open(folder: &str, only: Option<&str>, device: &Device, half: bool) -> Result<Model, Error> {
+    block_on(load(golden_model(folder, only), device, LoadOptions { half }, &mut |_, _, _| {}))
+}
+
+fn check(folder: &str, only: Option<&str>, outputs: &str, device: &Device) {
+    let model = open(folder, only, device, false).unwrap_or_else(|error| panic!("{folder} {only:?}: {error}"));
+    let io = golden(&format!("models/{outputs}/io.safetensors"));
+    let report = block_on(parity::run(&model, &io, TOLERANCE, TOLERANCE)).expect("comparable");
+    assert!(report.passed(), "{folder} {only:?}: {report:#?}");
+    assert!(report.tensors.len() >= 4, "{folder}: only {} tensors compared", report.tensors.len());
+}
+
+#[test]
+fn every_family_equals_pytorch_on_the_cpu() {
+    for (folder, only, outputs) in CASES {
+        check(folder, only, outputs, &cpu());
+    }
+    check("mae-normpix-original", Some("mae.pth"), "mae-normpix", &cpu());
+}
+
+#[test]
+fn every_family_equals_pytorch_on_the_gpu() {
+    let gpu = gpu();
+    for (folder, only, outputs) in CASES {
+        check(folder, only, outputs, &gpu.device);
+    }
+    check("mae-normpix-original", Some("mae.pth"), "mae-normpix", &gpu.device);
+}
+
+#[test]
+fn every_golden_folder_is_in_the_list() {
+    let listed: Vec<&str> = CASES.iter().map(|case| case.0).chain(["mae-normpix-original"]).collect();
+    for entry in std::fs::read_dir(golden_path("models")).expect("goldens are committed") {
+        let name = entry.expect("readable").file_name().into_string().expect("ASCII");
+        assert!(listed.contains(&name.as_str()), "tests/golden/models/{name} is compared with nothing");
+    }
+}
+
+#[test]
+fn parity_notices_a_wrong_number() {
+    let model = open("dinov2-mlp", None, &cpu(), false).expect("loads");
+    // Another model's outputs of the same shapes.
+    let io = golden("models/webdino-swiglu/io.safetensors");
+    let report = block_on(parity::run(&model, &io, TOLERANCE, TOLERANCE)).expect("comparable");
+    assert!(!report.passed());
+}
+
+#[test]
+fn mae_gradients_equal_pytorch() {
+    for device in [cpu().autodiff(), gpu().device.clone().autodiff()] {
+        for folder in ["mae-normpix", "mae-rawpix"] {
+            let model = open(folder, None, &device, false).expect("loads");
+            let io = golden(&format!("models/{folder}/io.safetensors"));
+            let (shape, pixels) = golden_tensor(&io, "pixel_values");
+            let pixels = model.pixels(pixels, shape.try_into().expect("four")).expect("fits");
+            let (_, noise) = golden_tensor(&io, "noise");
+            let (decoder, config) = model.decoder().expect("a decoder");
+            let masking = Masking::from_noise(&noise, pixels.dims()[0], config.mask_ratio);
+            let encoder = model.encoder();
+            let output = lab_core::models::mae::forward(encoder, decoder, config, pixels, &masking);
+            let grads = output.loss.backward();
+            let mut compared = 0;
+            let mut compare = |name: &str, found: Vec<f32>| {
+                let (_, expected) = golden_tensor(&io, &format!("grad.{name}"));
+                let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+                // The bar: 1e-3 relative; elements near zero are held to the tensor's largest.
+                assert_close(&format!("{folder} {name}"), &found, &expected, 1e-3 * largest.max(1e-6), 1e-3);
+                compared += 1;
+            };
+            let patch = &encoder.patch_embed;
+            compare("vit.embeddings.patch_embeddings.projection.weight", values(patch.weight.val().grad(&grads).expect("patch")));
+            compare("vit.embeddings.patch_embeddings.projection.bias", values(patch.bias.val().grad(&grads).expect("patch")));
+            compare("vit.embeddings.cls_token", values(encoder.cls_token.as_ref().expect("cls").val().grad(&grads).expect("cls")));
+            compare("vit.layernorm.weight", values(encoder.norm.weight.val().grad(&grads).expect("norm")));
+            compare("decoder.mask_token", values(decoder.mask_token.val().grad(&grads).expect("mask token")));
+            compare("decoder.decoder_pred.weight", values(decoder.decoder_pred.weight[0].val().grad(&grads).expect("pred")));
+            compare("decoder.decoder_embed.bias", values(decoder.decoder_embed.bias.val().grad(&grads).expect("embed")));
+            for (index, block) in encoder.blocks.iter().enumerate() {
+                let name = format!("vit.encoder.layer.{index}");
+                let linear = |linear: &lab_core::layers::linear::Linear| values(linear.weight[0].val().grad(&grads).expect("linear"));
+                compare(&format!("{name}.intermediate.dense.weight"), linear(&block.mlp.fc1));
+                compare(&format!("{name}.output.dense.weight"), linear(&block.mlp.fc2));
+                compare(&format!("{name}.attention.output.dense.weight"), linear(&block.attn.proj));
+                compare(&format!("{name}.layernorm_before.bias"), values(block.norm1.bias.val().grad(&grads).expect("norm1")));
+                let qkv = linear(&block.attn.qkv);
+                let third = qkv.len() / 3;
+                for (part, place) in ["query", "key", "value"].iter().zip(qkv.chunks(third)) {
+                    compare(&format!("{name}.attention.attention.{part}.weight"), place.to_vec());
+                }
+            }
+            assert!(compared >= 14, "{compared}");
+        }
+    }
+}
+
+#[test]
+fn half_precision_weights_stay_close() {
+    let gpu = gpu();
+    if !gpu.device.supports_dtype(burn::tensor::DType::F16) {
+        eprintln!("no f16 here");
+        return;
+    }
+    // These weights are exact in f16, so half storage changes nothing but memory.
+    let whole = open("dinov2-mlp", None, &gpu.device, false).expect("loads");
+    let half = open("dinov2-mlp", None, &gpu.device, true).expect("loads");
+    assert!(half.info().bytes * 10 < whole.info().bytes * 7, "{} of {}", half.info().bytes, whole.info().bytes);
+    let io = golden("models/dinov2-mlp/io.safetensors");
+    assert!(block_on(parity::run(&half, &io, TOLERANCE, TOLERANCE)).expect("comparable").passed());
+}
+
+#[test]
+fn a_weight_in_pieces_gives_the_same() {
+    use lab_core::models::keys::recognise;
+    use lab_core::models::parameters::Parameters;
+    use lab_core::models::vit::Vit;
+    for folder in ["dinov2-mlp", "webdino-swiglu"] {
+        let whole = open(folder, None, &cpu(), false).expect("loads");
+        let files = golden_model(folder, None);
+        let layout = recognise(&files.checkpoint, files.config.as_deref()).expect("known");
+        let mut silent = |_: u64, _: u64, _: &str| {};
+        // A binding of 5 000 bytes: 19 rows of 64 columns.
+        let mut parameters =
+            Parameters::from_checkpoint(&files.checkpoint, &layout.recipes, whole.device(), false, 5_000, &mut silent);
+        let pieces = block_on(Vit::build(&layout.config, &mut parameters)).expect("loads");
+        assert!(pieces.blocks[0].attn.qkv.weight.len() > 5);
+        let pixels: Tensor<4> = lab_tests::random([1, 3, 28, 28], 1, whole.device());
+        let expected = values(whole.encoder().forward(pixels.clone()).last_hidden_state);
+        let found = values(pieces.forward(pixels).last_hidden_state);
+        assert_close(folder, &found, &expected, 1e-5, 1e-5);
+    }
+}
+
+#[test]
+fn inspection_reads_headers_only() {
+    let report = block_on(inspect(&golden_model("webmae-vit", None))).expect("known");
+    assert_eq!(report.ignored, ["pooler.dense.bias", "pooler.dense.weight"]);
+    assert!(report.missing.is_empty() && report.unknown.is_empty());
+    assert_eq!((report.info.embed_dim, report.info.num_heads, report.info.patch_size), (160, 2, 4));
+    let whole = block_on(inspect(&golden_model("clip-whole", None))).expect("known");
+    assert!(whole.ignored.iter().any(|name| name.starts_with("text_model.")));
+    assert!(whole.unknown.is_empty(), "{:?}", whole.unknown);
+}
+
+#[test]
+fn missing_and_unknown_tensors_are_both_named() {
+    use std::collections::BTreeMap;
+    // A checkpoint with one tensor renamed.
+    let path = golden_path("models/dinov2-mlp/model.safetensors");
+    let bytes = std::fs::read(path).expect("committed");
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+    let mut header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+    let moved = header.remove("layernorm.bias").expect("there");
+    header.insert("layernorm.bais".to_owned(), moved);
+    let text = serde_json::to_vec(&header).expect("JSON");
+    let broken = [&(text.len() as u64).to_le_bytes()[..], &text, &bytes[8 + length..]].concat();
+    let files = block_on(ModelFiles::from_files(vec![Box::new(MemoryFile::new("model.safetensors", broken))]));
+    let files = files.expect("well formed");
+    let config = std::fs::read_to_string(golden_path("models/dinov2-mlp/config.json")).expect("committed");
+    let files = ModelFiles { config: Some(config), ..files };
+    let error = block_on(load(files, &cpu(), LoadOptions::default(), &mut |_, _, _| {})).expect_err("broken");
+    match error {
+        Error::Model(ModelError::Tensors { missing, unknown, .. }) => {
+            assert_eq!(missing, ["layernorm.bias"]);
+            assert_eq!(unknown, ["layernorm.bais"]);
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn bad_pixels_are_an_error() {
+    let model = open("dinov2-mlp", None, &cpu(), false).expect("loads");
+    let error = model.pixels(vec![0.0; 10], [1, 3, 28, 28]).expect_err("too few");
+    assert!(error.to_string().contains("10 values"), "{error}");
+    let error = model.pixels(vec![0.0; 3 * 4 * 4], [1, 3, 4, 4]).expect_err("too small");
+    assert!(error.to_string().contains("4 x 4"), "{error}");
+}
+
+#[test]
+fn unpatchify_undoes_patchify() {
+    let pixels: Tensor<4> = lab_tests::random([2, 3, 12, 20], 1, &cpu());
+    let patches = patchify(pixels.clone(), 4);
+    assert_eq!(patches.dims(), [2, 15, 48]);
+    assert_close("round trip", &values(unpatchify(patches.clone(), 3, 5)), &values(pixels.clone()), 0.0, 0.0);
+    // Channel fastest: the first three numbers are the first pixel's.
+    let first = values(patches.narrow(0, 0, 1).narrow(1, 0, 1))[..3].to_vec();
+    let pixel = values(pixels.narrow(0, 0, 1).narrow(2, 0, 1).narrow(3, 0, 1));
+    assert_eq!(first, pixel);
+}
+
+#[test]
+fn the_untrained_model_is_the_same_everywhere() {
+    let config = model::tiny_config();
+    let gpu = gpu();
+    let [ours, theirs] = [&cpu(), &gpu.device].map(|device| {
+        let model = block_on(Model::untrained(config.clone(), 7, device)).expect("drawn");
+        assert!(model.info().untrained);
+        let pixels = TensorData::new((0..3 * 56 * 56).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect(), [1, 3, 56, 56]);
+        let output = model.encoder().forward(Tensor::from_data(pixels, device));
+        block_on(readback(output.embedding())).expect("readable")
+    });
+    assert_close("tiny", &ours, &theirs, 1e-4, 1e-4);
+    assert!(ours.iter().any(|value| value.abs() > 0.1), "an embedding of nothing");
+}

@@ -1,0 +1,254 @@
+//! Builds the page into `dist/`.
+//!
+//! Trunk builds only the small page. The engine is one crate built twice, without and with a GPU, so that a visitor's
+//! first visit fetches little; xtask builds both (Trunk knows no features per link), runs wasm-bindgen and wasm-opt
+//! on them, puts them into `dist/engine` and writes down in `engine/manifest.json` what they are.
+
+use crate::args::Args;
+use crate::setup::{self, Needs};
+use crate::shell;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How the page is built; the engines are always optimised, an unoptimised one would be too slow to look at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Quick to build: no wasm-opt, the page unoptimised.
+    Dev,
+    /// What is published.
+    Release,
+}
+
+/// The engines: folder under `engine/`, and the features of `lab-worker`.
+const ENGINES: [(&str, &[&str]); 2] =
+    [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
+const WASM: &str = "wasm32-unknown-unknown";
+/// What every browser with WebGPU or SIMD reads, and what Rust 1.95 emits for wasm32.
+const WASM_FEATURES: [&str; 7] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// Where the page lies once built.
+pub(crate) fn dist() -> PathBuf {
+    shell::root().join("dist")
+}
+
+/// `cargo xtask web`.
+pub(crate) fn run(mut args: Args) -> Result<()> {
+    let dev = args.flag("--dev");
+    let release = args.flag("--release");
+    args.finish()?;
+    ensure!(!(dev && release), "--dev and --release exclude each other");
+    setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
+    build(if dev { Mode::Dev } else { Mode::Release })?;
+    println!("the page is in {}", dist().display());
+    Ok(())
+}
+
+/// Builds engines and page.
+pub(crate) fn build(mode: Mode) -> Result<()> {
+    let out = shell::target_dir().join("engine");
+    let mut manifest = serde_json::Map::new();
+    for (at, (name, features)) in ENGINES.iter().enumerate() {
+        eprintln!("[{}/3] the {name} engine", at + 1);
+        manifest.insert((*name).to_owned(), build_engine(&out.join(name), features, mode)?);
+    }
+    eprintln!("[3/3] the page");
+    let mut trunk = shell::command("trunk");
+    trunk.args(["build", "--offline", "true"]);
+    if mode == Mode::Release {
+        trunk.arg("--release");
+    }
+    // Trunk reads NO_COLOR as a flag with a value and stops at the usual `NO_COLOR=1`.
+    shell::run(trunk.env_remove("NO_COLOR").arg("--dist").arg(dist()))?;
+    for (name, _) in ENGINES {
+        copy_folder(&out.join(name), &dist().join("engine").join(name))?;
+    }
+    let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
+    let text = serde_json::to_string_pretty(&manifest)? + "\n";
+    write(&dist().join("engine").join("manifest.json"), text.as_bytes())?;
+    inline_scripts_to_files(&dist())
+}
+
+/// Builds one engine into `out` and describes its files.
+fn build_engine(out: &Path, features: &[&str], mode: Mode) -> Result<Value> {
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--release", "--package", "lab-worker", "--target", WASM]);
+    cargo.args(features).arg("--message-format=json-render-diagnostics");
+    eprintln!("$ {}", shell::describe(&cargo));
+    let wasm = artifact(&shell::capture(&mut cargo)?)?;
+    // The same code through the same tools gives the same files: nothing to do twice.
+    let stamp_file = out.join(".stamp");
+    let optimise = mode == Mode::Release;
+    let stamp = format!("{} {} {optimise}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
+    if fs::read_to_string(&stamp_file).ok().as_deref() != Some(&stamp) {
+        if out.exists() {
+            fs::remove_dir_all(out).with_context(|| format!("cannot empty {}", out.display()))?;
+        }
+        let mut bindgen = shell::command("wasm-bindgen");
+        bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
+        shell::run(bindgen.arg(out).arg(&wasm))?;
+        if optimise {
+            shrink(&out.join("lab_worker_bg.wasm"))?;
+        }
+        write(&stamp_file, stamp.as_bytes())?;
+    }
+    let mut files = serde_json::Map::new();
+    for path in walk(out)? {
+        let bytes = read(&path)?;
+        let name = path.strip_prefix(out).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        files.insert(name, json!({ "bytes": bytes.len(), "sha256": sha256(&bytes) }));
+    }
+    ensure!(
+        files.contains_key("lab_worker_bg.wasm"),
+        "wasm-bindgen wrote no lab_worker_bg.wasm into {}",
+        out.display()
+    );
+    Ok(json!({ "script": "lab_worker.js", "wasm": "lab_worker_bg.wasm", "files": files }))
+}
+
+/// The .wasm that cargo says it built for the engine, a library or a binary.
+fn artifact(messages: &str) -> Result<PathBuf> {
+    let found = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| {
+            let name = message["target"]["name"].as_str().unwrap_or_default();
+            name.replace('-', "_") == "lab_worker"
+        })
+        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    found.context("cargo built lab-worker but named no .wasm file; is it a cdylib or a binary?")
+}
+
+/// Optimises a .wasm in place, for speed first: the engine's loops matter more than its last kilobytes.
+fn shrink(wasm: &Path) -> Result<()> {
+    let script = shell::root().join("xtask/npm/node_modules/binaryen/bin/wasm-opt");
+    let smaller = wasm.with_extension("opt");
+    let mut node = shell::command("node");
+    node.arg(script).arg("-O2").args(WASM_FEATURES).arg(wasm).arg("-o").arg(&smaller);
+    shell::run(&mut node)?;
+    fs::rename(&smaller, wasm).with_context(|| format!("cannot replace {}", wasm.display()))
+}
+
+/// Moves inline module scripts (Trunk's loader) into files, so that the page's policy can forbid inline scripts.
+fn inline_scripts_to_files(dist: &Path) -> Result<()> {
+    let index = dist.join("index.html");
+    let html = String::from_utf8(read(&index)?).context("dist/index.html is not UTF-8")?;
+    let (html, scripts) = split_inline_scripts(&html)?;
+    for (name, text) in scripts {
+        write(&dist.join(name), text.as_bytes())?;
+    }
+    write(&index, html.as_bytes())
+}
+
+/// The page without inline scripts, and the files that now hold them.
+fn split_inline_scripts(html: &str) -> Result<(String, Vec<(String, String)>)> {
+    let (mut page, mut scripts, mut rest) = (String::new(), Vec::new(), html);
+    while let Some(start) = rest.find("<script") {
+        let Some(open) = rest[start..].find('>').map(|at| start + at + 1) else { break };
+        let Some(close) = rest[open..].find("</script>").map(|at| open + at) else {
+            bail!("index.html has a <script> without its end");
+        };
+        let (tag, text) = (&rest[start..open], &rest[open..close]);
+        page.push_str(&rest[..start]);
+        if tag.contains(" src=") || text.trim().is_empty() {
+            page.push_str(&rest[start..close]);
+        } else {
+            let name = format!("start-{}.js", &sha256(text.as_bytes())[..16]);
+            page.push_str(&format!("{} src=\"./{name}\">", without_nonce(tag.trim_end_matches('>'))));
+            scripts.push((name, text.to_owned()));
+        }
+        rest = &rest[close..];
+    }
+    page.push_str(rest);
+    Ok((page, scripts))
+}
+
+/// A nonce written into a static file is the same for everybody and so proves nothing.
+fn without_nonce(tag: &str) -> String {
+    let words = tag.split(' ').filter(|word| !word.starts_with("nonce="));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Lower-case hex.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// All files of a folder, sorted, without hidden ones.
+pub(crate) fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(walk(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    for path in walk(from)? {
+        write(&to.join(path.strip_prefix(from).unwrap_or(&path)), &read(&path)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inline_scripts_become_files() {
+        let html = "<head><script type=\"module\" nonce=\"x\">start()</script><script src=\"a.js\"></script></head>";
+        let (page, scripts) = split_inline_scripts(html).unwrap();
+        let [(name, text)] = &scripts[..] else { panic!("{scripts:?}") };
+        assert_eq!(text, "start()");
+        assert_eq!(
+            page,
+            format!("<head><script type=\"module\" src=\"./{name}\"></script><script src=\"a.js\"></script></head>")
+        );
+        assert!(split_inline_scripts("<script>never ends").is_err());
+    }
+
+    #[test]
+    fn finds_the_engine_in_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"lab_core"},"filenames":["/t/liblab_core.rlib"]}"#,
+            "\nnot json\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"lab-worker"},"filenames":["/t/lab-worker.js","/t/lab-worker.wasm"]}"#,
+            "\n"
+        );
+        assert_eq!(artifact(messages).unwrap(), PathBuf::from("/t/lab-worker.wasm"));
+        assert!(artifact("{}").is_err());
+    }
+}

@@ -1,6 +1,6 @@
-"""Write the golden files of the formats and image tests: what PyTorch and Pillow themselves read and write.
+"""Write the goldens of the formats and image tests: what PyTorch and Pillow themselves read and write.
 
-    python generate_formats.py [OUT_DIR]        (default: the folder of this script)
+    python generate.py [OUT_DIR]        (default: the folder of this script)
 
 Pinned: pillow 13.0.0, numpy 2.4.6, torch 2.15.0 (CPU is enough), safetensors 0.8.0. Seeded; run it again and nothing changes
 but the zip time stamps inside the .pth files.
@@ -112,7 +112,7 @@ def images(out):
 
     ramp = (np.arange(23 * 17).reshape(17, 23) * 65535 // (23 * 17 - 1)).astype(np.uint16)
     high = Image.fromarray((ramp >> 8).astype(np.uint8)).convert("RGB")
-    # Pillow clips 16-bit grey to 255 in convert("RGB") in some versions: the high byte is what is meant.
+    # Pillow clips 16-bit grey at 255 in convert("RGB"), which turns nearly all of it white: here the high byte is meant.
     save("grey16.png", Image.fromarray(ramp), expected=high)
     save("grey16.tif", Image.fromarray(ramp), expected=high)
     with open(os.path.join(out, "rgb16.png"), "wb") as f:

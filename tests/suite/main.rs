@@ -1,9 +1,11 @@
 //! The suite: kernels against references, layers and models against PyTorch, formats against hostile files, and the
 //! house against its own rules.
 
+mod engine;
 mod formats;
 mod house;
 mod image;
 mod kernels;
 mod layers;
 mod models;
+mod probe;

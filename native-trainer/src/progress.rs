@@ -37,7 +37,9 @@ impl Progress {
             Unit::Images => {
                 "{prefix} [{bar:30}] {human_pos}/{human_len} images  {images_per_sec}  {eta_precise} left  {msg}"
             }
-            Unit::Bytes => "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
+            Unit::Bytes => {
+                "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
+            }
         };
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(template)

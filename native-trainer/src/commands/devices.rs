@@ -98,7 +98,6 @@ fn describe(row: &Row) -> String {
             ("kernel", format!("{:14}{verdict} ({errors})", kernel.name))
         })),
     }
-    let rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
+    let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
     format!("{}: {}\n{}", row.id, row.info.device, text::columns(&rows, &[]))
 }

@@ -225,8 +225,9 @@ fn the_mean_is_the_mean_of_the_patches() {
 fn size_and_convention_change_what_the_model_sees() {
     let place = Place::new();
     let mut seen = Vec::new();
-    for more in [&[][..], &["--preprocess", "short-crop"], &["--preprocess", "direct"], &["--preprocess", "short-side"]]
-    {
+    let conventions: [&[&str]; 4] =
+        [&[], &["--preprocess", "short-crop"], &["--preprocess", "direct"], &["--preprocess", "short-side"]];
+    for more in conventions {
         place.embed("e.npy", &[more, &["--force"]].concat()).ends(0);
         seen.push(read(&place.path("e.npy")).1);
     }

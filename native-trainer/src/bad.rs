@@ -148,7 +148,8 @@ mod tests {
         bad.add("c.jpg", "empty").expect("a line");
         assert!(bad.exceeded());
         let text = std::fs::read_to_string(folder.path().join("e.npy.bad.jsonl")).expect("the list");
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["path"], "a \"b\".jpg");
         assert_eq!(lines[1]["reason"], "empty");
         let bad = BadList::new(&out, 1).expect("the old list goes");

@@ -103,7 +103,11 @@ impl Inputs {
             let file = DiskFile::open(path).map_err(|error| format!("cannot open: {error}"))?;
             let len = len.unwrap_or_else(|| lab_core::host::ReadAt::len(&file));
             if len > limits.max_bytes {
-                return Err(format!("the file has {}; the limit is {}", text::bytes(len), text::bytes(limits.max_bytes)));
+                return Err(format!(
+                    "the file has {}; the limit is {}",
+                    text::bytes(len),
+                    text::bytes(limits.max_bytes)
+                ));
             }
             if len == 0 {
                 return Err("the file is empty".to_owned());

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_workers_run_ahead_only_so_far_and_stop_when_told() {
         let started = AtomicUsize::new(0);
-        let prepare = |index| {
+        let prepare = |index: usize| {
             started.fetch_add(1, SeqCst);
             Ok(index)
         };
@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_panic_costs_one_image() {
-        let prepare = |index| if index == 1 { panic!("a decoder's bug, shown once by this test") } else { Ok(index) };
+        let prepare =
+            |index: usize| if index == 1 { panic!("a decoder's bug, shown once by this test") } else { Ok(index) };
         let got: Vec<_> = run(3, 2, 2, prepare, |ordered| ordered.map(|(_, prepared)| prepared.is_ok()).collect());
         assert_eq!(got, [true, false, true]);
     }

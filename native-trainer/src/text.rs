@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["a".into(), "1".into(), "x".into()], vec!["bcd".into(), "10".into()]];
+        let rows: [Vec<String>; 2] = [vec!["a".into(), "1".into(), "x".into()], vec!["bcd".into(), "10".into()]];
         assert_eq!(columns(&rows, &[1]), "a     1  x\nbcd  10\n");
         assert_eq!(columns(&[], &[]), "");
     }

@@ -213,9 +213,8 @@ fn the_mean_is_the_mean_of_the_patches() {
         assert_eq!(patches.len(), 5 * patches_of_an_image * DIM, "{name}");
         assert_eq!(names.len(), if name.ends_with("parquet") || name.ends_with("csv") { 80 } else { 5 });
         for (image, mean) in patches.chunks_exact(patches_of_an_image * DIM).zip(means.chunks_exact(DIM)) {
-            let found: Vec<f32> = (0..DIM)
-                .map(|d| image.iter().skip(d).step_by(DIM).sum::<f32>() / patches_of_an_image as f32)
-                .collect();
+            let found: Vec<f32> =
+                (0..DIM).map(|d| image.iter().skip(d).step_by(DIM).sum::<f32>() / patches_of_an_image as f32).collect();
             assert_close(&found, mean, 1e-4);
         }
     }
@@ -226,7 +225,9 @@ fn the_mean_is_the_mean_of_the_patches() {
 fn size_and_convention_change_what_the_model_sees() {
     let place = Place::new();
     let mut seen = Vec::new();
-    for more in [&[][..], &["--preprocess", "short-crop"], &["--preprocess", "direct"], &["--preprocess", "short-side"]] {
+    let conventions: [&[&str]; 4] =
+        [&[], &["--preprocess", "short-crop"], &["--preprocess", "direct"], &["--preprocess", "short-side"]];
+    for more in conventions {
         place.embed("e.npy", &[more, &["--force"]].concat()).ends(0);
         seen.push(read(&place.path("e.npy")).1);
     }
@@ -251,7 +252,8 @@ fn bad_images_are_listed_and_the_rest_is_embedded() {
     assert!(ran.out.contains("2 bad images listed"), "{}", ran.out);
     assert_eq!(read(&place.path("e.npy")), read(&place.path("good.npy")));
     let list = std::fs::read_to_string(place.path("e.npy.bad.jsonl")).expect("the list");
-    let list: Vec<BTreeMap<String, String>> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let list: Vec<BTreeMap<String, String>> =
+        list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(list.len(), 2);
     assert!(list[0]["path"].ends_with("photos/a0.jpg") && list[0]["reason"].contains("ends early"), "{list:?}");
     assert!(list[1]["path"].ends_with("photos/b/2.png") && list[1]["reason"].contains("not an image"), "{list:?}");

@@ -20,8 +20,9 @@ struct Row {
     backend: String,
     memory_bytes: Option<u64>,
     limits: Vec<Limit>,
+    /// `None` where it was not asked for.
     #[serde(flatten)]
-    check: Check,
+    check: Option<Check>,
 }
 
 #[derive(Serialize)]
@@ -37,14 +38,12 @@ enum Check {
     Kernels(Vec<KernelCheck>),
     /// The device did not open, or gives nothing back.
     Failed(String),
-    /// Not asked for.
-    Skipped,
 }
 
 /// Runs the command. The exit status is 1 when a device fails; a kernel that is replaced is no failure.
 pub(crate) fn run(arguments: &DevicesArgs) -> Result<ExitCode> {
     let rows: Vec<Row> = lab_core::device::list().into_iter().map(|device| row(device, arguments.no_check)).collect();
-    let failed = rows.iter().any(|row| matches!(row.check, Check::Failed(_)));
+    let failed = rows.iter().any(|row| matches!(row.check, Some(Check::Failed(_))));
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&rows)?)
     } else {
@@ -56,15 +55,15 @@ pub(crate) fn run(arguments: &DevicesArgs) -> Result<ExitCode> {
 
 fn row(device: DeviceDescription, no_check: bool) -> Row {
     let check = if no_check {
-        Check::Skipped
+        None
     } else {
-        match pollster::block_on(lab_core::device::open(&device.id)) {
+        Some(match pollster::block_on(lab_core::device::open(&device.id)) {
             Ok(open) => match pollster::block_on(self_check::run(&open.device)) {
                 Ok(check) => Check::Kernels(check.kernels),
                 Err(error) => Check::Failed(error.to_string()),
             },
             Err(error) => Check::Failed(error.to_string()),
-        }
+        })
     };
     let limits = device.limits.into_iter().map(|(name, value)| Limit { name, value }).collect();
     Row { id: device.id, info: device.info, backend: device.backend, memory_bytes: device.memory_bytes, limits, check }
@@ -87,18 +86,17 @@ fn describe(row: &Row) -> String {
     }
     facts.extend(row.limits.iter().map(|limit| (limit.name.as_str(), limit.value.clone())));
     match &row.check {
-        Check::Skipped => {}
-        Check::Failed(error) => facts.push(("FAILED", error.clone())),
-        Check::Kernels(kernels) if kernels.is_empty() => {
+        None => {}
+        Some(Check::Failed(error)) => facts.push(("FAILED", error.clone())),
+        Some(Check::Kernels(kernels)) if kernels.is_empty() => {
             facts.push(("kernels", "tensor operations (no WGSL here)".to_owned()));
         }
-        Check::Kernels(kernels) => facts.extend(kernels.iter().map(|kernel| {
+        Some(Check::Kernels(kernels)) => facts.extend(kernels.iter().map(|kernel| {
             let verdict = if kernel.passed { "ok" } else { "WRONG, replaced by tensor operations" };
             let errors = format!("max error {:.1e}, allowed {:.1e}", kernel.max_error, kernel.tolerance);
             ("kernel", format!("{:14}{verdict} ({errors})", kernel.name))
         })),
     }
-    let rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
+    let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
     format!("{}: {}\n{}", row.id, row.info.device, text::columns(&rows, &[]))
 }

@@ -39,9 +39,8 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     }
     let device = engine::open(&arguments.engine)?;
     let model = engine::load(files, &device, arguments.half)?;
-    let recipe =
-        recipe::choose(model.preprocess(), about.info.img_size as u32, arguments.size, arguments.preprocess);
-    text::note(&format!("images: {}", recipe));
+    let recipe = recipe::choose(model.preprocess(), about.info.img_size as u32, arguments.size, arguments.preprocess);
+    text::note(&format!("images: {recipe}"));
 
     let side = arguments.size.map_or(about.info.img_size, |size| size as usize);
     let batch_size = arguments

@@ -80,7 +80,10 @@ fn describe(report: &Report) -> String {
         ("family", info.family.clone()),
         ("layout", report.layout.to_owned()),
         ("width", format!("{}, {} blocks, {} heads", info.embed_dim, info.depth, info.num_heads)),
-        ("image", format!("{0} x {0}, patches of {1} x {1}: {2} tokens ({special})", info.img_size, info.patch_size, tokens)),
+        (
+            "image",
+            format!("{0} x {0}, patches of {1} x {1}: {2} tokens ({special})", info.img_size, info.patch_size, tokens),
+        ),
         ("parameters", format!("{} ({})", text::count(info.parameters), info.parameters)),
         ("stored as", stored.join(", ")),
         ("compute", format!("{:.2} GFLOPs an image", report.flops_per_image as f64 / 1e9)),

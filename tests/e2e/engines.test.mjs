@@ -1,0 +1,92 @@
+// Both engines, in the wasm that ships, against PyTorch and against the native program's own goldens: the kernels'
+// self-check, every golden model, and the plain-HTML example that drives the JavaScript API.
+
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openLab, waitFor } from './harness.mjs';
+
+const MODELS = fileURLToPath(new URL('../golden/models/', import.meta.url));
+
+/** Folder, the one file of weights to take (where there are several), folder of the stored outputs. */
+const CASES = [
+  ['webdino-swiglu'], ['dinov2-mlp'], ['dinov2-mlp-f16', null, 'dinov2-mlp'], ['dinov2-mlp-sharded', null, 'dinov2-mlp'],
+  ['dinov2-registers'], ['webmae-vit'], ['mae-normpix'], ['mae-rawpix'], ['clip-vision'], ['siglip-vision'],
+  ['dinov2-mlp-original', 'flat.pth'], ['mae-normpix-original', 'mae.pth', 'mae-normpix'],
+];
+
+async function filesOf([folder, only, outputs = folder]) {
+  const names = (await readdir(join(MODELS, folder))).filter(
+    (name) => !name.startsWith('io') && (name.endsWith('.json') || !only || name === only),
+  );
+  const paths = [...names.map((name) => [name, join(folder, name)]), ['io.safetensors', join(outputs, 'io.safetensors')]];
+  return Promise.all(
+    paths.map(async ([name, path]) => ({ name, base64: (await readFile(join(MODELS, path))).toString('base64') })),
+  );
+}
+
+/** Opens the example page, which loads the API and embeds two pictures on the engine asked for. */
+async function openExample(t, engine) {
+  const browser = await openLab(t, { path: `examples/embed.html?engine=${engine}` });
+  await waitFor(browser.page, `the ${engine} engine`, () => window.lab?.example || window.lab?.failure, { timeout: 240_000 });
+  assert.equal(await browser.page.evaluate(() => window.lab.failure ?? null), null);
+  return browser;
+}
+
+for (const engine of ['cpu', 'gpu']) {
+  test(`the ${engine} engine equals PyTorch in the browser`, { timeout: 900_000 }, async (t) => {
+    const { page, check } = await openExample(t, engine);
+    const { dim, alike, self, kind } = await page.evaluate(() => {
+      const { model, first, alike } = window.lab.example;
+      return { dim: first.cls.length, alike, self: window.lab.cosine(first.cls, first.cls), kind: model.lab.engine.kind };
+    });
+    assert.equal(kind, engine);
+    assert.equal(dim, 192);
+    assert.ok(Math.abs(self - 1) < 1e-6 && alike < 0.99999, `two pictures of cosine ${alike}`);
+
+    const checked = await page.evaluate(async () => (await window.lab.example.model.lab.selfCheck()).kernels);
+    assert.deepEqual(checked.filter((kernel) => !kernel.passed), [], 'kernels that differ from their twins');
+    assert.equal(checked.length > 0, engine === 'gpu', `${checked.length} kernels were checked`);
+
+    for (const item of CASES) {
+      const files = await filesOf(item);
+      const report = await page.evaluate(async (list) => {
+        const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+        const given = list.map(({ name, base64 }) => new File([bytes(base64)], name));
+        return window.lab.example.model.parity(given, { atol: 1e-4, rtol: 1e-4 });
+      }, files);
+      const wrong = report.tensors.filter((tensor) => !tensor.passed);
+      assert.ok(report.passed, `${item[0]} on ${engine}: ${JSON.stringify(wrong)}`);
+      assert.ok(report.tensors.length >= 4, `${item[0]}: only ${report.tensors.length} tensors compared`);
+      check();
+    }
+  });
+}
+
+test('both engines give the same embedding of a photo', { timeout: 600_000 }, async (t) => {
+  const embeddings = [];
+  for (const engine of ['cpu', 'gpu']) {
+    const { page } = await openExample(t, engine);
+    embeddings.push(await page.evaluate(() => [...window.lab.example.first.cls]));
+  }
+  const [a, b] = embeddings;
+  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+  const cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  assert.ok(cosine >= 0.9999, `cosine ${cosine}`);
+});
+
+test('bad input is answered with a sentence', { timeout: 240_000 }, async (t) => {
+  const { page } = await openExample(t, 'cpu');
+  const say = (work) => page.evaluate(`(${work})().then(() => "no error", (error) => error.message)`);
+  const truncated = await say(`async () => window.lab.example.model.embed(new Blob([new Uint8Array([0xff, 0xd8, 0xff, 0xe0, 0, 16])]))`);
+  assert.match(truncated, /image|JPEG/i);
+  const noModel = await say(`async () => window.lab.Model.on(window.lab.example.model.lab, [new File(["{}"], "config.json")])`);
+  assert.match(noModel, /config\.json|weights|checkpoint/i);
+  const again = await page.evaluate(async () => {
+    const model = await window.lab.Model.on(window.lab.example.model.lab, 'builtin');
+    return (await model.embed(document.querySelector('#first'))).dim;
+  });
+  assert.equal(again, 192, 'the engine goes on after bad input');
+});

@@ -12,7 +12,7 @@ use lab_core::kernels::attention::attention_probs;
 use lab_core::models::trace::Trace;
 use lab_core::models::{LoadOptions, load};
 use lab_protocol::{ImageId, Kernels, PROTOCOL, Query, View};
-use lab_tests::{assert_close, cpu, golden_file, golden_model, gpu, gpu_info};
+use lab_tests::{assert_close, cpu, golden_file, golden_model, gpu};
 use pollster::block_on;
 
 const CAT: ImageId = ImageId(1);
@@ -140,17 +140,19 @@ fn the_input_is_painted_as_the_recipe_made_it() {
 #[test]
 fn the_gpu_engine_sees_what_the_cpu_engine_sees() {
     let gpu = gpu();
-    let mut ours = engine_on(OpenDevice { device: gpu.device.clone(), info: gpu_info() });
+    let mut ours = engine_on(OpenDevice { device: gpu.device.clone(), info: gpu.info.clone() });
     let mut theirs = on_cpu();
     let values = |picture: &Picture| picture.host_values.clone();
     for view in all_views() {
-        let (a, b) = (block_on(ours.view(CAT, &view)).expect("shows"), block_on(theirs.view(CAT, &view)).expect("shows"));
+        let (a, b) =
+            (block_on(ours.view(CAT, &view)).expect("shows"), block_on(theirs.view(CAT, &view)).expect("shows"));
         assert_eq!(a.summary.grid, b.summary.grid);
         // Components that hold nearly equal shares may turn into each other; all else is the same to 1e-4.
         let tolerance = if view == View::Pca { 0.05 * (b.summary.max - b.summary.min) } else { 1e-4 };
         assert_close(&format!("{view:?}"), &values(&a), &values(&b), tolerance, 1e-3);
     }
-    let (a, b) = (block_on(ours.embed(CAT, false)).expect("embeds"), block_on(theirs.embed(CAT, false)).expect("embeds"));
+    let (a, b) =
+        (block_on(ours.embed(CAT, false)).expect("embeds"), block_on(theirs.embed(CAT, false)).expect("embeds"));
     assert_close("embedding", &a.cls, &b.cls, 1e-4, 1e-3);
     let before = a.cls;
     ours.set_kernels(Kernels::Reference);
@@ -163,7 +165,7 @@ fn the_gpu_engine_sees_what_the_cpu_engine_sees() {
 #[test]
 fn neighbours_are_the_embedded_others() {
     let mut engine = on_cpu();
-    assert_eq!(block_on(engine.nearest(CAT, 5)).expect("answers"), [], "nothing else is embedded yet");
+    assert!(block_on(engine.nearest(CAT, 5)).expect("answers").is_empty(), "nothing else is embedded yet");
     let twin = ImageId(7);
     engine.add_image(twin, "twin.png", png(90, 70, 1)).expect("decodes");
     for image in [DOG, twin] {
@@ -242,7 +244,8 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     check(block_on(engine.load_model("", nothing, &mut |_, _, _| {})).map(|_| ()), "readme.md");
     assert!(engine.model().is_some());
     let progress = std::cell::Cell::new((0, 0));
-    block_on(engine.load_model("mine", model_files(), &mut |done, total, _| progress.set((done, total)))).expect("loads");
+    block_on(engine.load_model("mine", model_files(), &mut |done, total, _| progress.set((done, total))))
+        .expect("loads");
     assert_eq!(engine.model().expect("loaded").info().name, "mine");
     assert!(progress.get().0 > 0 && progress.get().0 == progress.get().1, "{progress:?}");
     assert!(matches!(Error::from(EngineError::NoModel), Error::Engine(_)));

@@ -27,7 +27,7 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("worker", &["lab-core", "lab-protocol", "lab-shaders"]),
     ("app", &["lab-protocol"]),
     ("native-trainer", &["lab-core", "lab-protocol"]),
-    ("tests", &["lab-core", "lab-protocol", "lab-shaders"]),
+    ("tests", &["lab-core", "lab-protocol", "lab-shaders", "lab-worker"]),
     ("xtask", &[]),
 ];
 

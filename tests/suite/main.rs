@@ -9,3 +9,4 @@ mod kernels;
 mod layers;
 mod models;
 mod probe;
+mod views;

@@ -4,16 +4,22 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::wgpu::WgpuSetup;
 use lab_core::device::{self, readback, OpenDevice};
 use lab_core::formats::{Checkpoint, ModelFiles};
 use lab_core::host::{MemoryFile, ReadAt};
 use lab_core::kernels::mode;
+use lab_protocol::EngineInfo;
 
 /// A GPU for the length of a test. One test uses it at a time: the switch between kernels and references is the
 /// process's, and software Vulkan gains nothing from two.
 pub struct Gpu {
     /// For tensors.
     pub device: Device,
+    /// What it is.
+    pub info: EngineInfo,
+    /// Device and queue, for drawing.
+    pub setup: WgpuSetup,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -24,17 +30,17 @@ pub struct Gpu {
 /// With advice, when there is none: such a run would prove nothing.
 pub fn gpu() -> Gpu {
     static TURN: Mutex<()> = Mutex::new(());
-    static OPEN: OnceLock<OpenDevice> = OnceLock::new();
+    static OPEN: OnceLock<(OpenDevice, WgpuSetup)> = OnceLock::new();
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let open = OPEN.get_or_init(|| {
-        let open = pollster::block_on(device::open("gpu")).unwrap_or_else(|error| {
+    let (open, setup) = OPEN.get_or_init(|| {
+        let (open, setup) = pollster::block_on(device::open_with_setup("gpu")).unwrap_or_else(|error| {
             panic!("{error}\nthe tests need a Vulkan driver, software will do: apt-get install mesa-vulkan-drivers")
         });
         eprintln!("GPU of the tests: {:?}", open.info);
-        open
+        (open, setup.expect("a GPU has handles"))
     });
     mode::set_kernels(mode::Kernels::Wgsl);
-    Gpu { device: open.device.clone(), _turn: turn }
+    Gpu { device: open.device.clone(), info: open.info.clone(), setup: setup.clone(), _turn: turn }
 }
 
 /// The CPU device, where every door takes its reference.

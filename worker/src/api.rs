@@ -37,13 +37,14 @@ struct Reply {
 
 impl Reply {
     fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
-        let attachments = Array::new();
+        let attachments: Array = Array::new();
         for vector in vectors {
             // A copy of its own, which can be transferred.
-            attachments.push(&Float32Array::from(*vector).buffer());
+            attachments.push(&JsValue::from(Float32Array::from(*vector).buffer()));
         }
         let text = wire::write(self.id, event);
-        self.post.call2(&JsValue::NULL, &JsValue::from_str(&text), &attachments).map(|_| ())
+        let (text, attachments) = (JsValue::from_str(&text), JsValue::from(attachments));
+        self.post.call2(&JsValue::NULL, &text, &attachments).map(|_| ())
     }
 
     fn progress(&self, task: &str, done: u64, total: u64, unit: &str) {
@@ -67,7 +68,7 @@ impl Reply {
 
 /// Once, when the module is loaded: a panic says on the console what happened.
 #[wasm_bindgen(start)]
-pub fn prepare() {
+fn prepare() {
     console_error_panic_hook::set_once();
 }
 
@@ -188,7 +189,7 @@ impl Engine {
             }
             Command::AttachCanvas { canvas } => {
                 let target = attachment::<OffscreenCanvas>(attachments, "an OffscreenCanvas")?;
-                let target = self.adopt(target)?;
+                let target = self.adopt(target, reply)?;
                 self.canvases.insert(canvas, target);
                 Ok(Event::Done.into())
             }
@@ -233,15 +234,19 @@ impl Engine {
         Ok(Event::ModelLoaded { model }.into())
     }
 
-    fn adopt(&self, canvas: OffscreenCanvas) -> Result<Canvas, String> {
+    /// Takes a canvas: as a surface of the GPU, or for pixels where there is none.
+    fn adopt(&self, canvas: OffscreenCanvas, reply: &Reply) -> Result<Canvas, String> {
         #[cfg(feature = "gpu")]
-        {
-            self.gpu.adopt(canvas).map(Canvas::Gpu)
+        match self.gpu.adopt(canvas.clone()) {
+            Ok(surface) => return Ok(Canvas::Gpu(surface)),
+            Err(error) => {
+                let message = format!("This canvas cannot be drawn on by the GPU ({error}); the CPU paints it.");
+                // Not worth failing for: the answer itself follows.
+                let _ = reply.send(Event::Warning { message }, &[]);
+            }
         }
-        #[cfg(not(feature = "gpu"))]
-        {
-            Canvas::plain(canvas)
-        }
+        let _ = reply;
+        Canvas::plain(canvas)
     }
 
     async fn show(&mut self, canvas: CanvasId, image: ImageId, view: &View, size: [u32; 2]) -> Result<Answer, String> {
@@ -291,7 +296,8 @@ mod gpu {
         let gpu = open_gpu(Default::default()).await.map_err(|error| error.to_string())?;
         let setup = gpu.setup;
         setup.device.set_device_lost_callback(|reason, message| {
-            let text = format!("The GPU was lost ({reason:?}: {message}). Start the engine anew, or use the CPU engine.");
+            let text =
+                format!("The GPU was lost ({reason:?}: {message}). Start the engine anew, or use the CPU engine.");
             *LOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         });
         let renderer = Renderer::new(setup.device, setup.queue);

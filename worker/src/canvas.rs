@@ -50,7 +50,9 @@ impl Canvas {
     ) -> Result<(), String> {
         let [width, height] = size;
         if !size.iter().all(|side| (1..=MAX_SIDE).contains(side)) {
-            return Err(format!("a canvas of {width} x {height} pixels cannot be drawn on; from 1 to {MAX_SIDE} a side"));
+            return Err(format!(
+                "a canvas of {width} x {height} pixels cannot be drawn on; from 1 to {MAX_SIDE} a side"
+            ));
         }
         match self {
             Self::Plain { canvas, context } => {

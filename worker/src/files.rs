@@ -24,10 +24,12 @@ const WEIGHTS: [&str; 4] =
 ///
 /// When the folder cannot be reached, or holds no weights.
 pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<Vec<Box<dyn ReadAt>>, HostError> {
-    let origin = scope().location().origin();
     let folder = format!("{}/", url.trim_end_matches('/'));
-    let absolute = Url::new_with_base(&folder, &format!("{origin}/"));
-    let folder = absolute.map_err(|_| broken(url, "this is no address; give the address of a folder".to_owned()))?.href();
+    // A worker made from a blob has no folder of its own: what is relative is so to the site.
+    let site = format!("{}/", scope().location().origin());
+    let absolute = Url::new(&folder).or_else(|_| Url::new_with_base(&folder, &site));
+    let folder =
+        absolute.map_err(|_| broken(url, "this is no address; give the address of a folder".to_owned()))?.href();
     let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
     for name in ["config.json", "preprocessor_config.json"] {
         if let Some(text) = whole(&folder, name, progress).await? {
@@ -45,7 +47,9 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
         let Some(index) = whole(&folder, name, progress).await? else { continue };
         for shard in shards(&index).await? {
             let file = ranged(&folder, &shard, progress).await?;
-            files.push(file.ok_or_else(|| broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned()))?);
+            files.push(file.ok_or_else(|| {
+                broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned())
+            })?);
         }
         files.push(Box::new(index));
         return Ok(files);
@@ -111,11 +115,7 @@ async fn whole(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<
 }
 
 /// A file to be read by ranges, or in one piece where the server knows no ranges.
-async fn ranged(
-    folder: &str,
-    name: &str,
-    progress: &mut Progress<'_>,
-) -> Result<Option<Box<dyn ReadAt>>, HostError> {
+async fn ranged(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<Option<Box<dyn ReadAt>>, HostError> {
     let url = format!("{folder}{name}");
     let failed = |reason| broken(&url, reason);
     let response = fetch(&url, Some((0, 0))).await.map_err(failed)?;
@@ -191,15 +191,13 @@ impl ReadAt for UrlFile {
 
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
         Box::pin(async move {
-            let failed =
-                |reason: String| HostError::Read { name: self.url.clone(), offset, len: len as u64, reason };
+            let failed = |reason: String| HostError::Read { name: self.url.clone(), offset, len: len as u64, reason };
             let last = offset + len as u64 - 1;
             let response = fetch(&self.url, Some((offset, last))).await.map_err(failed)?;
             if response.ok() && response.status() != 206 {
                 return Err(failed("the server gave a range before and now does not".to_owned()));
             }
-            let bytes = body(&response, &self.name, &mut |_, _, _| {}).await.map_err(failed)?;
-            Ok(bytes)
+            body(&response, &self.name, &mut |_, _, _| {}).await.map_err(failed)
         })
     }
 }

@@ -58,8 +58,7 @@ impl ReadAt for BlobFile {
 
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
         Box::pin(async move {
-            let failed =
-                |reason: String| HostError::Read { name: self.name.clone(), offset, len: len as u64, reason };
+            let failed = |reason: String| HostError::Read { name: self.name.clone(), offset, len: len as u64, reason };
             // Exact in f64 up to 2^53 bytes.
             let part = self.blob.slice_with_f64_and_f64(offset as f64, (offset + len as u64) as f64);
             bytes_of(&part.map_err(|error| failed(words(&error)))?).await.map_err(failed)

@@ -48,7 +48,8 @@ impl Renderer {
         let pipeline = self.pipeline(picture.colouring, format);
         let buffers = values.iter().map(|values| values.binding());
         let buffers = buffers.chain([pixels.binding(), params.as_entire_binding()]);
-        let entries: Vec<_> = (0..).zip(buffers).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
+        let entries: Vec<_> =
+            (0..).zip(buffers).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
         let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("view"),
             layout: &pipeline.get_bind_group_layout(0),
@@ -62,7 +63,10 @@ impl Renderer {
                     view: target,
                     depth_slice: None,
                     resolve_target: None,
-                    ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store },
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        store: wgpu::StoreOp::Store,
+                    },
                 })],
                 ..wgpu::RenderPassDescriptor::default()
             });
@@ -150,10 +154,8 @@ fn build(device: &wgpu::Device, shader: &'static Shader, format: wgpu::TextureFo
             count: None,
         })
         .collect();
-    let group = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(shader.name),
-        entries: &entries,
-    });
+    let group = device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(shader.name),
         bind_group_layouts: &[Some(&group)],

@@ -20,7 +20,7 @@ use crate::models::vit::VitOutput;
 /// Images whose tokens stay on the device.
 const TRACES: usize = 4;
 /// Bytes that those tokens may take together; one image's are always kept.
-const TRACE_BYTES: usize = 512 << 20;
+const TRACE_BYTES: u64 = 512 << 20;
 /// Bytes of decoded pictures that are kept.
 const DECODED_BYTES: usize = 256 << 20;
 
@@ -95,12 +95,7 @@ impl Images {
     }
 
     /// An image's class embedding, computed when it is not known.
-    pub(super) async fn embedding(
-        &mut self,
-        image: ImageId,
-        model: &Model,
-        clock: Clock,
-    ) -> Result<&Embedding, Error> {
+    pub(super) async fn embedding(&mut self, image: ImageId, model: &Model, clock: Clock) -> Result<&Embedding, Error> {
         if self.entry(image)?.embedding.is_none() {
             self.decode(image)?;
             let start = clock();
@@ -143,10 +138,9 @@ impl Images {
         let bytes = |seen: &Seen| {
             let [_, tokens, dim] = seen.output.last_hidden_state.dims();
             // Queries, keys and values of each block, and the output.
-            4 * tokens * dim * (3 * model.config().depth + 1)
+            4 * (tokens * dim) as u64 * (3 * model.config().depth + 1) as u64
         };
-        let each: Vec<usize> =
-            self.recent.iter().map(|image| self.all[image].seen.as_ref().map_or(0, bytes)).collect();
+        let each: Vec<u64> = self.recent.iter().map(|image| self.all[image].seen.as_ref().map_or(0, bytes)).collect();
         let mut keep = 0;
         let mut sum = 0;
         for size in each.iter().rev() {

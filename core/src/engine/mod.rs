@@ -10,7 +10,7 @@ pub mod paint;
 mod picture;
 mod views;
 
-use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, ParityReport, PROTOCOL, SelfCheck};
+use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, ParityReport, SelfCheck};
 
 use crate::device::{OpenDevice, readback};
 use crate::error::{EngineError, Error};

@@ -3,9 +3,9 @@
 use burn::tensor::Tensor;
 use lab_protocol::{ImageId, Query, Summary, View};
 
+use super::Engine;
 use super::images::Seen;
 use super::picture::{Colouring, Picture};
-use super::Engine;
 use crate::device::readback;
 use crate::error::{EngineError, Error};
 use crate::kernels::attention::attention_probs;
@@ -149,6 +149,7 @@ fn extremes(values: impl Iterator<Item = f32>) -> (f32, f32) {
 }
 
 fn peak(values: impl Iterator<Item = f32>) -> u32 {
-    let best = values.enumerate().fold((0, f32::NEG_INFINITY), |best, (index, x)| if x > best.1 { (index, x) } else { best });
+    let best =
+        values.enumerate().fold((0, f32::NEG_INFINITY), |best, (index, x)| if x > best.1 { (index, x) } else { best });
     best.0 as u32
 }

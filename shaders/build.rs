@@ -41,8 +41,11 @@ fn main() {
         }
     }
     for (list, kind) in [("KERNELS", reflect::Kind::Kernel), ("VIEWS", reflect::Kind::View)] {
-        let names: Vec<_> =
-            constants.iter().filter(|(_, k)| **k == kind).map(|(name, _)| format!("&{}", name.to_uppercase())).collect();
+        let names: Vec<_> = constants
+            .iter()
+            .filter(|(_, k)| **k == kind)
+            .map(|(name, _)| format!("&{}", name.to_uppercase()))
+            .collect();
         let what = if list == "KERNELS" { "Every compute shader." } else { "Every drawing shader." };
         writeln!(rust, "/// {what}\npub static {list}: &[&Shader] = &[{}];", names.join(", ")).expect("a string");
     }
@@ -75,7 +78,10 @@ fn variants(name: &str, permutations: &BTreeMap<String, Vec<(String, Defines)>>)
     let listed = permutations.get(name).map(Vec::as_slice).unwrap_or_default();
     let valued = listed.iter().any(|(_, defines)| defines.values().any(Option::is_some));
     let plain = (!valued).then(|| (name.to_owned(), Defines::new()));
-    plain.into_iter().chain(listed.iter().map(|(suffix, defines)| (format!("{name}_{suffix}"), defines.clone()))).collect()
+    plain
+        .into_iter()
+        .chain(listed.iter().map(|(suffix, defines)| (format!("{name}_{suffix}"), defines.clone())))
+        .collect()
 }
 
 fn wgsl_files(folder: &Path) -> Vec<(String, PathBuf)> {

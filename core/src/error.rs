@@ -660,7 +660,9 @@ pub enum DeviceError {
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// Page and engine are of different versions.
-    #[error("the page speaks protocol {page}, the engine {engine}: one of them is old; reload the page without its cache")]
+    #[error(
+        "the page speaks protocol {page}, the engine {engine}: one of them is old; reload the page without its cache"
+    )]
     Protocol {
         /// The page's.
         page: u32,

@@ -12,9 +12,9 @@ use crate::device::readback;
 use crate::error::{Error, ModelError};
 use crate::formats::Checkpoint;
 use crate::kernels::attention::attention_probs;
+use crate::models::Model;
 use crate::models::mae::{self, Masking};
 use crate::models::trace::Trace;
-use crate::models::Model;
 
 /// Compares; an element passes within `atol` or within `rtol` of the stored value's size.
 ///

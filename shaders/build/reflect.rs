@@ -68,12 +68,16 @@ pub(crate) fn reflect(source: &str, kind: Kind) -> Result<Reflection, String> {
                     params = fields(&module, variable.ty)?;
                 }
             }
-            AddressSpace::Uniform | AddressSpace::Handle => return Err(format!("`{name}`: only storage buffers are bound")),
+            AddressSpace::Uniform | AddressSpace::Handle => {
+                return Err(format!("`{name}`: only storage buffers are bound"));
+            }
             _ => {}
         }
     }
     if workgroup_bytes > MAX_WORKGROUP_BYTES {
-        return Err(format!("{workgroup_bytes} bytes of workgroup memory, at most {MAX_WORKGROUP_BYTES} fit everywhere"));
+        return Err(format!(
+            "{workgroup_bytes} bytes of workgroup memory, at most {MAX_WORKGROUP_BYTES} fit everywhere"
+        ));
     }
     if bindings.len() > MAX_STORAGE_BUFFERS {
         return Err(format!("{} storage buffers, at most {MAX_STORAGE_BUFFERS} bind everywhere", bindings.len()));

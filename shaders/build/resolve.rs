@@ -33,7 +33,8 @@ fn import(text: &str, common: &Path, imported: &mut BTreeSet<String>) -> Result<
         let name = name.trim();
         if imported.insert(name.to_owned()) {
             let path = common.join(format!("{name}.wgsl"));
-            let text = fs::read_to_string(&path).map_err(|error| format!("#import {name}: {}: {error}", path.display()))?;
+            let text =
+                fs::read_to_string(&path).map_err(|error| format!("#import {name}: {}: {error}", path.display()))?;
             lines.extend(import(&text, common, imported)?);
         }
     }
@@ -72,7 +73,8 @@ fn unroll(lines: &[String], values: &BTreeMap<String, String>) -> Result<Vec<Str
             index += 1;
             continue;
         };
-        let (name, range) = head.split_once(" in 0..").ok_or(format!("expected `#for i in 0..COUNT`, found `{line}`"))?;
+        let (name, range) =
+            head.split_once(" in 0..").ok_or(format!("expected `#for i in 0..COUNT`, found `{line}`"))?;
         let mut depth = 1;
         let body_start = index + 1;
         index = body_start;

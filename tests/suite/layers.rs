@@ -4,9 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use lab_core::formats::Checkpoint;
 use lab_core::kernels::attention::attention;
 use lab_core::kernels::layer_norm::layer_norm;
-use lab_core::kernels::linear::{silu_gate, Activation};
+use lab_core::kernels::linear::{Activation, silu_gate};
 use lab_core::kernels::patch_embed::patch_embed;
-use lab_core::layers::pos_embed::{interpolate, sin_cos, Interpolation};
+use lab_core::layers::pos_embed::{Interpolation, interpolate, sin_cos};
 use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu, values};
 
 // Against PyTorch in f32 on another machine: rounding of sums of up to some hundred terms of size one.
@@ -38,7 +38,8 @@ fn activations() {
             [("gelu", Activation::Gelu), ("gelu_tanh", Activation::GeluTanh), ("quick_gelu", Activation::QuickGelu)]
         {
             let (shape, x) = golden_tensor(stored, &format!("{name}.x"));
-            let x = Tensor::<1>::from_data(TensorData::new(x, [shape.iter().product::<usize>()]), &device).require_grad();
+            let x =
+                Tensor::<1>::from_data(TensorData::new(x, [shape.iter().product::<usize>()]), &device).require_grad();
             let (_, grad_out) = golden_tensor(stored, &format!("{name}.grad_out"));
             let y = activation.apply(x.clone());
             same(stored, &format!("{name}.y"), y.clone());
@@ -70,18 +71,15 @@ fn silu_gates() {
 fn layer_norms() {
     on_each_device(|device, stored| {
         let device = device.clone().autodiff();
-        for (name, eps) in [
-            ("layer_norm.5", 1e-6),
-            ("layer_norm.80", 1e-6),
-            ("layer_norm.300", 1e-6),
-            ("layer_norm.5.eps1e-5", 1e-5),
-        ] {
+        for (name, eps) in
+            [("layer_norm.5", 1e-6), ("layer_norm.80", 1e-6), ("layer_norm.300", 1e-6), ("layer_norm.5.eps1e-5", 1e-5)]
+        {
             let (shape, x) = golden_tensor(stored, &format!("{name}.x"));
             let dim = *shape.last().expect("not a scalar");
             let rows = x.len() / dim;
             let x = Tensor::<3>::from_data(TensorData::new(x, [1, rows, dim]), &device).require_grad();
-            let weight = tensor::<1>(stored, &format!("{name}.weight"), &device).require_grad();
-            let bias = tensor::<1>(stored, &format!("{name}.bias"), &device).require_grad();
+            let weight = tensor::<1>(stored, &format!("{name}.gamma"), &device).require_grad();
+            let bias = tensor::<1>(stored, &format!("{name}.beta"), &device).require_grad();
             let y = layer_norm(x.clone(), weight.clone(), bias.clone(), eps);
             // A row around 300 with a spread of one loses two digits before the norm begins, in PyTorch as here.
             let check = |what: &str, found: Vec<f32>| {
@@ -92,8 +90,8 @@ fn layer_norms() {
             let (_, grad_out) = golden_tensor(stored, &format!("{name}.grad_out"));
             let w = Tensor::from_data(TensorData::new(grad_out, [1, rows, dim]), &device);
             let grads = (y * w).sum().backward();
-            check("grad_weight", values(weight.grad(&grads).expect("weight")));
-            check("grad_bias", values(bias.grad(&grads).expect("bias")));
+            check("grad_gamma", values(weight.grad(&grads).expect("weight")));
+            check("grad_beta", values(bias.grad(&grads).expect("bias")));
             // The row that is tiny has a gradient of 1 / sqrt(eps): compare relative to the largest.
             let found = values(x.grad(&grads).expect("x"));
             let expected = golden_tensor(stored, &format!("{name}.grad_x")).1;
@@ -164,7 +162,9 @@ fn position_embeddings_at_other_sizes() {
                 same(stored, &name, y.clone());
                 if stored.entry(&format!("{case}.grad_out")).is_some() {
                     let grads = (y * tensor::<3>(stored, &format!("{case}.grad_out"), &device)).sum().backward();
-                    let grad = stored.names().find(|n| n.starts_with(case) && n.contains(".grad_") && !n.ends_with("grad_out"));
+                    let grad = stored
+                        .names()
+                        .find(|n| n.starts_with(case) && n.contains(".grad_") && !n.ends_with("grad_out"));
                     same(stored, &grad.expect("a gradient").to_owned(), pos.grad(&grads).expect("tracked"));
                 }
                 compared += 1;

@@ -5,8 +5,8 @@ use lab_core::device::readback;
 use lab_core::error::{Error, ModelError};
 use lab_core::formats::ModelFiles;
 use lab_core::host::MemoryFile;
-use lab_core::models::mae::{patchify, unpatchify, Masking};
-use lab_core::models::{inspect, load, model, LoadOptions, Model};
+use lab_core::models::mae::{Masking, patchify, unpatchify};
+use lab_core::models::{LoadOptions, Model, inspect, load, model};
 use lab_core::parity;
 use lab_tests::{assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, values};
 use pollster::block_on;
@@ -107,20 +107,40 @@ fn mae_gradients_equal_pytorch() {
                 compared += 1;
             };
             let patch = &encoder.patch_embed;
-            compare("vit.embeddings.patch_embeddings.projection.weight", values(patch.weight.val().grad(&grads).expect("patch")));
-            compare("vit.embeddings.patch_embeddings.projection.bias", values(patch.bias.val().grad(&grads).expect("patch")));
-            compare("vit.embeddings.cls_token", values(encoder.cls_token.as_ref().expect("cls").val().grad(&grads).expect("cls")));
+            compare(
+                "vit.embeddings.patch_embeddings.projection.weight",
+                values(patch.weight.val().grad(&grads).expect("patch")),
+            );
+            compare(
+                "vit.embeddings.patch_embeddings.projection.bias",
+                values(patch.bias.val().grad(&grads).expect("patch")),
+            );
+            compare(
+                "vit.embeddings.cls_token",
+                values(encoder.cls_token.as_ref().expect("cls").val().grad(&grads).expect("cls")),
+            );
             compare("vit.layernorm.weight", values(encoder.norm.weight.val().grad(&grads).expect("norm")));
             compare("decoder.mask_token", values(decoder.mask_token.val().grad(&grads).expect("mask token")));
-            compare("decoder.decoder_pred.weight", values(decoder.decoder_pred.weight[0].val().grad(&grads).expect("pred")));
-            compare("decoder.decoder_embed.bias", values(decoder.decoder_embed.bias.val().grad(&grads).expect("embed")));
+            compare(
+                "decoder.decoder_pred.weight",
+                values(decoder.decoder_pred.weight[0].val().grad(&grads).expect("pred")),
+            );
+            compare(
+                "decoder.decoder_embed.bias",
+                values(decoder.decoder_embed.bias.val().grad(&grads).expect("embed")),
+            );
             for (index, block) in encoder.blocks.iter().enumerate() {
                 let name = format!("vit.encoder.layer.{index}");
-                let linear = |linear: &lab_core::layers::linear::Linear| values(linear.weight[0].val().grad(&grads).expect("linear"));
+                let linear = |linear: &lab_core::layers::linear::Linear| {
+                    values(linear.weight[0].val().grad(&grads).expect("linear"))
+                };
                 compare(&format!("{name}.intermediate.dense.weight"), linear(&block.mlp.fc1));
                 compare(&format!("{name}.output.dense.weight"), linear(&block.mlp.fc2));
                 compare(&format!("{name}.attention.output.dense.weight"), linear(&block.attn.proj));
-                compare(&format!("{name}.layernorm_before.bias"), values(block.norm1.bias.val().grad(&grads).expect("norm1")));
+                compare(
+                    &format!("{name}.layernorm_before.bias"),
+                    values(block.norm1.bias.val().grad(&grads).expect("norm1")),
+                );
                 let qkv = linear(&block.attn.qkv);
                 let third = qkv.len() / 3;
                 for (part, place) in ["query", "key", "value"].iter().zip(qkv.chunks(third)) {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use burn::tensor::{Device, Tensor, TensorData};
 use burn::tensor::wgpu::WgpuSetup;
-use lab_core::device::{self, readback, OpenDevice};
+use burn::tensor::{Device, Tensor, TensorData};
+use lab_core::device::{self, OpenDevice, readback};
 use lab_core::formats::{Checkpoint, ModelFiles};
 use lab_core::host::{MemoryFile, ReadAt};
 use lab_core::kernels::mode;

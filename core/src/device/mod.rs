@@ -67,22 +67,22 @@ pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Dev
     data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
+#[cfg(feature = "wgpu")]
+pub use gpu::{OpenGpu, open_gpu};
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 pub use gpu::{list, open, open_with_setup};
-#[cfg(feature = "wgpu")]
-pub use gpu::{open_gpu, OpenGpu};
 
 #[cfg(feature = "wgpu")]
 mod gpu {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use burn::tensor::wgpu::{wgpu, WgpuSetup};
+    use burn::tensor::wgpu::{WgpuSetup, wgpu};
     use burn::tensor::{Device, DeviceKind};
     use lab_protocol::{EngineInfo, EngineKind};
 
     use super::OpenDevice;
-    use crate::error::DeviceError;
     use crate::device::mode;
+    use crate::error::DeviceError;
 
     static MAX_BINDING: AtomicU64 = AtomicU64::new(0);
 
@@ -144,7 +144,7 @@ mod gpu {
         use burn::tensor::DeviceKind;
         use burn::tensor::wgpu::{WgpuSetup, wgpu};
 
-        use super::super::{cpu, DeviceDescription, OpenDevice};
+        use super::super::{DeviceDescription, OpenDevice, cpu};
         use super::{describe, open_gpu};
         use crate::error::DeviceError;
 

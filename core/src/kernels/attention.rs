@@ -139,14 +139,14 @@ use launches::AttentionOps;
 
 #[cfg(feature = "wgpu")]
 mod launches {
+    use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{unary, Backward, Ops, OpsKind};
-    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
     use burn::backend::tensor::{FloatTensor, IntTensor};
-    use burn::backend::wgpu::{into_contiguous, CubeBackend, CubeTensor};
-    use burn::backend::{backend_extension, Autodiff, Backend};
-    use lab_shaders::{self as shaders, attention_probs, Shader};
+    use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
+    use burn::backend::{Autodiff, Backend, backend_extension};
+    use lab_shaders::{self as shaders, Shader, attention_probs};
 
     use crate::kernels::launch::{dims, empty, launch_elements};
 
@@ -157,7 +157,11 @@ mod launches {
         /// See [`super::attention`].
         fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>);
         /// The same within blocks.
-        fn fused_attention_packed(qkv: FloatTensor<Self>, ranges: IntTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>);
+        fn fused_attention_packed(
+            qkv: FloatTensor<Self>,
+            ranges: IntTensor<Self>,
+            heads: u32,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>);
         /// The gradient of `qkv`.
         fn fused_attention_backward(
             qkv: FloatTensor<Self>,
@@ -218,11 +222,7 @@ mod launches {
         (out, lse)
     }
 
-    fn backward(
-        [qkv, out, lse, d_out]: [CubeTensor; 4],
-        ranges: Option<CubeTensor>,
-        heads: u32,
-    ) -> CubeTensor {
+    fn backward([qkv, out, lse, d_out]: [CubeTensor; 4], ranges: Option<CubeTensor>, heads: u32) -> CubeTensor {
         let [qkv, out, lse, d_out] = [qkv, out, lse, d_out].map(into_contiguous);
         let ranges = ranges.map(into_contiguous);
         let [b, n, width] = dims(&qkv);
@@ -299,7 +299,11 @@ mod launches {
             forward(qkv, None, heads)
         }
 
-        fn fused_attention_packed(qkv: FloatTensor<Self>, ranges: IntTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        fn fused_attention_packed(
+            qkv: FloatTensor<Self>,
+            ranges: IntTensor<Self>,
+            heads: u32,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
             forward(qkv, Some(ranges), heads)
         }
 
@@ -356,7 +360,11 @@ mod launches {
     }
 
     /// The forward pass below autodiff.
-    fn below<B: AttentionOps>(qkv: FloatTensor<B>, ranges: Option<IntTensor<B>>, heads: u32) -> (FloatTensor<B>, FloatTensor<B>) {
+    fn below<B: AttentionOps>(
+        qkv: FloatTensor<B>,
+        ranges: Option<IntTensor<B>>,
+        heads: u32,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
         match ranges {
             Some(ranges) => B::fused_attention_packed(qkv, ranges, heads),
             None => B::fused_attention(qkv, heads),
@@ -388,7 +396,11 @@ mod launches {
             tracked::<B, C>(qkv, None, heads)
         }
 
-        fn fused_attention_packed(qkv: FloatTensor<Self>, ranges: IntTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        fn fused_attention_packed(
+            qkv: FloatTensor<Self>,
+            ranges: IntTensor<Self>,
+            heads: u32,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
             tracked::<B, C>(qkv, Some(ranges), heads)
         }
 

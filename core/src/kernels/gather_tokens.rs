@@ -11,7 +11,11 @@ pub fn gather_tokens(x: Tensor<3>, ids: Tensor<2, Int>) -> Tensor<3> {
     if mode::runs(Kernel::GatherTokens, &x.device()) {
         use burn::backend::Dispatch;
         let tokens = x.dims()[1];
-        return Tensor::from_dispatch(Dispatch::fused_gather_tokens(x.into_dispatch(), ids.into_dispatch(), tokens as u32));
+        return Tensor::from_dispatch(Dispatch::fused_gather_tokens(
+            x.into_dispatch(),
+            ids.into_dispatch(),
+            tokens as u32,
+        ));
     }
     reference(x, ids)
 }
@@ -22,7 +26,11 @@ pub fn scatter_tokens(x: Tensor<3>, ids: Tensor<2, Int>, tokens: usize) -> Tenso
     #[cfg(feature = "wgpu")]
     if mode::runs(Kernel::GatherTokens, &x.device()) {
         use burn::backend::Dispatch;
-        return Tensor::from_dispatch(Dispatch::fused_scatter_tokens(x.into_dispatch(), ids.into_dispatch(), tokens as u32));
+        return Tensor::from_dispatch(Dispatch::fused_scatter_tokens(
+            x.into_dispatch(),
+            ids.into_dispatch(),
+            tokens as u32,
+        ));
     }
     scatter_reference(x, ids, tokens)
 }
@@ -47,11 +55,11 @@ use launches::GatherTokensOps;
 mod launches {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{unary, Backward, Ops, OpsKind};
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
     use burn::backend::tensor::{FloatTensor, IntTensor};
-    use burn::backend::wgpu::{into_contiguous, CubeBackend};
-    use burn::backend::{backend_extension, Autodiff, Backend, TensorMetadata};
-    use lab_shaders::{gather_tokens, scatter_tokens, GATHER_TOKENS, SCATTER_TOKENS};
+    use burn::backend::wgpu::{CubeBackend, into_contiguous};
+    use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
+    use lab_shaders::{GATHER_TOKENS, SCATTER_TOKENS, gather_tokens, scatter_tokens};
 
     use crate::kernels::launch::{dims, empty, launch_elements};
 

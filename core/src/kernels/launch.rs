@@ -2,9 +2,9 @@
 
 use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use burn::tensor::{DType, Shape};
+use cubecl::CubeCount;
 use cubecl::prelude::KernelId;
 use cubecl::server::KernelArguments;
-use cubecl::CubeCount;
 use lab_shaders::Shader;
 
 /// A shader as CubeCL's kernel: its text goes to the driver as it is.

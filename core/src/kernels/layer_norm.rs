@@ -29,24 +29,29 @@ use launches::LayerNormOps;
 
 #[cfg(feature = "wgpu")]
 mod launches {
+    use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::backend::autodiff::NodeId;
     use burn::backend::tensor::FloatTensor;
-    use burn::backend::wgpu::{into_contiguous, CubeBackend};
-    use burn::backend::{backend_extension, Autodiff, Backend, TensorMetadata};
+    use burn::backend::wgpu::{CubeBackend, into_contiguous};
+    use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
     use burn::tensor::{DType, Shape};
-    use lab_shaders::{layer_norm, layer_norm_backward, LAYER_NORM, LAYER_NORM_BACKWARD};
+    use lab_shaders::{LAYER_NORM, LAYER_NORM_BACKWARD, layer_norm, layer_norm_backward};
 
-    use crate::kernels::launch::{dims, empty, launch, Groups};
+    use crate::kernels::launch::{Groups, dims, empty, launch};
     use crate::kernels::matmul::MatmulOps;
 
     /// Layer normalisation as an operation of burn's backends; [`super::layer_norm`] is its door.
     #[backend_extension(Autodiff, Cube)]
     pub(crate) trait LayerNormOps: Backend {
         /// See [`super::layer_norm`].
-        fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+        fn fused_layer_norm(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            beta: FloatTensor<Self>,
+            eps: f32,
+        ) -> FloatTensor<Self>;
         /// The gradient of `x`, and `dy * xhat`.
         fn fused_layer_norm_backward(
             x: FloatTensor<Self>,
@@ -57,7 +62,12 @@ mod launches {
     }
 
     impl LayerNormOps for CubeBackend {
-        fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        fn fused_layer_norm(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            beta: FloatTensor<Self>,
+            eps: f32,
+        ) -> FloatTensor<Self> {
             let (x, gamma, beta) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(beta));
             let [b, n, dim] = dims(&x);
             let y = empty(&x, [b, n, dim]);
@@ -117,7 +127,12 @@ mod launches {
     }
 
     impl<B: LayerNormOps + MatmulOps, C: CheckpointStrategy> LayerNormOps for Autodiff<B, C> {
-        fn fused_layer_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        fn fused_layer_norm(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            beta: FloatTensor<Self>,
+            eps: f32,
+        ) -> FloatTensor<Self> {
             let nodes = [x.node(), gamma.node(), beta.node()];
             let forward = |x: FloatTensor<Self>, gamma: FloatTensor<Self>| {
                 B::fused_layer_norm(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), eps)

@@ -53,19 +53,19 @@ pub(crate) use launches::MatmulOps;
 
 #[cfg(feature = "wgpu")]
 pub(super) mod launches {
+    use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::backend::autodiff::NodeId;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::wgpu::{CubeBackend, CubeTensor};
-    use burn::backend::{backend_extension, Autodiff, Backend};
+    use burn::backend::{Autodiff, Backend, backend_extension};
     use burn::tensor::DType;
     use lab_shaders::matmul_tile::Params;
-    use lab_shaders::{Shader, MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16};
+    use lab_shaders::{MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16, Shader};
 
     use super::mode;
-    use crate::kernels::launch::{dims, empty, launch, Groups};
+    use crate::kernels::launch::{Groups, dims, empty, launch};
 
     /// The product as an operation of burn's backends; [`super::matmul`] is its door.
     #[backend_extension(Autodiff, Cube)]
@@ -97,9 +97,9 @@ pub(super) mod launches {
         Residual { bias: &'a CubeTensor, gamma: &'a CubeTensor, residual: &'a CubeTensor },
     }
 
-    /// The longest sum of one launch. llvmpipe ends a shader's loops after 65 535 turns, and the register kernel takes
-    /// four steps a turn; longer sums are continued by further launches.
-    const K_MAX: usize = 1 << 17;
+    /// The longest sum of one launch. llvmpipe ends a shader after 65 535 turns of all its loops together, of which the
+    /// tile kernel takes 21 for 16 steps; longer sums are continued by further launches.
+    const K_MAX: usize = 1 << 15;
 
     /// Launches `out = epilogue(a x b)`; `a [B0, B1, M, K]` f32, `b [B0, B1, K, N]` f32 or f16, both strided.
     pub(in crate::kernels) fn product(a: &CubeTensor, b: &CubeTensor, epilogue: Epilogue<'_>, out: &CubeTensor) {
@@ -183,9 +183,7 @@ pub(super) mod launches {
                     let state = (b_tracked.then(|| prep.checkpoint(&a)), a_tracked.then(|| prep.checkpoint(&b)));
                     prep.finish(state, B::fused_matmul(a.into_primitive(), b.into_primitive()))
                 }
-                OpsKind::UnTracked(prep) => {
-                    prep.finish(B::fused_matmul(a.into_primitive(), b.into_primitive()))
-                }
+                OpsKind::UnTracked(prep) => prep.finish(B::fused_matmul(a.into_primitive(), b.into_primitive())),
             }
         }
     }

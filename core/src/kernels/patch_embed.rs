@@ -58,22 +58,30 @@ use launches::PatchEmbedOps;
 #[cfg(feature = "wgpu")]
 mod launches {
     use burn::backend::tensor::FloatTensor;
-    use burn::backend::wgpu::{into_contiguous, CubeBackend};
-    use burn::backend::{backend_extension, Backend};
-    use lab_shaders::patch_embed::Params;
+    use burn::backend::wgpu::{CubeBackend, into_contiguous};
+    use burn::backend::{Backend, backend_extension};
     use lab_shaders::PATCH_EMBED;
+    use lab_shaders::patch_embed::Params;
 
-    use crate::kernels::launch::{dims, empty, launch, Groups};
+    use crate::kernels::launch::{Groups, dims, empty, launch};
 
     /// Patch embedding as an operation of burn's backends; inference only.
     #[backend_extension(Cube)]
     pub(crate) trait PatchEmbedOps: Backend {
         /// See [`super::patch_embed`].
-        fn fused_patch_embed(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+        fn fused_patch_embed(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            bias: FloatTensor<Self>,
+        ) -> FloatTensor<Self>;
     }
 
     impl PatchEmbedOps for CubeBackend {
-        fn fused_patch_embed(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        fn fused_patch_embed(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            bias: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
             let (x, weight, bias) = (into_contiguous(x), into_contiguous(weight), into_contiguous(bias));
             let ([batch, channels, height, width], [dim, _, patch_size, _]) = (dims(&x), dims(&weight));
             let (grid_h, grid_w) = (height / patch_size, width / patch_size);

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 #[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 use crate::error::ImageError;
-use crate::image::preprocess::Preprocess;
 use crate::image::Rgb8;
+use crate::image::preprocess::Preprocess;
 
 /// A picture to f32 `[1, 3, H, W]` on the device.
 ///
@@ -43,20 +43,24 @@ pub fn reference(image: &Rgb8, recipe: &Preprocess, device: &Device) -> Result<T
 mod launches {
     use burn::backend::tensor::{FloatTensor, IntTensor};
     use burn::backend::wgpu::CubeBackend;
-    use burn::backend::{backend_extension, Backend, Dispatch};
+    use burn::backend::{Backend, Dispatch, backend_extension};
     use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-    use lab_shaders::{preprocess_columns, preprocess_rows, PREPROCESS_COLUMNS, PREPROCESS_ROWS};
+    use lab_shaders::{PREPROCESS_COLUMNS, PREPROCESS_ROWS, preprocess_columns, preprocess_rows};
 
-    use crate::image::preprocess::{Plan, Preprocess};
-    use crate::image::resize::{coefficients, Coefficients};
     use crate::image::Rgb8;
+    use crate::image::preprocess::{Plan, Preprocess};
+    use crate::image::resize::{Coefficients, coefficients};
     use crate::kernels::launch::{dims, empty, empty_of, launch_elements};
 
     /// The two passes as operations of burn's backends.
     #[backend_extension(Cube)]
     pub(crate) trait PreprocessOps: Backend {
         /// `source [height, width]` packed RGBA to `[height, out_width]` packed RGB.
-        fn fused_preprocess_rows(source: IntTensor<Self>, bounds: IntTensor<Self>, weights: FloatTensor<Self>) -> IntTensor<Self>;
+        fn fused_preprocess_rows(
+            source: IntTensor<Self>,
+            bounds: IntTensor<Self>,
+            weights: FloatTensor<Self>,
+        ) -> IntTensor<Self>;
         /// `rows [height, width]` packed RGB to `[1, 3, out_height, out_width]`, cropped and normalised.
         fn fused_preprocess_columns(
             rows: IntTensor<Self>,
@@ -68,12 +72,21 @@ mod launches {
     }
 
     impl PreprocessOps for CubeBackend {
-        fn fused_preprocess_rows(source: IntTensor<Self>, bounds: IntTensor<Self>, weights: FloatTensor<Self>) -> IntTensor<Self> {
+        fn fused_preprocess_rows(
+            source: IntTensor<Self>,
+            bounds: IntTensor<Self>,
+            weights: FloatTensor<Self>,
+        ) -> IntTensor<Self> {
             let ([height, width], [out_width, taps]) = (dims(&source), dims(&weights));
             let rows = empty_of(&source, [height, out_width], DType::I32);
             let [width, height_u32, out_width_u32, taps] = [width, height, out_width, taps].map(|size| size as u32);
             let params = preprocess_rows::Params { width, height: height_u32, out_width: out_width_u32, taps };
-            launch_elements(&PREPROCESS_ROWS, &[&source, &bounds, &weights, &rows], &params.words(), height * out_width);
+            launch_elements(
+                &PREPROCESS_ROWS,
+                &[&source, &bounds, &weights, &rows],
+                &params.words(),
+                height * out_width,
+            );
             rows
         }
 

@@ -10,8 +10,8 @@ use super::mode::{self, Kernel};
 use super::{attention, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess};
 use crate::device::readback;
 use crate::error::DeviceError;
-use crate::image::preprocess::Preprocess;
 use crate::image::Rgb8;
+use crate::image::preprocess::Preprocess;
 
 /// Compares every kernel with its reference, and switches off those that differ. Empty on a device without WGSL.
 ///

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::linear::Linear;
-use crate::kernels::attention::{attention, Segments};
+use crate::kernels::attention::{Segments, attention};
 use crate::kernels::linear::Activation;
 
 /// `proj(softmax(q kᵀ / sqrt(head_dim)) v)`, rows of `qkv` ordered `[q | k | v]`, each split into heads.

@@ -1,8 +1,8 @@
 //! SigLIP's pooling head: one learned probe attends to all tokens (PyTorch's `MultiheadAttention`), then an MLP.
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::softmax;
 use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
 
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::kernels::linear::{linear, linear_residual, linear_silu_gate, silu_gate, Activation};
+use crate::kernels::linear::{Activation, linear, linear_residual, linear_silu_gate, silu_gate};
 
 /// A linear layer, weight `[out, in]` as PyTorch stores it.
 ///

@@ -54,8 +54,7 @@ fn antialiased(weights: &mut [f32], row: usize, scale: f64) {
     let centre = (row as f64 + 0.5) * scale;
     let first = (centre - 2.0 * stretch + 0.5).max(0.0) as usize;
     let end = ((centre + 2.0 * stretch + 0.5) as usize).min(weights.len());
-    let taps: Vec<f64> =
-        (first..end).map(|index| cubic((index as f64 - centre + 0.5) / stretch, -0.5)).collect();
+    let taps: Vec<f64> = (first..end).map(|index| cubic((index as f64 - centre + 0.5) / stretch, -0.5)).collect();
     let total: f64 = taps.iter().sum();
     for (weight, tap) in weights[first..end].iter_mut().zip(taps) {
         *weight = (tap / total) as f32;
@@ -85,9 +84,8 @@ pub fn interpolate(patches: Tensor<3>, rows: usize, columns: usize, interpolatio
         return patches;
     }
     let device = patches.device();
-    let matrix = |to: usize| {
-        Tensor::<2>::from_data(TensorData::new(interpolation.matrix(native, to), [to, native]), &device)
-    };
+    let matrix =
+        |to: usize| Tensor::<2>::from_data(TensorData::new(interpolation.matrix(native, to), [to, native]), &device);
     let down = matmul(matrix(rows).unsqueeze(), patches.reshape([1, 1, native, native * d]));
     let across = matrix(columns).unsqueeze::<4>().repeat_dim(1, rows);
     matmul(across, down.reshape([1, rows, native, d])).reshape([1, rows * columns, d])
@@ -101,9 +99,8 @@ pub fn sin_cos(side: usize, dim: usize) -> Vec<f32> {
     let mut table = vec![0.0; dim];
     for cell in 0..side * side {
         for position in [cell % side, cell / side] {
-            let angles: Vec<f64> = (0..quarter)
-                .map(|i| position as f64 / 10_000f64.powf(i as f64 / quarter as f64))
-                .collect();
+            let angles: Vec<f64> =
+                (0..quarter).map(|i| position as f64 / 10_000f64.powf(i as f64 / quarter as f64)).collect();
             table.extend(angles.iter().map(|angle| angle.sin() as f32));
             table.extend(angles.iter().map(|angle| angle.cos() as f32));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lab_protocol::ModelInfo;
 
 use super::config::Head;
-use super::keys::{recognise, Family};
+use super::keys::{Family, recognise};
 use super::model::{describe, preprocessing};
 use crate::error::Error;
 use crate::formats::ModelFiles;

@@ -235,7 +235,9 @@ fn family_of(checkpoint: &Checkpoint) -> Result<(Family, String), ModelError> {
         }
         Family::Clip if has("embeddings.class_embedding") => Family::Clip,
         Family::Clip => Family::Siglip,
-        _ if has("decoder_pred.weight") || (!has("mask_token") && !has("blocks.0.ls1.gamma") && !has("blocks.0.0.ls1.gamma")) => {
+        _ if has("decoder_pred.weight")
+            || (!has("mask_token") && !has("blocks.0.ls1.gamma") && !has("blocks.0.0.ls1.gamma")) =>
+        {
             Family::OriginalMae
         }
         other => other,

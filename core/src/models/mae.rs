@@ -59,8 +59,7 @@ impl Masking {
         assert!(batch > 0 && noise.len().is_multiple_of(batch), "noise [{}] for a batch of {batch}", noise.len());
         let patches = noise.len() / batch;
         let kept = (patches as f64 * (1.0 - mask_ratio)) as usize;
-        let mut masking =
-            Self { ids_keep: vec![], ids_restore: vec![], mask: vec![], batch, kept, patches };
+        let mut masking = Self { ids_keep: vec![], ids_restore: vec![], mask: vec![], batch, kept, patches };
         for noise in noise.chunks_exact(patches) {
             let mut ids_shuffle: Vec<usize> = (0..patches).collect();
             ids_shuffle.sort_by(|&a, &b| noise[a].total_cmp(&noise[b]));
@@ -109,7 +108,11 @@ impl MaeDecoder {
     /// # Errors
     ///
     /// Whatever the source says of a tensor it cannot give.
-    pub async fn build(encoder: &VitConfig, config: &MaeConfig, parameters: &mut Parameters<'_>) -> Result<Self, Error> {
+    pub async fn build(
+        encoder: &VitConfig,
+        config: &MaeConfig,
+        parameters: &mut Parameters<'_>,
+    ) -> Result<Self, Error> {
         let (d, eps) = (config.decoder_embed_dim, encoder.layer_norm_eps);
         let ffn = Ffn::Mlp { hidden: config.decoder_hidden, activation: Activation::Gelu };
         let decoder_embed = parameters.linear("decoder_embed", d, encoder.embed_dim).await?;
@@ -151,7 +154,13 @@ impl MaeDecoder {
 }
 
 /// One pass of MAE at the encoder's native size: pixels `[B, 3, S, S]`, normalised.
-pub fn forward(encoder: &Vit, decoder: &MaeDecoder, config: &MaeConfig, pixels: Tensor<4>, masking: &Masking) -> MaeOutput {
+pub fn forward(
+    encoder: &Vit,
+    decoder: &MaeDecoder,
+    config: &MaeConfig,
+    pixels: Tensor<4>,
+    masking: &Masking,
+) -> MaeOutput {
     let ids_keep = masking.ids(&masking.ids_keep, masking.kept, &pixels);
     let ids_restore = masking.ids(&masking.ids_restore, masking.patches, &pixels);
     let latent = encoder.forward_kept(pixels.clone(), ids_keep, &mut Trace::none());

@@ -17,5 +17,5 @@ pub mod presets;
 pub mod trace;
 pub mod vit;
 
-pub use inspect::{inspect, ModelReport};
-pub use model::{load, Embeddings, LoadOptions, Model};
+pub use inspect::{ModelReport, inspect};
+pub use model::{Embeddings, LoadOptions, Model, load};

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use lab_protocol::ModelInfo;
 
 use super::config::{Ffn, Head, MaeConfig, VitConfig};
-use super::keys::{recognise, Family, Layout};
+use super::keys::{Family, Layout, recognise};
 use super::mae::MaeDecoder;
 use super::parameters::{Parameters, Progress};
 use super::presets::decoder_parameters;

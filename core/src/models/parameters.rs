@@ -223,7 +223,8 @@ impl<'a> Parameters<'a> {
         let mut tail: Option<Vec<usize>> = None;
         for (part, range) in parts {
             let Some(entry) = checkpoint.entry(part) else { continue };
-            let wrong = |expected: String| ModelError::Shape { tensor: part.clone(), expected, found: entry.shape.clone() };
+            let wrong =
+                |expected: String| ModelError::Shape { tensor: part.clone(), expected, found: entry.shape.clone() };
             rows += match range {
                 Some(range) if range.end > entry.rows() => return Err(wrong(format!("at least {} rows", range.end))),
                 Some(range) => range.len(),
@@ -304,9 +305,9 @@ impl Values {
 /// A whole tensor from a seed and its name, by its kind: scales near one, shifts near zero, weights that keep variance.
 fn draw(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
     let count: usize = shape.iter().product();
-    let stream = name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let stream = name
+        .bytes()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let (mean, spread) = match shape {
         [_] if name.ends_with("gamma") => (0.5, 0.2),
         [_] if name.ends_with("weight") => (1.0, 0.1),

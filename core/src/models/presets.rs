@@ -53,7 +53,12 @@ pub fn presets() -> Vec<Preset> {
         ("3b", 14, 3072, 26, 24, 2_948_047_872),
     ];
     for (name, patch, d, depth, heads, parameters) in web_mae {
-        all.push(preset(format!("webssl-mae{name}-full2b-224"), mae_encoder(patch, d, depth, heads, 1e-6), None, parameters));
+        all.push(preset(
+            format!("webssl-mae{name}-full2b-224"),
+            mae_encoder(patch, d, depth, heads, 1e-6),
+            None,
+            parameters,
+        ));
     }
     // name, width, depth, heads, feed-forward, parameters without and with registers
     let gelu = |hidden| Ffn::Mlp { hidden, activation: Activation::Gelu };

@@ -15,7 +15,7 @@ use crate::layers::attention_pool::AttentionPool;
 use crate::layers::block::Block;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::patch_embed::PatchEmbed;
-use crate::layers::pos_embed::{interpolate, Interpolation};
+use crate::layers::pos_embed::{Interpolation, interpolate};
 
 /// An encoder.
 #[derive(Module, Debug)]

@@ -1,5 +1,5 @@
 use burn::tensor::Tensor;
-use lab_core::kernels::attention::{attention, attention_probs, Segments, HEAD_DIMS};
+use lab_core::kernels::attention::{HEAD_DIMS, Segments, attention, attention_probs};
 use lab_tests::random;
 
 use super::{gradients, leaf, on_both};
@@ -40,9 +40,8 @@ fn packed_crops_do_not_see_each_other() {
         let qkv = random::<3>([1, 23, 3 * 64], 1, device);
         let segments = Segments::new(&[1, 10, 5, 7], device);
         // Each crop alone gives the same.
-        let alone = [(0, 1), (1, 10), (11, 5), (16, 7)].map(|(start, length)| {
-            attention(qkv.clone().narrow(1, start, length), 2, None)
-        });
+        let alone = [(0, 1), (1, 10), (11, 5), (16, 7)]
+            .map(|(start, length)| attention(qkv.clone().narrow(1, start, length), 2, None));
         let packed = attention(qkv.clone(), 2, Some(&segments));
         let difference = packed.clone() - Tensor::cat(alone.to_vec(), 1);
         vec![packed.flatten(0, 2), difference.flatten(0, 2)]

@@ -34,9 +34,6 @@ fn each_is_the_derivative_of_the_other() {
         let y = leaf(random::<3>([2, 6, 7], 2, &device));
         let gathered = gradients(gather_tokens(x.clone(), ids.clone()), random([2, 6, 7], 3, &device));
         let scattered = gradients(scatter_tokens(y.clone(), ids, 5), random([2, 5, 7], 4, &device));
-        vec![
-            x.grad(&gathered).expect("x").flatten(0, 2),
-            y.grad(&scattered).expect("y").flatten(0, 2),
-        ]
+        vec![x.grad(&gathered).expect("x").flatten(0, 2), y.grad(&scattered).expect("y").flatten(0, 2)]
     });
 }

@@ -1,5 +1,5 @@
 use burn::tensor::{DType, Device, Tensor};
-use lab_core::kernels::linear::{linear, linear_residual, linear_silu_gate, Activation};
+use lab_core::kernels::linear::{Activation, linear, linear_residual, linear_silu_gate};
 use lab_core::kernels::mode;
 use lab_tests::{assert_close, cpu, gpu, random, values};
 

@@ -19,7 +19,15 @@ const TOLERANCE: f32 = 1e-5;
 
 #[test]
 fn values_of_every_awkward_size() {
-    for (b0, b1, m, k, n) in [(1, 1, 1, 1, 1), (2, 3, 5, 7, 9), (1, 2, 64, 64, 64), (1, 1, 65, 33, 130), (1, 1, 3, 1000, 2), (1, 1, 1, 16, 300), (3, 1, 129, 17, 1)] {
+    for (b0, b1, m, k, n) in [
+        (1, 1, 1, 1, 1),
+        (2, 3, 5, 7, 9),
+        (1, 2, 64, 64, 64),
+        (1, 1, 65, 33, 130),
+        (1, 1, 3, 1000, 2),
+        (1, 1, 1, 16, 300),
+        (3, 1, 129, 17, 1),
+    ] {
         both_shaders(&format!("{m}x{k}x{n}"), |what| {
             on_both(what, TOLERANCE, |device: &Device| {
                 let (a, b) = (random([b0, b1, m, k], 1, device), random([b0, b1, k, n], 2, device));
@@ -39,11 +47,7 @@ fn transposed_and_sliced_operands_need_no_copy() {
             let keys = random::<4>([2, 9, 3, 8], 4, device).swap_dims(1, 2).swap_dims(2, 3);
             let rows = random::<4>([1, 1, 100, 64], 5, device).narrow(2, 8, 40);
             let columns = random::<4>([1, 1, 128, 64], 6, device).narrow(2, 64, 64);
-            vec![
-                matmul(a, b).flatten(0, 3),
-                matmul(heads, keys).flatten(0, 3),
-                matmul(rows, columns).flatten(0, 3),
-            ]
+            vec![matmul(a, b).flatten(0, 3), matmul(heads, keys).flatten(0, 3), matmul(rows, columns).flatten(0, 3)]
         });
     });
 }

@@ -1,5 +1,5 @@
-use lab_core::image::preprocess::Preprocess;
 use lab_core::image::Rgb8;
+use lab_core::image::preprocess::Preprocess;
 use lab_core::kernels::preprocess::{preprocess, reference};
 use lab_tests::{gpu, values};
 

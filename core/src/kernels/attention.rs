@@ -8,6 +8,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::matmul;
+#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// Head dims that have a kernel; others take the reference.
@@ -16,6 +17,7 @@ pub const HEAD_DIMS: [usize; 6] = [16, 32, 64, 80, 96, 128];
 /// Lengths of the crops packed into one row of tokens: a token attends within its own crop only.
 #[derive(Debug, Clone)]
 pub struct Segments {
+    #[cfg_attr(not(feature = "wgpu"), allow(dead_code, reason = "only the kernel reads it"))]
     ranges: Tensor<2, Int>,
     lengths: Vec<usize>,
 }

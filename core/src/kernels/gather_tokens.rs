@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
+#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// `y[b, m] = x[b, ids[b, m]]`: f32 x `[B, N, D]`, ids `[B, M]` (each below N) to `[B, M, D]`.

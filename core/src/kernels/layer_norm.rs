@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// f32 x `[B, N, D]`, gamma and beta `[D]` to `[B, N, D]`.

@@ -8,6 +8,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor};
 
 use super::matmul::matmul;
+#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// What follows `x Wᵀ + b`, element by element. The discriminants are those of `common/epilogue.wgsl`.

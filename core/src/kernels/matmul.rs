@@ -6,7 +6,9 @@
 
 use burn::tensor::Tensor;
 
-use super::mode::{self, Kernel};
+use super::mode;
+#[cfg(feature = "wgpu")]
+use super::mode::Kernel;
 
 /// `a x b`: f32 `[B0, B1, M, K]` and `[B0, B1, K, N]` to `[B0, B1, M, N]`.
 ///

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::matmul::matmul;
+#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// f32 x `[B, C, H, W]`, weight `[D, C, p, p]`, bias `[D]` to `[B, (H / p) * (W / p), D]`, patches row by row. Pixels

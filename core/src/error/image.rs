@@ -1,0 +1,103 @@
+//! What can be wrong with an image, or with a recipe for preparing images.
+
+use thiserror::Error;
+
+/// Why an image, or a recipe for preparing images, was refused.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// The first bytes belong to no format we read.
+    #[error("not an image we read: it starts with {head:02x?}; supported are JPEG, PNG, WebP, GIF, TIFF and BMP")]
+    UnknownFormat {
+        /// The first bytes, at most 8.
+        head: Vec<u8>,
+    },
+    /// The file ends before the image does.
+    #[error("the {format} file ends early: {bytes} bytes, and {missing}")]
+    Truncated {
+        /// The format.
+        format: &'static str,
+        /// Bytes present.
+        bytes: usize,
+        /// What was still expected.
+        missing: String,
+    },
+    /// The decoder found the data broken.
+    #[error("the {format} data are broken: {reason}")]
+    Corrupt {
+        /// The format.
+        format: &'static str,
+        /// The decoder's finding.
+        reason: String,
+    },
+    /// A feature of the format that the decoder lacks.
+    #[error("this {format} file uses a feature that is not read: {feature}")]
+    Unsupported {
+        /// The format.
+        format: &'static str,
+        /// The feature.
+        feature: String,
+    },
+    /// More pixels than allowed.
+    #[error("the image has {width} x {height} pixels; the limit is {max_pixels}")]
+    TooManyPixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit on width times height.
+        max_pixels: u64,
+    },
+    /// More bytes, encoded or decoded, than allowed.
+    #[error("the image needs {bytes} bytes; the limit is {max_bytes}")]
+    TooManyBytes {
+        /// Bytes needed.
+        bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// Width or height is zero, or the pixels do not fill them.
+    #[error(
+        "an image of {width} x {height} pixels needs {expected} bytes of RGB, and at least one pixel; found {found}"
+    )]
+    BadSize {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Bytes needed.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
+    /// `preprocessor_config.json` is not JSON.
+    #[error("preprocessor_config.json is not JSON: {source}")]
+    Json {
+        /// Where and why, with line and column.
+        #[from]
+        source: serde_json::Error,
+    },
+    /// An image processor that we do not know.
+    #[error("preprocessor_config.json names the image processor {found:?}; supported are {supported}")]
+    UnknownProcessor {
+        /// Its name, if any.
+        found: Option<String>,
+        /// The names supported.
+        supported: &'static str,
+    },
+    /// A resampling filter other than bilinear and bicubic.
+    #[error("preprocessor_config.json asks for resample = {found}; supported are 2 (bilinear) and 3 (bicubic)")]
+    UnknownResample {
+        /// The value found, as JSON.
+        found: String,
+    },
+    /// A field of a kind or value that does not fit.
+    #[error("preprocessor_config.json: {field} is {found}, expected {expected}")]
+    BadField {
+        /// The field.
+        field: &'static str,
+        /// What fits.
+        expected: &'static str,
+        /// The value found, as JSON.
+        found: String,
+    },
+}

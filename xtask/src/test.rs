@@ -9,6 +9,7 @@ use crate::setup::{self, Needs};
 use crate::tally::Tally;
 use crate::{shell, size, web};
 use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -168,8 +169,10 @@ fn browser_tests(filter: Option<&str>) -> Result<Tally> {
     if files.is_empty() {
         bail!("there is no *.test.mjs in {}", folder.display());
     }
+    let native = native_trainer()?;
     let mut node = shell::command("node");
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    node.env("NATIVE_TRAINER", native);
     if let Some(filter) = filter {
         node.arg("--test-name-pattern").arg(filter);
     }
@@ -178,6 +181,18 @@ fn browser_tests(filter: Option<&str>) -> Result<Tally> {
         node.env("CHROMIUM", chromium);
     }
     counted(&mut node)
+}
+
+/// The native program, with whose numbers the browser's are compared. Its tests have built it; where only `--web` was
+/// asked for, it is built the same way, so that no dependency is compiled twice.
+fn native_trainer() -> Result<PathBuf> {
+    let program = shell::target_dir().join("debug").join(format!("native-trainer{}", std::env::consts::EXE_SUFFIX));
+    let mut cargo = shell::cargo();
+    let (ok, _) = shell::tee(cargo.args(["test", "--no-run"]).args(native_packages()))?;
+    if !ok || !program.is_file() {
+        bail!("cargo built no {}", program.display());
+    }
+    Ok(program)
 }
 
 /// Prints a line a step and returns the sum.

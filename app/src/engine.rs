@@ -1,0 +1,238 @@
+//! Which engine runs: the small CPU one at once, the GPU's when it has proved itself; model and images move along.
+
+use std::cell::Cell;
+
+use js_sys::{Function, Promise, Reflect};
+use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, ModelSource, PROTOCOL};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::link::{Aside, Link};
+use crate::state::{EngineState, Progress, Severity, Source, Store};
+use crate::texts;
+
+thread_local! {
+    /// Counts starts; work of an earlier one is thrown away.
+    static START: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Starts the engine that the user wants, or the CPU's first and the GPU's behind it.
+pub(crate) fn start(store: Store) {
+    let start = START.get() + 1;
+    START.set(start);
+    if let Some(old) = store.link.get_untracked() {
+        old.close();
+        store.link.set(None);
+    }
+    let wanted = store.wanted.get_untracked();
+    let kind = wanted.unwrap_or(EngineKind::Cpu);
+    store.engine.set(EngineState::Starting(kind));
+    store.why.set(String::new());
+    spawn_local(async move {
+        if let Err(sentence) = run(store, kind, start).await {
+            if START.get() == start {
+                store.progress.set(None);
+                store.engine.set(EngineState::Stopped(sentence));
+            }
+            return;
+        }
+        match wanted {
+            Some(_) => store.why.set(texts::WHY_WANTED.to_owned()),
+            None => upgrade(store, start).await,
+        }
+    });
+}
+
+/// Opens an engine and lets it take over.
+async fn run(store: Store, kind: EngineKind, start: u32) -> Result<(), String> {
+    let (link, info) = open(store, kind, start).await?;
+    hand_over(store, link, info, start).await
+}
+
+/// Tries the GPU while the CPU engine already works; says why where it stays with the CPU.
+async fn upgrade(store: Store, start: u32) {
+    let why = match gpu_in_sight().await {
+        Err(why) => why,
+        Ok(()) => {
+            store.why.set(texts::WHY_GPU_COMES.to_owned());
+            match open(store, EngineKind::Gpu, start).await {
+                Err(sentence) => format!("{} {sentence}", texts::WHY_GPU_FAILED),
+                Ok((link, info)) if info.software => {
+                    link.close();
+                    texts::WHY_SOFTWARE.to_owned()
+                }
+                Ok((link, info)) => match hand_over(store, link, info, start).await {
+                    Err(sentence) => format!("{} {sentence}", texts::WHY_GPU_FAILED),
+                    Ok(()) => texts::WHY_GPU.to_owned(),
+                },
+            }
+        }
+    };
+    if START.get() == start {
+        store.why.set(why);
+        store.progress.set(None);
+    }
+}
+
+/// Opens an engine and greets it.
+async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, EngineInfo), String> {
+    let link = Link::open(kind, move |aside| {
+        if START.get() == start {
+            hear(store, kind, aside);
+        }
+    })?;
+    let answer = link.ask(Command::Start { protocol: PROTOCOL }, &[]).await;
+    let (protocol, engine, self_check) = match answer {
+        Ok((Event::Ready { protocol, engine, self_check }, _)) => (protocol, engine, self_check),
+        Ok(_) => return Err(closed(&link, texts::UNEXPECTED.to_owned())),
+        Err(sentence) => return Err(closed(&link, sentence)),
+    };
+    if protocol != PROTOCOL {
+        return Err(closed(&link, texts::other_protocol(protocol)));
+    }
+    if START.get() != start {
+        return Err(closed(&link, texts::SUPERSEDED.to_owned()));
+    }
+    let replaced = self_check.replaced();
+    if !replaced.is_empty() {
+        store.tell(Severity::Warning, texts::replaced(&replaced));
+    }
+    Ok((link, engine))
+}
+
+/// Loads the model on a fresh engine, then puts it in the place of the one before.
+async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
+    let model = match ask_for_model(&link, store.source.get_value()).await {
+        Ok(model) => model,
+        // The user's model may be too big for this engine; the built-in one still shows that all is well.
+        Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
+            store.tell(Severity::Error, sentence);
+            store.source.set_value(Source::BuiltIn);
+            ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
+        }
+        Err(sentence) => return Err(closed(&link, sentence)),
+    };
+    if START.get() != start {
+        return Err(closed(&link, texts::SUPERSEDED.to_owned()));
+    }
+    if let Some(old) = store.link.get_untracked() {
+        old.close();
+    }
+    batch(|| {
+        store.sent.set(Default::default());
+        store.engine.set(EngineState::Running(info));
+        store.link.set(Some(link));
+        store.era.update(|era| *era += 1);
+        show_model(store, model);
+    });
+    Ok(())
+}
+
+/// Loads another model on the engine at work; the old one stays where it fails.
+pub(crate) fn load_model(store: Store, source: Source) {
+    let Some(link) = store.link.get_untracked() else {
+        store.tell(Severity::Error, texts::NO_ENGINE);
+        return;
+    };
+    store.progress.set(Some(Progress { task: texts::OPENING_MODEL.to_owned(), done: 0, total: 0, unit: String::new() }));
+    spawn_local(async move {
+        let answer = ask_for_model(&link, source.clone()).await;
+        if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+            return;
+        }
+        store.progress.set(None);
+        match answer {
+            Ok(model) => {
+                store.source.set_value(source);
+                batch(|| show_model(store, model));
+            }
+            Err(sentence) => store.tell(Severity::Error, sentence),
+        }
+    });
+}
+
+async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String> {
+    let (source, files) = match source {
+        Source::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
+        Source::Files(files) => (ModelSource::Files, files.into_iter().map(JsValue::from).collect()),
+        Source::Url(url) => (ModelSource::Url { url }, Vec::new()),
+    };
+    match link.ask(Command::LoadModel { source }, &files).await? {
+        (Event::ModelLoaded { model }, _) => Ok(model),
+        _ => Err(texts::UNEXPECTED.to_owned()),
+    }
+}
+
+fn show_model(store: Store, model: ModelInfo) {
+    let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
+    store.grid.set([side, side]);
+    store.embedded.set(Default::default());
+    store.failed.set(Default::default());
+    store.neighbours.set(Vec::new());
+    store.model.set(Some(model));
+    store.progress.set(None);
+    store.edition.update(|edition| *edition += 1);
+}
+
+fn hear(store: Store, kind: EngineKind, aside: Aside) {
+    match aside {
+        Aside::Event(Event::Progress { task, done, total, unit }) => {
+            let over = total > 0 && done >= total;
+            store.progress.set((!over).then_some(Progress { task, done, total, unit }));
+        }
+        Aside::Event(Event::Warning { message }) => store.tell(Severity::Warning, message),
+        Aside::Event(_) => {}
+        Aside::Stopped(sentence) => {
+            let at_work = match store.engine.get_untracked() {
+                EngineState::Running(info) => info.kind == kind,
+                _ => false,
+            };
+            if at_work {
+                stopped(store, sentence);
+            }
+        }
+    }
+}
+
+/// The engine at work has ended.
+pub(crate) fn stopped(store: Store, sentence: String) {
+    if let Some(link) = store.link.get_untracked() {
+        link.close();
+    }
+    batch(|| {
+        store.link.set(None);
+        store.progress.set(None);
+        store.engine.set(EngineState::Stopped(sentence));
+    });
+}
+
+fn closed(link: &Link, sentence: String) -> String {
+    link.close();
+    sentence
+}
+
+/// Whether the browser offers a GPU that is worth the download of its engine; else why not.
+async fn gpu_in_sight() -> Result<(), String> {
+    let field = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).unwrap_or_default();
+    let navigator = web_sys::window().map(|window| window.navigator());
+    let gpu = navigator.as_ref().map(|navigator| field(navigator, "gpu")).unwrap_or_default();
+    if !gpu.is_truthy() {
+        return Err(texts::WHY_NO_WEBGPU.to_owned());
+    }
+    let request = field(&gpu, "requestAdapter").dyn_into::<Function>();
+    let promise = request.and_then(|request| request.call0(&gpu)).and_then(JsCast::dyn_into::<Promise>);
+    let adapter = match promise {
+        Ok(promise) => JsFuture::from(promise).await.unwrap_or_default(),
+        Err(_) => JsValue::NULL,
+    };
+    if !adapter.is_truthy() {
+        return Err(texts::WHY_NO_ADAPTER.to_owned());
+    }
+    let info = field(&adapter, "info");
+    let software = field(&info, "isFallbackAdapter").is_truthy()
+        || field(&adapter, "isFallbackAdapter").is_truthy()
+        || field(&info, "architecture").as_string().is_some_and(|name| name == "swiftshader");
+    if software { Err(texts::WHY_SOFTWARE.to_owned()) } else { Ok(()) }
+}

@@ -1,0 +1,231 @@
+//! One store: everything the page knows. Plain signals; who changes them is written beside each.
+
+use std::collections::HashSet;
+
+use lab_protocol::{EngineInfo, EngineKind, ImageId, ModelInfo, Query, Summary};
+use leptos::prelude::*;
+use web_sys::{Blob, File};
+
+use crate::grid;
+use crate::hash::Address;
+use crate::link::Link;
+
+/// An image that the user or a sample gave us.
+#[derive(Clone)]
+pub(crate) struct Picture {
+    /// Its name for the engine.
+    pub(crate) id: ImageId,
+    /// Its name for people: the file's.
+    pub(crate) name: String,
+    /// The sample it is, if it is one.
+    pub(crate) sample: Option<&'static str>,
+    /// A `blob:` address for its thumbnail.
+    pub(crate) url: String,
+    /// Its bytes, for an engine that starts later.
+    pub(crate) blob: Blob,
+}
+
+/// Where the model comes from, for an engine that starts later.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The one that ships with the page.
+    BuiltIn,
+    /// The user's files.
+    Files(Vec<File>),
+    /// A folder on a server.
+    Url(String),
+}
+
+/// What computes, or why nothing does.
+#[derive(Clone, PartialEq)]
+pub(crate) enum EngineState {
+    /// On its way.
+    Starting(EngineKind),
+    /// At work.
+    Running(EngineInfo),
+    /// Ended; one sentence.
+    Stopped(String),
+}
+
+/// What the bar shows.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Progress {
+    /// "reading weights".
+    pub(crate) task: String,
+    /// Done so far.
+    pub(crate) done: u64,
+    /// All there is to do; 0 when unknown.
+    pub(crate) total: u64,
+    /// "bytes", "tensors", "kernels".
+    pub(crate) unit: String,
+}
+
+/// How serious a notice is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// The work goes on.
+    Warning,
+    /// Something could not be done.
+    Error,
+}
+
+/// A sentence that stays until the user sends it away.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// Unique.
+    pub(crate) id: u32,
+    /// How serious.
+    pub(crate) severity: Severity,
+    /// One or two sentences.
+    pub(crate) text: String,
+}
+
+/// What a view last showed.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Shown {
+    /// Numbers behind the picture.
+    pub(crate) summary: Summary,
+    /// From command to picture.
+    pub(crate) millis: f64,
+}
+
+/// Everything the page knows. Copies are the same store.
+#[derive(Clone, Copy)]
+pub(crate) struct Store {
+    /// All images, in the order they came. Written by `inputs`.
+    pub(crate) images: RwSignal<Vec<Picture>, LocalStorage>,
+    /// The one on show.
+    pub(crate) selected: RwSignal<Option<ImageId>>,
+    /// The engine at work; a new one means new canvases. Written by `engine`.
+    pub(crate) link: RwSignal<Option<Link>, LocalStorage>,
+    /// Counts engines, so that canvases can be made anew.
+    pub(crate) era: RwSignal<u32>,
+    /// Counts models, so that pictures can be drawn anew.
+    pub(crate) edition: RwSignal<u32>,
+    /// What computes.
+    pub(crate) engine: RwSignal<EngineState>,
+    /// Why this engine and not the other.
+    pub(crate) why: RwSignal<String>,
+    /// The engine that the user insists on.
+    pub(crate) wanted: RwSignal<Option<EngineKind>>,
+    /// The model on the engine.
+    pub(crate) model: RwSignal<Option<ModelInfo>>,
+    /// Where it comes from.
+    pub(crate) source: StoredValue<Source, LocalStorage>,
+    /// Images that the engine holds.
+    pub(crate) sent: RwSignal<HashSet<ImageId>>,
+    /// Images whose tokens the engine holds for this model.
+    pub(crate) embedded: RwSignal<HashSet<ImageId>>,
+    /// Images that this model could not take.
+    pub(crate) failed: RwSignal<HashSet<ImageId>>,
+    /// Patch rows and columns.
+    pub(crate) grid: RwSignal<[usize; 2]>,
+    /// Block, from 0; `None` is the last one.
+    pub(crate) layer: RwSignal<Option<u32>>,
+    /// Head, from 0; `None` is the mean.
+    pub(crate) head: RwSignal<Option<u32>>,
+    /// The patch asks, not the class token.
+    pub(crate) by_patch: RwSignal<bool>,
+    /// The chosen patch; `None` is the middle one.
+    pub(crate) patch: RwSignal<Option<u32>>,
+    /// Images near the one on show, by falling cosine.
+    pub(crate) neighbours: RwSignal<Vec<(ImageId, f32)>>,
+    /// Something long that is under way.
+    pub(crate) progress: RwSignal<Option<Progress>>,
+    /// Sentences that wait to be read.
+    pub(crate) notices: RwSignal<Vec<Notice>>,
+    next: StoredValue<u32>,
+}
+
+impl Store {
+    /// A store that starts where the address says.
+    pub(crate) fn new(address: &Address) -> Self {
+        Self {
+            images: RwSignal::new_local(Vec::new()),
+            selected: RwSignal::new(None),
+            link: RwSignal::new_local(None),
+            era: RwSignal::new(0),
+            edition: RwSignal::new(0),
+            engine: RwSignal::new(EngineState::Starting(address.engine.unwrap_or(EngineKind::Cpu))),
+            why: RwSignal::new(String::new()),
+            wanted: RwSignal::new(address.engine),
+            model: RwSignal::new(None),
+            source: StoredValue::new_local(Source::BuiltIn),
+            sent: RwSignal::new(HashSet::new()),
+            embedded: RwSignal::new(HashSet::new()),
+            failed: RwSignal::new(HashSet::new()),
+            grid: RwSignal::new([0, 0]),
+            layer: RwSignal::new(address.layer),
+            head: RwSignal::new(address.head),
+            by_patch: RwSignal::new(address.by_patch),
+            patch: RwSignal::new(address.patch),
+            neighbours: RwSignal::new(Vec::new()),
+            progress: RwSignal::new(None),
+            notices: RwSignal::new(Vec::new()),
+            next: StoredValue::new(1),
+        }
+    }
+
+    /// A number never given before: for images, canvases and notices alike.
+    pub(crate) fn number(self) -> u32 {
+        let number = self.next.get_value();
+        self.next.set_value(number + 1);
+        number
+    }
+
+    /// Tells the user something; the same sentence is not shown twice.
+    pub(crate) fn tell(self, severity: Severity, text: impl Into<String>) {
+        let notice = Notice { id: self.number(), severity, text: text.into() };
+        self.notices.update(|notices| {
+            notices.retain(|other| other.text != notice.text);
+            notices.push(notice);
+        });
+    }
+
+    /// The image on show.
+    pub(crate) fn picture(self) -> Option<Picture> {
+        let selected = self.selected.get();
+        self.images.with(|images| images.iter().find(|picture| Some(picture.id) == selected).cloned())
+    }
+
+    /// The block on show, within the model's blocks.
+    pub(crate) fn layer(self) -> u32 {
+        let last = self.model.with(|model| model.as_ref().map_or(0, |model| model.depth.saturating_sub(1) as u32));
+        self.layer.get().map_or(last, |layer| layer.min(last))
+    }
+
+    /// The head on show, where the model has it.
+    pub(crate) fn head(self) -> Option<u32> {
+        let heads = self.model.with(|model| model.as_ref().map_or(0, |model| model.num_heads as u32));
+        self.head.get().filter(|&head| head < heads)
+    }
+
+    /// The chosen patch, within the grid.
+    pub(crate) fn patch(self) -> u32 {
+        let grid = self.grid.get();
+        let count = (grid[0] * grid[1]) as u32;
+        self.patch.get().filter(|&patch| patch < count).unwrap_or_else(|| grid::middle(grid))
+    }
+
+    /// As [`Store::patch`], for event handlers.
+    pub(crate) fn patch_untracked(self) -> u32 {
+        untrack(|| self.patch())
+    }
+
+    /// Who asks in the attention view.
+    pub(crate) fn query(self) -> Query {
+        if self.by_patch.get() { Query::Patch { index: self.patch() } } else { Query::Cls }
+    }
+
+    /// What the address should say.
+    pub(crate) fn address(self) -> Address {
+        Address {
+            sample: self.picture().and_then(|picture| picture.sample).map(str::to_owned),
+            layer: self.layer.get(),
+            head: self.head.get(),
+            by_patch: self.by_patch.get(),
+            patch: self.patch.get(),
+            engine: self.wanted.get(),
+        }
+    }
+}

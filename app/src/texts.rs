@@ -1,0 +1,129 @@
+//! What the page says, in one place.
+
+/// A picture that ships with the page.
+pub(crate) struct Sample {
+    /// File name without its ending.
+    pub(crate) name: &'static str,
+    /// What it shows.
+    pub(crate) alt: &'static str,
+}
+
+/// The samples, in the order they are offered.
+pub(crate) const SAMPLES: [Sample; 6] = [
+    Sample { name: "ginger-cat", alt: "A ginger cat" },
+    Sample { name: "grey-cat", alt: "A grey cat" },
+    Sample { name: "apples", alt: "Apples" },
+    Sample { name: "lemons", alt: "Lemons" },
+    Sample { name: "harbour", alt: "A harbour" },
+    Sample { name: "reef", alt: "A reef" },
+];
+
+// Why this engine.
+pub(crate) const WHY_WANTED: &str = "You chose it.";
+pub(crate) const WHY_GPU: &str = "Your browser offers WebGPU, and every kernel passed its self-check or was replaced.";
+pub(crate) const WHY_GPU_COMES: &str = "The GPU engine is on its way; the CPU computes meanwhile.";
+pub(crate) const WHY_GPU_FAILED: &str = "The GPU engine did not start:";
+pub(crate) const WHY_NO_WEBGPU: &str = "This browser has no WebGPU.";
+pub(crate) const WHY_NO_ADAPTER: &str = "This browser knows WebGPU but found no GPU for it.";
+pub(crate) const WHY_SOFTWARE: &str = "WebGPU is only imitated in software here, which is slower than our CPU engine.";
+
+// Engine.
+pub(crate) const UNEXPECTED: &str = "The engine gave an answer that does not fit the question: reload the page.";
+pub(crate) const SUPERSEDED: &str = "Another engine was started meanwhile.";
+pub(crate) const NO_ENGINE: &str = "No engine is running yet: wait for it, or start it again.";
+pub(crate) const OPENING_MODEL: &str = "opening the model";
+
+/// Page and engine are of different ages.
+pub(crate) fn other_protocol(protocol: u32) -> String {
+    format!(
+        "The engine speaks protocol {protocol}, this page speaks {}: reload without the cache.",
+        lab_protocol::PROTOCOL
+    )
+}
+
+/// Kernels that failed their self-check.
+pub(crate) fn replaced(kernels: &[&str]) -> String {
+    format!(
+        "On this device these kernels gave wrong numbers and were replaced by their slower twins: {}. \
+         Results stay right; please report your device.",
+        kernels.join(", ")
+    )
+}
+
+// Views.
+pub(crate) const PICKER_ROLE: &str = "patch picker";
+
+/// The browser keeps a canvas from us.
+pub(crate) fn no_canvas(reason: &str) -> String {
+    format!("The browser did not hand a canvas to the engine ({reason}); this view stays empty. Update the browser.")
+}
+pub(crate) const CLS: &str = "the class token";
+pub(crate) const ATTENTION: &str = "Attention";
+pub(crate) const ATTENTION_EXPLAIN: &str = "Where one token looks when a block mixes the tokens.";
+pub(crate) const PCA: &str = "PCA";
+pub(crate) const PCA_EXPLAIN: &str = "Patches of like colour have like tokens.";
+pub(crate) const PCA_LABEL: &str = "First three principal components of the patch tokens as red, green and blue";
+pub(crate) const SIMILARITY: &str = "Similarity";
+pub(crate) const SIMILARITY_EXPLAIN: &str = "How like the chosen patch every other patch is.";
+
+/// What the attention view shows. Layer and head count from 0, as in code.
+pub(crate) fn attention(who: &str, layer: u32, head: Option<u32>) -> String {
+    match head {
+        Some(head) => format!("Attention from {who}, layer {layer}, head {head}"),
+        None => format!("Attention from {who}, layer {layer}, mean of all heads"),
+    }
+}
+
+/// The attention view's numbers.
+pub(crate) fn attention_caption(max: f32, peak: &str, on_patches: Option<f32>, millis: f64) -> String {
+    let share = on_patches.map(|share| format!("{} falls on patches. ", percent(share))).unwrap_or_default();
+    format!("{share}Peak {} at {peak}. {}", percent(max), time(millis))
+}
+
+/// The PCA view's numbers.
+pub(crate) fn pca_caption(explained: Option<[f32; 3]>, millis: f64) -> String {
+    let share = explained.map(|shares| {
+        format!("The three components hold {} of the variance. ", percent(shares.iter().sum()))
+    });
+    format!("{}{}", share.unwrap_or_default(), time(millis))
+}
+
+/// What the similarity view shows.
+pub(crate) fn similarity(patch: &str) -> String {
+    format!("Cosine with the patch in {patch}")
+}
+
+/// The similarity view's numbers.
+pub(crate) fn similarity_caption(min: f32, max: f32, millis: f64) -> String {
+    format!("From {} to {}. {}", number(min), number(max), time(millis))
+}
+
+/// What the input picture is, for screen readers.
+pub(crate) fn input_label(name: &str, patch: &str) -> String {
+    format!("{name} as the model receives it. Arrow keys choose a patch; now {patch}")
+}
+
+/// Below the input picture.
+pub(crate) fn input_caption([rows, columns]: [usize; 2], patch: &str) -> String {
+    if rows == 0 { String::new() } else { format!("{rows} × {columns} patches. Chosen: {patch}.") }
+}
+
+/// A share as people write it: "12.3 %".
+pub(crate) fn percent(share: f32) -> String {
+    let share = share * 100.0;
+    if share >= 10.0 { format!("{share:.0} %") } else { format!("{share:.1} %") }
+}
+
+/// Three significant digits or so.
+pub(crate) fn number(value: f32) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 0.1 || size == 0.0 => format!("{value:.2}"),
+        size if size >= 0.001 => format!("{value:.4}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
+fn time(millis: f64) -> String {
+    if millis < 10.0 { format!("Drawn in {millis:.1} ms.") } else { format!("Drawn in {millis:.0} ms.") }
+}

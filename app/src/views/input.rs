@@ -1,0 +1,30 @@
+//! The image as the model receives it, resized and cropped, with its patches to choose from.
+
+use lab_protocol::View;
+use leptos::prelude::*;
+
+use crate::grid::place;
+use crate::state::{Shown, Store};
+use crate::texts;
+use crate::views::surface::Surface;
+
+/// The input picture with its patch grid.
+#[component]
+pub(crate) fn Input(store: Store) -> impl IntoView {
+    let shown = RwSignal::new(None::<Shown>);
+    let label = Signal::derive(move || {
+        let name = store.picture().map(|picture| picture.name).unwrap_or_default();
+        texts::input_label(&name, &place(store.patch(), store.grid.get()))
+    });
+    let mark = Signal::derive(move || Some(store.patch()));
+    let caption = move || {
+        let grid = store.grid.get();
+        texts::input_caption(grid, &place(store.patch(), grid))
+    };
+    view! {
+        <figure class="input">
+            <Surface store view=Signal::derive(|| View::Input) shown label mark test="view-input" keyboard=true/>
+            <figcaption aria-live="polite">{caption}</figcaption>
+        </figure>
+    }
+}

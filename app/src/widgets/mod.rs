@@ -1,0 +1,3 @@
+//! Small parts that know nothing of models.
+
+pub(crate) mod legend;

@@ -136,7 +136,12 @@ pub(crate) fn load_model(store: Store, source: Source) {
         store.tell(Severity::Error, texts::NO_ENGINE);
         return;
     };
-    store.progress.set(Some(Progress { task: texts::OPENING_MODEL.to_owned(), done: 0, total: 0, unit: String::new() }));
+    store.progress.set(Some(Progress {
+        task: texts::OPENING_MODEL.to_owned(),
+        done: 0,
+        total: 0,
+        unit: String::new(),
+    }));
     spawn_local(async move {
         let answer = ask_for_model(&link, source.clone()).await;
         if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {

@@ -10,7 +10,9 @@ use futures_channel::oneshot;
 use js_sys::{Array, Object, Reflect};
 use lab_protocol::{Command, EngineKind, Event, Message, Request};
 use wasm_bindgen::prelude::*;
-use web_sys::{Blob, BlobPropertyBag, ErrorEvent, MessageEvent, OffscreenCanvas, Url, Worker, WorkerOptions, WorkerType};
+use web_sys::{
+    Blob, BlobPropertyBag, ErrorEvent, MessageEvent, OffscreenCanvas, Url, Worker, WorkerOptions, WorkerType,
+};
 
 /// An event that ends a request, with what JSON cannot carry.
 pub(crate) type Answer = (Event, Array);
@@ -79,8 +81,7 @@ impl Link {
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        let inner =
-            Inner { worker, waiting, next: Cell::new(1), ended, _on_message: on_message, _on_error: on_error };
+        let inner = Inner { worker, waiting, next: Cell::new(1), ended, _on_message: on_message, _on_error: on_error };
         Ok(Self { inner: Rc::new(inner) })
     }
 

@@ -1,9 +1,14 @@
 //! The page: what people see and touch. It holds no tensor; the engine in its worker computes and draws.
 
+#![allow(unreachable_pub, reason = "leptos writes pub into what its macro makes of a component")]
+
 mod engine;
 mod grid;
 mod hash;
+mod inputs;
+mod lab;
 mod link;
+mod panels;
 mod pictures;
 mod state;
 mod texts;
@@ -12,4 +17,5 @@ mod widgets;
 
 fn main() {
     console_error_panic_hook::set_once();
+    leptos::mount::mount_to_body(lab::Lab);
 }

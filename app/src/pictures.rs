@@ -51,7 +51,9 @@ pub(crate) fn remove(store: Store, id: ImageId) {
             let picture = images.remove(at);
             drop(Url::revoke_object_url(&picture.url));
         });
-        store.embedded.update(|embedded| drop(embedded.remove(&id)));
+        store.embedded.update(|embedded| {
+            embedded.remove(&id);
+        });
     });
     let sent = store.sent.try_update(|sent| sent.remove(&id)).unwrap_or(false);
     if let Some(link) = store.link.get_untracked().filter(|_| sent) {
@@ -120,19 +122,25 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
     match answer {
         _ if stale => {}
         Ok((Event::Embedded { dim, grid, .. }, vectors)) => {
-            store.embedded.update(|embedded| drop(embedded.insert(picture.id)));
+            store.embedded.update(|embedded| {
+                embedded.insert(picture.id);
+            });
             if store.selected.get_untracked() == Some(picture.id) {
                 store.grid.set(grid);
             }
             let _ = publish(store, picture, dim, grid, &vectors);
         }
-        Ok(_) => store.failed.update(|failed| drop(failed.insert(picture.id))),
+        Ok(_) => store.failed.update(|failed| {
+            failed.insert(picture.id);
+        }),
         Err(sentence) if sentence.starts_with(GPU_LOST) => engine::stopped(store, sentence),
         Err(sentence) => {
             store.tell(Severity::Error, sentence);
             if store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
                 // The image is sound, this model cannot take it; another may.
-                store.failed.update(|failed| drop(failed.insert(picture.id)));
+                store.failed.update(|failed| {
+                    failed.insert(picture.id);
+                });
             } else {
                 remove(store, picture.id);
             }
@@ -144,7 +152,9 @@ async fn work(store: Store, link: &Link, picture: &Picture) -> Result<(Event, Ar
     if !store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
         let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
         link.ask(command, &[picture.blob.clone().into()]).await?;
-        store.sent.update(|sent| drop(sent.insert(picture.id)));
+        store.sent.update(|sent| {
+            sent.insert(picture.id);
+        });
     }
     link.ask(Command::Embed { image: picture.id, patches: false }, &[]).await
 }

@@ -4,18 +4,16 @@
 pub(crate) struct Sample {
     /// File name without its ending.
     pub(crate) name: &'static str,
-    /// What it shows.
-    pub(crate) alt: &'static str,
 }
 
 /// The samples, in the order they are offered.
 pub(crate) const SAMPLES: [Sample; 6] = [
-    Sample { name: "ginger-cat", alt: "A ginger cat" },
-    Sample { name: "grey-cat", alt: "A grey cat" },
-    Sample { name: "apples", alt: "Apples" },
-    Sample { name: "lemons", alt: "Lemons" },
-    Sample { name: "harbour", alt: "A harbour" },
-    Sample { name: "reef", alt: "A reef" },
+    Sample { name: "ginger-cat" },
+    Sample { name: "grey-cat" },
+    Sample { name: "apples" },
+    Sample { name: "lemons" },
+    Sample { name: "harbour" },
+    Sample { name: "reef" },
 ];
 
 // Why this engine.
@@ -82,9 +80,8 @@ pub(crate) fn attention_caption(max: f32, peak: &str, on_patches: Option<f32>, m
 
 /// The PCA view's numbers.
 pub(crate) fn pca_caption(explained: Option<[f32; 3]>, millis: f64) -> String {
-    let share = explained.map(|shares| {
-        format!("The three components hold {} of the variance. ", percent(shares.iter().sum()))
-    });
+    let share =
+        explained.map(|shares| format!("The three components hold {} of the variance. ", percent(shares.iter().sum())));
     format!("{}{}", share.unwrap_or_default(), time(millis))
 }
 
@@ -127,3 +124,114 @@ pub(crate) fn number(value: f32) -> String {
 fn time(millis: f64) -> String {
     if millis < 10.0 { format!("Drawn in {millis:.1} ms.") } else { format!("Drawn in {millis:.0} ms.") }
 }
+
+// The shell.
+pub(crate) const TITLE: &str = "The lab for visual self-supervised learning";
+pub(crate) const TAGLINE: &str =
+    "See what a vision transformer makes of a picture. Choose a patch; everything follows.";
+pub(crate) const PRIVACY: &str =
+    "Everything is computed on your machine. Your pictures stay here; only models that you ask for are fetched.";
+pub(crate) const DISMISS: &str = "Dismiss";
+
+// Images.
+pub(crate) const IMAGES: &str = "Images";
+pub(crate) const DROP: &str = "Choose images";
+pub(crate) const DROP_HINT: &str = "or drop or paste them anywhere; nothing is uploaded";
+pub(crate) const ON_SHOW: &str = "on show";
+
+/// The button that forgets an image.
+pub(crate) fn remove(name: &str) -> String {
+    format!("Remove {name}")
+}
+
+/// A file that is no image.
+pub(crate) fn no_image(name: &str) -> String {
+    format!("{name} is no image: JPEG, PNG, WebP, GIF, TIFF and BMP are read. For a model, use the model panel.")
+}
+
+/// A sample that could not be fetched.
+pub(crate) fn no_sample(name: &str, reason: &str) -> String {
+    format!("The sample {name} could not be fetched ({reason}). Your own images work all the same.")
+}
+
+// Model.
+pub(crate) const MODEL: &str = "Model";
+pub(crate) const UNTRAINED: &str = "untrained: shows architecture, not learning";
+pub(crate) const BUILT_IN: &str = "Built-in";
+pub(crate) const FOLDER: &str = "Folder…";
+pub(crate) const FILES: &str = "Files…";
+pub(crate) const ADDRESS: &str = "Address of a folder with config.json and model.safetensors";
+pub(crate) const LOAD: &str = "Load";
+pub(crate) const MODEL_HINT: &str =
+    "DINOv2, Web-SSL, MAE, CLIP and SigLIP vision encoders, as Hugging Face folders or original .pth files.";
+
+/// What a model is, in one line.
+pub(crate) fn model(model: &lab_protocol::ModelInfo) -> String {
+    format!(
+        "{}. {} blocks of {} heads, {} wide, patches of {} pixels, {:.1} M parameters. Images: {}.",
+        model.family,
+        model.depth,
+        model.num_heads,
+        model.embed_dim,
+        model.patch_size,
+        model.parameters as f64 / 1e6,
+        model.preprocessing
+    )
+}
+
+// Engine panel.
+pub(crate) const ENGINE: &str = "Engine";
+pub(crate) const ENGINE_CHOICE: &str = "Compute on";
+pub(crate) const RESTART: &str = "Start again";
+pub(crate) const GET_WEBGPU: &str = "How to get WebGPU";
+pub(crate) const WEBGPU_ADVICE: [&str; 5] = [
+    "Chrome and Edge 113 or newer have it on Windows, macOS and ChromeOS, and on Android from 121.",
+    "Chrome on Linux: open chrome://flags, enable “Unsafe WebGPU Support” and “Vulkan”, then restart.",
+    "Firefox 141 or newer has it on Windows; elsewhere try dom.webgpu.enabled in about:config.",
+    "Safari 26 has it; in older ones look for WebGPU among the feature flags.",
+    "If it stays away, update the graphics driver and switch on hardware acceleration in the browser's settings.",
+];
+
+/// An engine on its way.
+pub(crate) fn starting(kind: &str) -> String {
+    format!("The {} engine is starting…", kind.to_uppercase())
+}
+
+/// An engine at work.
+pub(crate) fn running(info: &lab_protocol::EngineInfo) -> String {
+    let kind = match info.kind {
+        lab_protocol::EngineKind::Cpu => "CPU engine",
+        lab_protocol::EngineKind::Gpu => "GPU engine",
+    };
+    format!("{kind}: {}", info.device)
+}
+
+/// A choice of engine; `None` leaves it to the page.
+pub(crate) fn engine_choice(kind: Option<lab_protocol::EngineKind>) -> &'static str {
+    match kind {
+        None => "Automatic",
+        Some(lab_protocol::EngineKind::Cpu) => "CPU",
+        Some(lab_protocol::EngineKind::Gpu) => "GPU",
+    }
+}
+
+/// How far something long has come.
+pub(crate) fn amount(done: u64, total: u64, unit: &str) -> String {
+    let amount = |count: u64| match unit {
+        "bytes" => format!("{:.1} MB", count as f64 / 1e6),
+        _ => format!("{count} {unit}"),
+    };
+    match (done, total) {
+        (0, 0) => String::new(),
+        (done, 0) => amount(done),
+        (done, total) => format!("{} of {}", amount(done), amount(total)),
+    }
+}
+
+// Attention controls.
+pub(crate) const LAYER: &str = "Layer";
+pub(crate) const HEAD: &str = "Head";
+pub(crate) const MEAN: &str = "mean of all";
+pub(crate) const QUERY: &str = "Who asks";
+pub(crate) const QUERY_CLS: &str = "class token";
+pub(crate) const QUERY_PATCH: &str = "chosen patch";

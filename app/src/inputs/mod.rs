@@ -1,0 +1,140 @@
+//! Where images come from: samples, files, a drop anywhere on the page, the clipboard.
+
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, DragEvent, Event, FileList, HtmlInputElement, Response};
+
+use crate::link::words;
+use crate::pictures;
+use crate::state::{Picture, Severity, Store};
+use crate::texts;
+
+/// Drop anywhere, paste anywhere; then the samples: `first` (or the first of them) at once, the others behind it.
+pub(crate) fn listen(store: Store, first: Option<String>) {
+    window_event_listener(ev::dragover, |event: DragEvent| event.prevent_default());
+    window_event_listener(ev::drop, move |event: DragEvent| {
+        event.prevent_default();
+        take(store, event.data_transfer().and_then(|data| data.files()));
+    });
+    window_event_listener(ev::paste, move |event| {
+        take(store, event.clipboard_data().and_then(|data| data.files()));
+    });
+    spawn_local(async move {
+        let first = texts::SAMPLES.iter().position(|sample| Some(sample.name) == first.as_deref()).unwrap_or(0);
+        for at in 0..texts::SAMPLES.len() {
+            // The chosen one first, then round.
+            let sample = &texts::SAMPLES[(first + at) % texts::SAMPLES.len()];
+            match fetch(&format!("samples/{}.jpg", sample.name)).await {
+                Ok(blob) => {
+                    let id = pictures::add(store, blob, format!("{}.jpg", sample.name), Some(sample.name));
+                    if store.selected.get_untracked().is_none() {
+                        store.selected.set(Some(id));
+                    }
+                }
+                Err(error) => store.tell(Severity::Warning, texts::no_sample(sample.name, &words(&error))),
+            }
+        }
+    });
+}
+
+async fn fetch(path: &str) -> Result<Blob, JsValue> {
+    let window = web_sys::window().ok_or("there is no window")?;
+    let response: Response = JsFuture::from(window.fetch_with_str(path)).await?.dyn_into()?;
+    if !response.ok() {
+        return Err(format!("the server answered {}", response.status()).into());
+    }
+    JsFuture::from(response.blob()?).await?.dyn_into()
+}
+
+/// Takes images among files and shows the first; says so of anything else.
+fn take(store: Store, files: Option<FileList>) {
+    let Some(files) = files else { return };
+    let mut first = None;
+    for at in 0..files.length() {
+        let Some(file) = files.get(at) else { continue };
+        if file.type_().starts_with("image/") {
+            let name = file.name();
+            let id = pictures::add(store, file.into(), name, None);
+            first.get_or_insert(id);
+        } else {
+            store.tell(Severity::Warning, texts::no_image(&file.name()));
+        }
+    }
+    if first.is_some() {
+        store.selected.set(first);
+    }
+}
+
+/// The images, the one on show marked, with their likeness to it.
+#[component]
+pub(crate) fn Images(store: Store) -> impl IntoView {
+    let pick = move |event: Event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        take(store, input.files());
+        input.set_value("");
+    };
+    view! {
+        <section class="panel" aria-labelledby="images-title">
+            <h2 id="images-title">{texts::IMAGES}</h2>
+            <label class="drop" data-testid="drop-zone">
+                <input type="file" accept="image/*" multiple data-testid="file-input" on:change=pick />
+                <span>{texts::DROP}</span>
+                <span class="hint">{texts::DROP_HINT}</span>
+            </label>
+            <ul class="images" data-testid="nearest">
+                <For each=move || sorted(store) key=|picture| picture.id let(picture)>
+                    <Thumbnail store picture />
+                </For>
+            </ul>
+        </section>
+    }
+}
+
+/// The image on show first, then the others by falling likeness; those not yet embedded last.
+fn sorted(store: Store) -> Vec<Picture> {
+    let selected = store.selected.get();
+    let near = store.neighbours.get();
+    let mut images = store.images.get();
+    let rank = |picture: &Picture| match near.iter().position(|(id, _)| *id == picture.id) {
+        _ if Some(picture.id) == selected => 0,
+        Some(place) => place + 1,
+        None => usize::MAX,
+    };
+    images.sort_by_key(rank);
+    images
+}
+
+#[component]
+fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
+    let id = picture.id;
+    let name = picture.name.clone();
+    let chosen = move || store.selected.get() == Some(id);
+    let cosine = move || {
+        let near = store.neighbours.with(|near| near.iter().find(|(other, _)| *other == id).map(|(_, cosine)| *cosine));
+        match near {
+            _ if chosen() => texts::ON_SHOW.to_owned(),
+            Some(cosine) => texts::number(cosine),
+            None => String::new(),
+        }
+    };
+    let remove_label = texts::remove(&name);
+    view! {
+        <li class:chosen=chosen>
+            <button
+                class="thumbnail"
+                aria-pressed=move || chosen().to_string()
+                on:click=move |_| store.selected.set(Some(id))
+            >
+                <img src=picture.url.clone() alt=name.clone() loading="lazy" />
+                <span class="name">{name.clone()}</span>
+                <span class="cosine">{cosine}</span>
+            </button>
+            <button class="remove" aria-label=remove_label on:click=move |_| pictures::remove(store, id)>
+                "×"
+            </button>
+        </li>
+    }
+}

@@ -1,0 +1,78 @@
+//! Which model, from where, and what it is.
+
+use leptos::prelude::*;
+use wasm_bindgen::prelude::*;
+use web_sys::{Event, HtmlInputElement};
+
+use crate::engine;
+use crate::state::{Source, Store};
+use crate::texts;
+
+/// The model at work, and the ways to another one: built in, a folder, files, an address.
+#[component]
+pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
+    let address = RwSignal::new(String::new());
+    let pick = move |event: Event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        let files: Vec<_> =
+            input.files().map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default();
+        if !files.is_empty() {
+            engine::load_model(store, Source::Files(files));
+        }
+        input.set_value("");
+    };
+    let open = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let url = address.get_untracked().trim().to_owned();
+        if !url.is_empty() {
+            engine::load_model(store, Source::Url(url));
+        }
+    };
+    let folder = NodeRef::<leptos::html::Input>::new();
+    // No attribute of HTML's standard, and known to every browser.
+    folder.on_load(|input| drop(input.unchecked_ref::<web_sys::Element>().set_attribute("webkitdirectory", "")));
+    let info = move || {
+        store.model.get().map(|model| {
+            view! {
+                <p class="model">
+                    <strong>{model.name.clone()}</strong>
+                    <Show when=move || model.untrained>
+                        <span class="badge" data-testid="untrained">{texts::UNTRAINED}</span>
+                    </Show>
+                </p>
+                <p class="hint">{texts::model(&model)}</p>
+            }
+        })
+    };
+    view! {
+        <section class="panel" aria-labelledby="model-title" data-testid="model-select">
+            <h2 id="model-title">{texts::MODEL}</h2>
+            {info}
+            <div class="buttons">
+                <button on:click=move |_| engine::load_model(store, Source::BuiltIn)>{texts::BUILT_IN}</button>
+                <label class="button">
+                    <input type="file" data-testid="model-folder" node_ref=folder on:change=pick />
+                    {texts::FOLDER}
+                </label>
+                <label class="button">
+                    <input type="file" multiple data-testid="model-files" on:change=pick />
+                    {texts::FILES}
+                </label>
+            </div>
+            <form on:submit=open>
+                <label>
+                    {texts::ADDRESS}
+                    <input
+                        type="url"
+                        placeholder="https://…/resolve/main/"
+                        data-testid="model-url"
+                        prop:value=move || address.get()
+                        on:input=move |event| address.set(event_target_value(&event))
+                    />
+                </label>
+                <button type="submit">{texts::LOAD}</button>
+            </form>
+            <p class="hint">{texts::MODEL_HINT}</p>
+        </section>
+    }
+}

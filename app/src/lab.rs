@@ -41,15 +41,13 @@ pub(crate) fn Lab() -> impl IntoView {
                 <EnginePanel store />
             </div>
             <div class="stage">
-                <Input store />
-                <div class="views">
-                    <div class="with-controls">
-                        <Attention store />
-                        <AttentionControls store />
-                    </div>
-                    <Pca store />
-                    <Similarity store />
+                <div>
+                    <Input store />
+                    <AttentionControls store />
                 </div>
+                <Attention store />
+                <Pca store />
+                <Similarity store />
             </div>
         </main>
         <footer>

@@ -4,7 +4,7 @@
 //
 // The page starts it with `import { serve } from ".../engine/worker.js"; serve("cpu")` out of a `blob:` module, because
 // a worker made from a blob inherits the page's Content-Security-Policy on every server, and one made from a file
-// only has the policy that the server sends along with it (docs/decisions/0020-nothing-leaves.md).
+// only has the policy that the server sends along with it (docs/decisions/0007-nothing-leaves.md).
 
 const FOLDERS = { cpu: "./cpu/lab_worker.js", gpu: "./gpu/lab_worker.js" };
 

@@ -25,10 +25,17 @@ pub fn write(reply_to: Option<u32>, event: Event) -> String {
     })
 }
 
-/// An error as a page shows it: a sentence that begins large and ends with a point.
+/// An error as a page shows it: a sentence that begins large, unless with the name of a file, and ends with a point.
 pub fn sentence(error: &str) -> String {
+    let word = error.split_whitespace().next().unwrap_or_default().trim_end_matches(':');
     let mut letters = error.chars();
-    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    let first = match letters.next() {
+        Some(first) if word.chars().all(|letter| letter.is_alphabetic() || letter == '\'') => {
+            first.to_uppercase().to_string()
+        }
+        Some(first) => first.to_string(),
+        None => String::new(),
+    };
     let point = if error.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{point}", letters.as_str())
 }
@@ -66,6 +73,7 @@ mod tests {
     fn errors_become_sentences() {
         assert_eq!(sentence("no model is loaded: load one first"), "No model is loaded: load one first.");
         assert_eq!(sentence("Why?"), "Why?");
+        assert_eq!(sentence("photo.jpg: cut short"), "photo.jpg: cut short.");
         assert_eq!(sentence(""), ".");
     }
 }

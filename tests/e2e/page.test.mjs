@@ -1,0 +1,100 @@
+// The page as people use it: a result before any click, a dropped picture, the three views, the network cut.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import { WITHOUT_WEBGPU, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
+
+const photo = (name) => readFile(fileURLToPath(new URL(`../../public/samples/${name}`, import.meta.url)));
+const byTest = (name) => `[data-testid="${name}"]`;
+
+/** Waits until a view has drawn and returns a picture of it. */
+async function picture(page, view) {
+  await waitFor(page, `numbers below ${view}`, (selector) =>
+    document.querySelector(selector)?.closest('figure')?.querySelector('figcaption')?.textContent.includes('ms.'),
+  { argument: byTest(view) });
+  await page.waitForTimeout(600);
+  return page.locator(`${byTest(view)} canvas`).screenshot();
+}
+
+const embedded = (page, name) =>
+  waitFor(page, `the embedding of ${name}`, (name) => window.lab?.debug?.images?.[name], { argument: name });
+
+test('a result is there before any click, and the page says what computes', async (t) => {
+  const { page, check } = await openLab(t, WITHOUT_WEBGPU);
+  await embedded(page, 'ginger-cat.jpg');
+  const pictures = [];
+  for (const view of ['view-attention', 'view-pca', 'view-similarity']) pictures.push(await picture(page, view));
+  assert.ok(!pictures[0].equals(pictures[1]) && !pictures[1].equals(pictures[2]), 'three views show the same');
+  assert.match(await page.locator(byTest('engine-status')).textContent(), /CPU engine/);
+  assert.match(await page.locator(byTest('untrained')).textContent(), /untrained/);
+  check();
+});
+
+test('a software adapter is not taken for a GPU', async (t) => {
+  const { page } = await openLab(t);
+  await embedded(page, 'ginger-cat.jpg');
+  await waitFor(page, 'the reason', () => /software/.test(document.body.textContent));
+  assert.match(await page.locator(byTest('engine-status')).textContent(), /CPU engine/);
+});
+
+test('a dropped picture is embedded as through the API, and its views answer', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openLab(t, WITHOUT_WEBGPU);
+  await embedded(page, 'ginger-cat.jpg');
+  const bytes = await photo('harbour.jpg');
+  await dropFiles(page, 'body', [{ name: 'mine.jpg', type: 'image/jpeg', bytes }]);
+  await embedded(page, 'mine.jpg');
+  const [ours, theirs] = await page.evaluate(async () => {
+    const model = await window.lab.Model.load('builtin', { engine: 'cpu' });
+    const { cls } = await model.embed('samples/harbour.jpg');
+    model.close();
+    return [[...window.lab.debug.images['mine.jpg'].cls], [...cls]];
+  });
+  assert.ok(cosine(ours, theirs) > 0.999999);
+
+  // A click on the first patch changes similarity; a patch that asks changes attention; a layer changes it again.
+  const before = await picture(page, 'view-similarity');
+  await page.locator(byTest('patch-grid')).click({ position: { x: 4, y: 4 } });
+  await waitFor(page, 'the caption', () => /row 1, column 1/.test(document.body.textContent));
+  assert.ok(!(await picture(page, 'view-similarity')).equals(before), 'similarity did not follow the click');
+  const byClass = await picture(page, 'view-attention');
+  await page.locator(byTest('query-patch')).check();
+  await waitFor(page, 'the query', () => /Attention from the patch/.test(document.body.textContent));
+  const byPatch = await picture(page, 'view-attention');
+  assert.ok(!byPatch.equals(byClass), 'attention did not follow the query');
+  await page.locator(byTest('layer')).fill('0');
+  await waitFor(page, 'the layer', () => /layer 0/.test(document.body.textContent));
+  assert.ok(!(await picture(page, 'view-attention')).equals(byPatch), 'attention did not follow the layer');
+
+  // The keyboard moves the patch, and the address holds the state.
+  await page.locator(byTest('patch-grid')).press('ArrowRight');
+  await waitFor(page, 'the next patch', () => /row 1, column 2/.test(document.body.textContent));
+  const hash = await page.evaluate(() => location.hash);
+  for (const part of ['patch=1', 'query=patch', 'layer=0']) assert.ok(hash.includes(part), `${part} not in ${hash}`);
+  check();
+});
+
+test('with the network cut after load, pictures are still embedded, and nothing was sent', async (t) => {
+  const { page, context, requests } = await openLab(t, WITHOUT_WEBGPU);
+  await embedded(page, 'reef.jpg');
+  await context.setOffline(true);
+  const sofar = requests.length;
+  await page.setInputFiles(byTest('file-input'), { name: 'offline.jpg', mimeType: 'image/jpeg', buffer: await photo('apples.jpg') });
+  await embedded(page, 'offline.jpg');
+  await picture(page, 'view-pca');
+  const later = requests.slice(sofar).filter((url) => !url.startsWith('blob:') && !url.startsWith('data:'));
+  assert.deepEqual(later, [], 'requests after the network was cut');
+  const foreign = requests.filter((url) => /^https?:/.test(url) && new URL(url).hostname !== '127.0.0.1');
+  assert.deepEqual(foreign, [], 'requests to other hosts');
+});
+
+test('what is no image and what is no model is said in a sentence', async (t) => {
+  const { page } = await openLab(t, WITHOUT_WEBGPU);
+  await embedded(page, 'ginger-cat.jpg');
+  await dropFiles(page, 'body', [{ name: 'broken.jpg', type: 'image/jpeg', bytes: Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 16]) }]);
+  await waitFor(page, 'a word about broken.jpg', () => /broken\.jpg/.test(document.querySelector('[role=alert]').textContent));
+  await page.setInputFiles(byTest('model-files'), { name: 'model.safetensors', mimeType: '', buffer: Buffer.from('nonsense, and too short') });
+  await waitFor(page, 'a word about the model', () => /model\.safetensors|header|safetensors/.test(document.querySelector('[role=alert]').textContent));
+  assert.match(await page.locator(byTest('untrained')).textContent(), /untrained/, 'the old model stays');
+});

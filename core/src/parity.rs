@@ -131,8 +131,8 @@ impl Comparison<'_> {
         for (&ours, &theirs) in ours.iter().zip(&theirs) {
             let difference = (f64::from(ours) - f64::from(theirs)).abs();
             let relative = difference / f64::from(theirs).abs();
-            // Written so that NaN fails.
-            if !(difference <= atol) {
+            // NaN is within nothing.
+            if difference > atol || difference.is_nan() {
                 max_rel = if relative > max_rel || relative.is_nan() { relative } else { max_rel };
                 passed &= relative <= rtol;
             }

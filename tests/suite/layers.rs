@@ -165,7 +165,7 @@ fn position_embeddings_at_other_sizes() {
                     let grad = stored
                         .names()
                         .find(|n| n.starts_with(case) && n.contains(".grad_") && !n.ends_with("grad_out"));
-                    same(stored, &grad.expect("a gradient").to_owned(), pos.grad(&grads).expect("tracked"));
+                    same(stored, grad.expect("a gradient"), pos.grad(&grads).expect("tracked"));
                 }
                 compared += 1;
             }

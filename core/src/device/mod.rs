@@ -132,7 +132,7 @@ mod gpu {
             },
             software,
             f16: features.contains(wgpu::Features::SHADER_F16),
-            max_binding_bytes: u64::from(limits.max_storage_buffer_binding_size),
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
         }
     }
 

@@ -199,8 +199,8 @@ impl Engine {
         rtol: f64,
         progress: &mut Progress<'_>,
     ) -> Result<ParityReport, Error> {
-        let is_io = |file: &Box<dyn ReadAt>| file.name().rsplit(['/', '\\']).next() == Some("io.safetensors");
-        let Some(place) = files.iter().position(is_io) else {
+        let is_io = |file: &dyn ReadAt| file.name().rsplit(['/', '\\']).next() == Some("io.safetensors");
+        let Some(place) = files.iter().position(|file| is_io(file.as_ref())) else {
             let found = files.iter().map(|file| file.name().to_owned()).collect();
             return Err(EngineError::NoOutputs { found }.into());
         };

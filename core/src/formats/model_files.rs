@@ -94,8 +94,8 @@ fn take(files: &mut Vec<Box<dyn ReadAt>>, name: &str) -> Option<Box<dyn ReadAt>>
 }
 
 fn take_weights(files: &mut Vec<Box<dyn ReadAt>>) -> Vec<Box<dyn ReadAt>> {
-    let is_weights = |file: &Box<dyn ReadAt>| WEIGHTS.iter().any(|ending| file.name().ends_with(ending));
-    let (weights, rest) = std::mem::take(files).into_iter().partition(is_weights);
+    let is_weights = |file: &dyn ReadAt| WEIGHTS.iter().any(|ending| file.name().ends_with(ending));
+    let (weights, rest) = std::mem::take(files).into_iter().partition(|file| is_weights(file.as_ref()));
     *files = rest;
     weights
 }

@@ -79,7 +79,7 @@ fn check(raw: RawHeader, file: &str, number: usize, data_start: u64, file_len: u
     }
 
     // The data must be covered without overlap and without gaps, from the header's end to the file's.
-    extents.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    extents.sort_by_key(|extent| (extent.0, extent.1));
     let (mut expected, mut last) = (0, None);
     for (begin, end, tensor) in extents {
         if begin < expected {

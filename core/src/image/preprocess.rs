@@ -296,7 +296,7 @@ impl Preprocess {
             // The cast clips, and sends NaN to zero.
             (value / self.rescale).round() as u8
         };
-        if tensor.len() % 3 != 0 {
+        if !tensor.len().is_multiple_of(3) {
             let expected = 3 * u64::from(width) * u64::from(height);
             return Err(ImageError::BadSize { width, height, expected, found: tensor.len() as u64 });
         }

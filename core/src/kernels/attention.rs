@@ -373,12 +373,15 @@ mod launches {
         }
     }
 
+    /// The output, and the log of the softmax's denominator.
+    type Attended<B> = (FloatTensor<B>, FloatTensor<B>);
+
     /// The forward pass that remembers what the backward pass needs. The denominator carries no gradient.
     fn tracked<B: AttentionOps, C: CheckpointStrategy>(
         qkv: FloatTensor<Autodiff<B, C>>,
         ranges: Option<IntTensor<B>>,
         heads: u32,
-    ) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<Autodiff<B, C>>) {
+    ) -> Attended<Autodiff<B, C>> {
         let constant = |lse: FloatTensor<B>| <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(lse);
         match AttentionBackward.prepare::<C>([qkv.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {

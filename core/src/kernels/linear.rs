@@ -209,7 +209,8 @@ mod launches {
         }
     }
 
-    /// What follows the product.
+    /// What follows the product, and its bias.
+    #[allow(clippy::large_enum_variant, reason = "lives for one call; a box would cost more than it saves")]
     pub(super) enum After {
         Activation(Tensor<1>, Activation),
         SiluGate(Tensor<1>),

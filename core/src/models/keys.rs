@@ -213,11 +213,8 @@ fn family_of(checkpoint: &Checkpoint) -> Result<(Family, String), ModelError> {
     let mut found: Vec<(Family, String)> = Vec::new();
     for name in checkpoint.names() {
         for (anchor, family) in anchors {
-            if let Some(prefix) = name.strip_suffix(anchor) {
-                if prefix.is_empty() || prefix.ends_with('.') {
-                    found.push((family, prefix.to_owned()));
-                }
-            }
+            let prefix = name.strip_suffix(anchor).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
+            found.extend(prefix.map(|prefix| (family, prefix.to_owned())));
         }
     }
     found.sort_by_key(|(_, prefix)| (!prefix.contains("teacher"), prefix.len()));
@@ -573,10 +570,10 @@ impl Reader<'_> {
 
     fn translate(&self, name: &str, prefix: &str, table: Table, ffn: Ffn) -> Vec<String> {
         for (ours, theirs) in table {
-            if let Some(rest) = name.strip_prefix(ours) {
-                if rest.is_empty() || rest.starts_with('.') {
-                    return theirs.iter().map(|theirs| format!("{prefix}{theirs}{rest}")).collect();
-                }
+            if let Some(rest) = name.strip_prefix(ours)
+                && (rest.is_empty() || rest.starts_with('.'))
+            {
+                return theirs.iter().map(|theirs| format!("{prefix}{theirs}{rest}")).collect();
             }
         }
         // The feed-forward halves of the DINOv2 layouts, where SwiGLU has names of its own.

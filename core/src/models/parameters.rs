@@ -89,7 +89,7 @@ impl<'a> Parameters<'a> {
     pub async fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
         let rows: usize = self.rows(name, &shape)?;
         let values = self.read(name, &shape, 0..rows).await?;
-        let values = values.to_f32()?;
+        let values = values.into_f32()?;
         self.bytes_on_device += 4 * values.len() as u64;
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device)))
     }
@@ -121,8 +121,8 @@ impl<'a> Parameters<'a> {
             let size = [rows.len(), inputs];
             let values = self.read(&weight_name, &shape, rows).await?;
             let data = match dtype {
-                DType::F16 => TensorData::new(values.to_f16()?, size),
-                _ => TensorData::new(values.to_f32()?, size),
+                DType::F16 => TensorData::new(values.into_f16()?, size),
+                _ => TensorData::new(values.into_f32()?, size),
             };
             weight.push(Param::from_tensor(Tensor::from_data(data, (&self.device, dtype))));
         }
@@ -280,7 +280,7 @@ enum Values {
 }
 
 impl Values {
-    fn to_f32(self) -> Result<Vec<f32>, Error> {
+    fn into_f32(self) -> Result<Vec<f32>, Error> {
         match self {
             Self::Drawn(values) => Ok(values),
             Self::Read(pieces) => {
@@ -291,7 +291,7 @@ impl Values {
         }
     }
 
-    fn to_f16(self) -> Result<Vec<f16>, Error> {
+    fn into_f16(self) -> Result<Vec<f16>, Error> {
         match self {
             Self::Drawn(values) => Ok(values.into_iter().map(f16::from_f32).collect()),
             Self::Read(pieces) => {

@@ -7,7 +7,7 @@ use lab_tests::{gpu, values};
 fn picture(width: u32, height: u32) -> Rgb8 {
     let pixel = |x: u32, y: u32| {
         let noise = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 28;
-        let block = if (x / 9 + y / 7) % 2 == 0 { 200 } else { 20 };
+        let block = if (x / 9 + y / 7).is_multiple_of(2) { 200 } else { 20 };
         [(block + noise) as u8, (x * 255 / width) as u8, (y * 255 / height + noise / 2).min(255) as u8]
     };
     let data = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();

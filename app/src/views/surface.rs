@@ -98,7 +98,7 @@ fn Drawing(
             let command = Command::Show { canvas, image, view, size: [side, side] };
             match link.ask(command, &[]).await {
                 Ok((Event::Shown { summary, millis, .. }, _)) => {
-                    drop(shown.try_set(Some(Shown { summary, millis })));
+                    let _ = shown.try_set(Some(Shown { summary, millis }));
                 }
                 // A later command paints over this one.
                 Ok(_) => {}

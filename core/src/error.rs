@@ -6,11 +6,13 @@
 
 mod format;
 mod image;
+mod train;
 
 use thiserror::Error;
 
 pub use format::FormatError;
 pub use image::ImageError;
+pub use train::{ConfigError, TrainError};
 
 /// Anything that can go wrong in this crate.
 #[derive(Debug, Error)]
@@ -33,6 +35,12 @@ pub enum Error {
     /// The engine was asked for what it cannot do.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A run cannot go on.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// A host (file system, browser) failed to read.

@@ -5,15 +5,19 @@
 //!
 //! ```text
 //! engine
-//! parity   probe
+//! train
+//! data     parity   probe
+//! config
 //! models
-//! layers
+//! layers   losses
 //! kernels
 //! device   image    formats
-//! host
+//! host     rng
 //! error
 //! ```
 
+pub mod config;
+pub mod data;
 pub mod device;
 pub mod engine;
 pub mod error;
@@ -22,6 +26,9 @@ pub mod host;
 pub mod image;
 pub mod kernels;
 pub mod layers;
+pub mod losses;
 pub mod models;
 pub mod parity;
 pub mod probe;
+pub mod rng;
+pub mod train;

@@ -1,0 +1,264 @@
+//! The one configuration tree of a pretraining run: command line, preset files, checkpoints and page use the same keys.
+//!
+//! A preset states only what differs from [`Config::default`]; then comes a file, then `--set section.key=value`.
+//! An unknown key is an error that names its neighbour. Sections and their defaults: [`sections`].
+
+mod presets;
+mod sections;
+
+use toml::{Table, Value};
+
+use crate::error::ConfigError;
+pub use presets::{PRESETS, Preset};
+pub use sections::{
+    Centering, Config, Crops, Data, Dino, FfnKind, Ibot, LrRule, Mae, MaskingKind, Method, ModelSection, Optim,
+    Precision, Teacher, Train,
+};
+
+impl Config {
+    /// A named preset, a TOML text (may be empty) and `key=value` settings, each over the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]: an unknown preset or key with its neighbour, a value of the wrong kind, or values that
+    /// contradict each other.
+    pub fn resolve(preset: Option<&str>, file: Option<(&str, &str)>, settings: &[String]) -> Result<Self, ConfigError> {
+        let known = table_of(&Self::default());
+        let mut all = known.clone();
+        if let Some(name) = preset {
+            let preset = Preset::named(name)?;
+            lay_over(&mut all, parse(preset.text, preset.name)?, preset.name, &known)?;
+        }
+        if let Some((name, text)) = file {
+            lay_over(&mut all, parse(text, name)?, name, &known)?;
+        }
+        for setting in settings {
+            lay_over(&mut all, parse_setting(setting)?, setting, &known)?;
+        }
+        let config: Self = Value::Table(all)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Value { reason: error.message().trim().to_owned() })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration that a run kept, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn from_toml(name: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::resolve(None, Some((name, text)), &[])
+    }
+
+    /// Every key with its value, as kept with a run.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|error| unreachable!("a configuration is plain data: {error}"))
+    }
+
+    /// The keys in which two configurations differ, dotted, with both values.
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let (ours, theirs) = (table_of(self), table_of(other));
+        let mut found = Vec::new();
+        walk(&ours, "", &mut |key, value| {
+            let other = lookup(&theirs, key).map_or_else(String::new, ToString::to_string);
+            if value.to_string() != other {
+                found.push((key.to_owned(), value.to_string(), other));
+            }
+        });
+        found
+    }
+}
+
+fn table_of(config: &Config) -> Table {
+    match Value::try_from(config) {
+        Ok(Value::Table(table)) => table,
+        other => unreachable!("a configuration is a table: {other:?}"),
+    }
+}
+
+fn parse(text: &str, name: &str) -> Result<Table, ConfigError> {
+    text.parse::<Table>()
+        .map_err(|error| ConfigError::Syntax { place: name.to_owned(), reason: error.to_string().trim().to_owned() })
+}
+
+/// `optim.base_lr=5e-4` as a table. A value that is no TOML is a word: `--set method=mae` needs no quotes.
+fn parse_setting(setting: &str) -> Result<Table, ConfigError> {
+    let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Syntax {
+        place: setting.to_owned(),
+        reason: "expected section.key=value, such as optim.base_lr=5e-4".to_owned(),
+    })?;
+    let (key, value) = (key.trim(), value.trim());
+    let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+    let mut table = Table::new();
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let last = parts.pop().unwrap_or_default();
+    let mut inner = &mut table;
+    for part in parts {
+        let next = inner.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(next) = next else { unreachable!("a fresh table holds tables only") };
+        inner = next;
+    }
+    inner.insert(last.to_owned(), value);
+    Ok(table)
+}
+
+/// Puts `more` over `base`; every key must be `known`. A whole number where a fraction is due becomes one.
+fn lay_over(base: &mut Table, more: Table, place: &str, known: &Table) -> Result<(), ConfigError> {
+    let mut changes = Vec::new();
+    walk(&more, "", &mut |key, value| changes.push((key.to_owned(), value.clone())));
+    for (key, value) in changes {
+        let expected = lookup(known, &key).ok_or_else(|| ConfigError::UnknownKey {
+            key: key.clone(),
+            place: place.to_owned(),
+            neighbour: nearest(&key, known),
+        })?;
+        let value = match (expected, value) {
+            (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+            (Value::Array(items), Value::Array(values)) if matches!(items.first(), Some(Value::Float(_))) => {
+                let float = |value| if let Value::Integer(whole) = value { Value::Float(whole as f64) } else { value };
+                Value::Array(values.into_iter().map(float).collect())
+            }
+            (_, value) => value,
+        };
+        if !expected.same_type(&value) {
+            return Err(ConfigError::Kind {
+                key,
+                place: place.to_owned(),
+                expected: expected.type_str(),
+                found: value.to_string(),
+            });
+        }
+        let mut inner = &mut *base;
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let last = parts.pop().unwrap_or_default();
+        for part in parts {
+            let Some(Value::Table(next)) = inner.get_mut(part) else { unreachable!("{key} was looked up above") };
+            inner = next;
+        }
+        inner.insert(last.to_owned(), value);
+    }
+    Ok(())
+}
+
+/// Calls `each` with the dotted key of every value that is no table.
+fn walk(table: &Table, prefix: &str, each: &mut dyn FnMut(&str, &Value)) {
+    for (key, value) in table {
+        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) if !inner.is_empty() => walk(inner, &key, each),
+            value => each(&key, value),
+        }
+    }
+}
+
+fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut parts = key.split('.');
+    let mut value = table.get(parts.next()?)?;
+    for part in parts {
+        value = value.as_table()?.get(part)?;
+    }
+    (!value.is_table()).then_some(value)
+}
+
+/// The known key that was probably meant: the one with the fewest letters to change, its own section first.
+fn nearest(key: &str, known: &Table) -> String {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let mut best = (usize::MAX, String::new());
+    walk(known, "", &mut |candidate, _| {
+        // A right name in a wrong section is as near as one wrong letter.
+        let distance = edit_distance(key, candidate).min(1 + edit_distance(&last(key), &last(candidate)));
+        if distance < best.0 {
+            best = (distance, candidate.to_owned());
+        }
+    });
+    best.1
+}
+
+/// Letters to insert, delete or replace (Levenshtein).
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, a) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &b) in b.iter().enumerate() {
+            let cost = if a == b { diagonal } else { 1 + diagonal.min(row[j]).min(row[j + 1]) };
+            diagonal = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(settings: &[&str]) -> Result<Config, ConfigError> {
+        Config::resolve(None, None, &settings.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_preset_resolves_and_survives_a_round_trip() {
+        for preset in PRESETS {
+            let config =
+                Config::resolve(Some(preset.name), None, &[]).unwrap_or_else(|e| panic!("{}: {e}", preset.name));
+            assert_eq!(Config::from_toml("kept", &config.to_toml()).expect(preset.name), config, "{}", preset.name);
+            assert!(preset.about().len() > 20, "{}: the first comment says command, time and result", preset.name);
+        }
+    }
+
+    #[test]
+    fn settings_are_words_numbers_and_lists() {
+        let config = resolve(&["method=mae", "optim.base_lr=1", "crops.global_scale=[0, 1]", "train.seed = 7"]);
+        let config = config.expect("all known");
+        assert_eq!((config.method, config.optim.base_lr, config.train.seed), (Method::Mae, 1.0, 7));
+        assert_eq!(config.crops.global_scale, [0.0, 1.0]);
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_neighbour() {
+        for (wrong, meant) in [
+            ("optim.base_rl=1", "optim.base_lr"),
+            ("base_lr=1", "optim.base_lr"),
+            ("train.weight_decay=1", "optim.weight_decay"),
+            ("optim=1", "optim.eps"),
+        ] {
+            let error = resolve(&[wrong]).expect_err(wrong);
+            let ConfigError::UnknownKey { neighbour, .. } = &error else { panic!("{error}") };
+            if wrong != "optim=1" {
+                assert_eq!(neighbour, meant, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_told() {
+        for (wrong, word) in [
+            ("optim.base_lr=fast", "optim.base_lr"),
+            ("method=clip", "clip"),
+            ("train.batch_size=0", "train.batch_size"),
+            ("mae.mask_ratio=1.5", "mae.mask_ratio"),
+            ("model.num_heads=7", "model.num_heads"),
+            ("crops.global_size=33", "crops.global_size"),
+            ("no equals sign", "section.key=value"),
+        ] {
+            let error = resolve(&[wrong]).expect_err(wrong).to_string();
+            assert!(error.contains(word), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_preset_names_its_neighbour() {
+        let error = Config::resolve(Some("cifar-dino"), None, &[]).expect_err("no such preset").to_string();
+        assert!(error.contains("cifar"), "{error}");
+    }
+
+    #[test]
+    fn differences_are_dotted() {
+        let found = resolve(&["optim.base_lr=1"]).expect("known").differences(&Config::default());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "optim.base_lr");
+    }
+}

@@ -1,0 +1,562 @@
+//! The sections of a configuration, with DINOv2's and MAE's own names. Defaults are those of `vitl16_short` (DINOv2)
+//! and of `main_pretrain.py` (MAE) unless a comment says otherwise; webssl specification §3.1 and §4.2.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::kernels::linear::Activation;
+use crate::layers::pos_embed::Interpolation;
+use crate::models::config::{Ffn, Head, MaeConfig, VitConfig};
+
+/// How a model learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// The masked autoencoder.
+    Mae,
+    /// DINOv2: DINO, iBOT and KoLeo. DINO v1 is the case `ibot.loss_weight = 0`, `dino.koleo_loss_weight = 0`.
+    Dinov2,
+}
+
+/// A whole configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How the model learns.
+    pub method: Method,
+    /// The encoder.
+    pub model: ModelSection,
+    /// Images.
+    pub data: Data,
+    /// Crops of each image.
+    pub crops: Crops,
+    /// The masked autoencoder's own.
+    pub mae: Mae,
+    /// DINO's head and loss.
+    pub dino: Dino,
+    /// iBOT's head, masks and loss.
+    pub ibot: Ibot,
+    /// The teacher.
+    pub teacher: Teacher,
+    /// The optimiser.
+    pub optim: Optim,
+    /// The run.
+    pub train: Train,
+}
+
+/// Kinds of feed-forward halves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FfnKind {
+    /// Two layers with exact GELU.
+    Mlp,
+    /// SwiGLU, its width rounded as DINOv2 does.
+    Swiglu,
+}
+
+/// The encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// Side of a patch in pixels.
+    pub patch_size: usize,
+    /// Width of a token.
+    pub embed_dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Heads of each block.
+    pub num_heads: usize,
+    /// Width of the feed-forward half over the token's.
+    pub mlp_ratio: f64,
+    /// Its kind.
+    pub ffn: FfnKind,
+    /// Register tokens.
+    pub num_register_tokens: usize,
+    /// Initial value of LayerScale; 0 is none of it. DINOv2 only.
+    pub layerscale: f64,
+    /// Share of the samples that skip a branch, the same in every block. DINOv2 only.
+    pub drop_path_rate: f64,
+    /// Of every layer norm.
+    pub layer_norm_eps: f64,
+    /// A checkpoint whose encoder the run begins with; empty: a new one.
+    pub init: String,
+}
+
+/// Images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Subtracted after scaling to 0..1: red, green, blue.
+    pub mean: [f64; 3],
+    /// Divisor after that.
+    pub std: [f64; 3],
+    /// Bad images that the run bears: a share such as "1%", or a number.
+    pub bad_budget: String,
+    /// Most pixels of an image, width times height.
+    pub max_pixels: u64,
+    /// Keep decoded images in memory up to so many MiB; 0 keeps none.
+    pub cache_mib: u64,
+}
+
+/// Crops of each image: two global and some local ones for DINOv2, one global for MAE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crops {
+    /// Side in pixels.
+    pub global_size: usize,
+    /// Share of the image's area, least and most.
+    pub global_scale: [f64; 2],
+    /// Side in pixels.
+    pub local_size: usize,
+    /// Share of the image's area, least and most.
+    pub local_scale: [f64; 2],
+    /// How many local crops; 0 is none.
+    pub local_number: usize,
+    /// Probability of a mirror image.
+    pub hflip: f64,
+    /// Probability of changed colours. DINOv2 only, as all below.
+    pub color_jitter: f64,
+    /// Largest changes: brightness, contrast, saturation, hue.
+    pub jitter: [f64; 4],
+    /// Probability of grey.
+    pub grayscale: f64,
+    /// Probability of blur: first global crop, second, local. As DINOv2 really trained: its code inverts what its
+    /// arguments say (dinov3 issue 286).
+    pub blur: [f64; 3],
+    /// Probability of inverted bright pixels: first global crop, second, local.
+    pub solarize: [f64; 3],
+}
+
+/// How MAE hides patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MaskingKind {
+    /// Any patches.
+    Random,
+    /// Rectangles, as BEiT.
+    Block,
+    /// All but every so-manieth of a regular grid.
+    Grid,
+}
+
+/// The masked autoencoder's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mae {
+    /// Width of a decoder token.
+    pub decoder_embed_dim: usize,
+    /// Decoder blocks.
+    pub decoder_depth: usize,
+    /// Heads of each.
+    pub decoder_num_heads: usize,
+    /// Share of the patches that the encoder does not see.
+    pub mask_ratio: f64,
+    /// Which patches.
+    pub masking: MaskingKind,
+    /// Whether each patch is normalised by its own mean and deviation before it is compared.
+    pub norm_pix_loss: bool,
+}
+
+/// DINO's head and loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dino {
+    /// Weight of the loss on class tokens.
+    pub loss_weight: f64,
+    /// K.
+    pub head_n_prototypes: usize,
+    /// Width before the prototypes.
+    pub head_bottleneck_dim: usize,
+    /// Width of the hidden layers.
+    pub head_hidden_dim: usize,
+    /// Layers before the prototypes.
+    pub head_nlayers: usize,
+    /// Weight of KoLeo.
+    pub koleo_loss_weight: f64,
+    /// DINO v1's `norm_last_layer`: the norms of the prototypes stay 1.
+    pub norm_last_layer: bool,
+    /// Temperature of the student's softmax.
+    pub student_temp: f64,
+}
+
+/// iBOT's head, masks and loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ibot {
+    /// Weight of the loss on masked patches; 0 leaves masks and head away.
+    pub loss_weight: f64,
+    /// Share of the global crops that are masked.
+    pub mask_sample_probability: f64,
+    /// Least and most share of a masked crop's patches.
+    pub mask_ratio_min_max: [f64; 2],
+    /// Whether patches have a head of their own.
+    pub separate_head: bool,
+    /// K of the separate head, as all below.
+    pub head_n_prototypes: usize,
+    /// Width before the prototypes.
+    pub head_bottleneck_dim: usize,
+    /// Width of the hidden layers.
+    pub head_hidden_dim: usize,
+    /// Layers before the prototypes.
+    pub head_nlayers: usize,
+}
+
+/// How the teacher's outputs are kept from collapsing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Centering {
+    /// Softmax of what is left after a running mean.
+    Centering,
+    /// Three rounds of Sinkhorn and Knopp.
+    SinkhornKnopp,
+    /// Nothing: a plain softmax. It collapses; that is what it is for.
+    None,
+}
+
+/// The teacher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teacher {
+    /// What keeps it from collapsing.
+    pub centering: Centering,
+    /// Share of the old teacher in the new one, at first.
+    pub momentum_teacher: f64,
+    /// At the end.
+    pub final_momentum_teacher: f64,
+    /// Temperature of its softmax, at first.
+    pub warmup_teacher_temp: f64,
+    /// After the warm-up.
+    pub teacher_temp: f64,
+    /// Epochs of the warm-up.
+    pub warmup_teacher_temp_epochs: f64,
+    /// Share of the old centre in the new one.
+    pub center_momentum: f64,
+}
+
+/// How the learning rate follows the batch size B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LrRule {
+    /// `base_lr * sqrt(B / 1024)`, DINOv2.
+    SqrtWrt1024,
+    /// `base_lr * B / 256`, MAE.
+    LinearWrt256,
+    /// `base_lr`.
+    Constant,
+}
+
+/// The optimiser: AdamW.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optim {
+    /// Learning rate before scaling.
+    pub base_lr: f64,
+    /// How it follows the batch size.
+    pub lr_rule: LrRule,
+    /// At the end; not scaled.
+    pub min_lr: f64,
+    /// Epochs from 0 to the full learning rate.
+    pub warmup_epochs: f64,
+    /// Weight decay at first.
+    pub weight_decay: f64,
+    /// At the end, by a cosine.
+    pub weight_decay_end: f64,
+    /// Decay of the two moments.
+    pub betas: [f64; 2],
+    /// AdamW's epsilon.
+    pub eps: f64,
+    /// Largest norm of the gradients of a module (backbone, each head); 0 does not clip.
+    pub clip_grad: f64,
+    /// Learning rate of a block over that of the next.
+    pub layerwise_decay: f64,
+    /// Of the patch embedding, besides.
+    pub patch_embed_lr_mult: f64,
+    /// Epochs in which the prototypes keep still.
+    pub freeze_last_layer_epochs: f64,
+}
+
+/// Numbers on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single.
+    F32,
+    /// Weights of linear layers in half for the passes, masters in single, with loss scaling.
+    F16,
+}
+
+/// The run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Of every stream of chance.
+    pub seed: u64,
+    /// Images of a step.
+    pub batch_size: usize,
+    /// Parts in which a batch is computed, to save memory; gradients are summed. What DINOv2 takes over a batch
+    /// (Sinkhorn-Knopp, centre, KoLeo) it then takes over a part.
+    pub accumulate: usize,
+    /// Length of the run.
+    pub epochs: f64,
+    /// Steps of an epoch; 0: as many as the images give.
+    pub epoch_length: u64,
+    /// Numbers on the device.
+    pub precision: Precision,
+    /// Whether blocks are computed again in the backward pass instead of kept.
+    pub checkpoint_activations: bool,
+    /// Minutes between two checkpoints.
+    pub save_minutes: f64,
+    /// Steps between two checkpoints, besides; 0: minutes alone decide.
+    pub save_steps: u64,
+    /// Epochs between two looks at held-out images and, where there are labels, at k-NN.
+    pub look_epochs: f64,
+    /// Steps that may fail one after another before the run gives up.
+    pub max_bad_steps: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            method: Method::Dinov2,
+            model: ModelSection {
+                patch_size: 16,
+                embed_dim: 1024,
+                depth: 24,
+                num_heads: 16,
+                mlp_ratio: 4.0,
+                ffn: FfnKind::Mlp,
+                num_register_tokens: 0,
+                layerscale: 1e-5,
+                drop_path_rate: 0.3,
+                layer_norm_eps: 1e-6,
+                init: String::new(),
+            },
+            data: Data {
+                mean: [0.485, 0.456, 0.406],
+                std: [0.229, 0.224, 0.225],
+                bad_budget: "1%".to_owned(),
+                max_pixels: 100_000_000,
+                cache_mib: 0,
+            },
+            crops: Crops {
+                global_size: 224,
+                global_scale: [0.32, 1.0],
+                local_size: 96,
+                local_scale: [0.05, 0.32],
+                local_number: 8,
+                hflip: 0.5,
+                color_jitter: 0.8,
+                jitter: [0.4, 0.4, 0.2, 0.1],
+                grayscale: 0.2,
+                blur: [0.0, 0.9, 0.5],
+                solarize: [0.0, 0.2, 0.0],
+            },
+            mae: Mae {
+                decoder_embed_dim: 512,
+                decoder_depth: 8,
+                decoder_num_heads: 16,
+                mask_ratio: 0.75,
+                masking: MaskingKind::Random,
+                norm_pix_loss: true,
+            },
+            dino: Dino {
+                loss_weight: 1.0,
+                head_n_prototypes: 65_536,
+                head_bottleneck_dim: 256,
+                head_hidden_dim: 2048,
+                head_nlayers: 3,
+                koleo_loss_weight: 0.1,
+                norm_last_layer: false,
+                student_temp: 0.1,
+            },
+            ibot: Ibot {
+                loss_weight: 1.0,
+                mask_sample_probability: 0.5,
+                mask_ratio_min_max: [0.1, 0.5],
+                separate_head: false,
+                head_n_prototypes: 65_536,
+                head_bottleneck_dim: 256,
+                head_hidden_dim: 2048,
+                head_nlayers: 3,
+            },
+            teacher: Teacher {
+                centering: Centering::Centering,
+                momentum_teacher: 0.992,
+                final_momentum_teacher: 1.0,
+                warmup_teacher_temp: 0.04,
+                teacher_temp: 0.07,
+                warmup_teacher_temp_epochs: 30.0,
+                center_momentum: 0.9,
+            },
+            optim: Optim {
+                base_lr: 4e-3,
+                lr_rule: LrRule::SqrtWrt1024,
+                min_lr: 1e-6,
+                warmup_epochs: 10.0,
+                weight_decay: 0.04,
+                weight_decay_end: 0.4,
+                betas: [0.9, 0.999],
+                eps: 1e-8,
+                clip_grad: 3.0,
+                layerwise_decay: 0.9,
+                patch_embed_lr_mult: 0.2,
+                freeze_last_layer_epochs: 1.0,
+            },
+            train: Train {
+                seed: 0,
+                batch_size: 64,
+                accumulate: 1,
+                epochs: 100.0,
+                epoch_length: 1250, // DINOv2's OFFICIAL_EPOCH_LENGTH
+                precision: Precision::F32,
+                checkpoint_activations: false,
+                save_minutes: 10.0,
+                save_steps: 0,
+                look_epochs: 1.0,
+                max_bad_steps: 10,
+            },
+        }
+    }
+}
+
+impl Config {
+    /// The encoder.
+    pub fn vit(&self) -> VitConfig {
+        let model = &self.model;
+        let hidden = (model.embed_dim as f64 * model.mlp_ratio) as usize;
+        let ffn = match model.ffn {
+            FfnKind::Mlp => Ffn::Mlp { hidden, activation: Activation::Gelu },
+            // dinov2: layers/swiglu_ffn.py
+            FfnKind::Swiglu => Ffn::SwiGlu { hidden: (hidden * 2 / 3).div_ceil(8) * 8 },
+        };
+        let dino = self.method == Method::Dinov2;
+        VitConfig {
+            img_size: self.crops.global_size,
+            patch_size: model.patch_size,
+            in_chans: 3,
+            embed_dim: model.embed_dim,
+            depth: model.depth,
+            num_heads: model.num_heads,
+            ffn,
+            class_token: true,
+            mask_token: dino,
+            num_register_tokens: model.num_register_tokens,
+            layer_scale: dino && model.layerscale > 0.0,
+            patch_bias: true,
+            norm_pre: false,
+            head: Head::Norm,
+            // Local crops are interpolated with DINOv2's own rule; a checkpoint in Hugging Face's layout is read with
+            // Hugging Face's, and both agree at the native size.
+            interpolation: if dino { Interpolation::ScaleOffset } else { Interpolation::Size },
+            layer_norm_eps: model.layer_norm_eps,
+        }
+    }
+
+    /// MAE's decoder.
+    pub fn mae_decoder(&self) -> MaeConfig {
+        MaeConfig {
+            decoder_embed_dim: self.mae.decoder_embed_dim,
+            decoder_depth: self.mae.decoder_depth,
+            decoder_num_heads: self.mae.decoder_num_heads,
+            decoder_hidden: 4 * self.mae.decoder_embed_dim,
+            mask_ratio: self.mae.mask_ratio,
+            norm_pix_loss: self.mae.norm_pix_loss,
+        }
+    }
+
+    /// The learning rate after scaling.
+    pub fn lr(&self) -> f64 {
+        let batch = self.train.batch_size as f64;
+        match self.optim.lr_rule {
+            LrRule::SqrtWrt1024 => self.optim.base_lr * (batch / 1024.0).sqrt(),
+            LrRule::LinearWrt256 => self.optim.base_lr * batch / 256.0,
+            LrRule::Constant => self.optim.base_lr,
+        }
+    }
+
+    /// Holds the values to each other.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let (model, crops, train) = (&self.model, &self.crops, &self.train);
+        let patch = model.patch_size;
+        let dino = self.method == Method::Dinov2;
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let rising = |range: [f64; 2]| range[0] >= 0.0 && range[0] <= range[1] && range[1] <= 1.0;
+        let must = |holds: bool, key: &str, found: String, expected: String| match holds {
+            true => Ok(()),
+            false => Err(ConfigError::Contradiction { key: key.to_owned(), found, expected }),
+        };
+        let positive = |value: usize, key: &str| must(value > 0, key, value.to_string(), "at least 1".to_owned());
+        positive(patch, "model.patch_size")?;
+        positive(model.depth, "model.depth")?;
+        positive(model.num_heads, "model.num_heads")?;
+        positive(train.batch_size, "train.batch_size")?;
+        positive(train.accumulate, "train.accumulate")?;
+        let heads = |width: usize, heads: usize, key: &str| {
+            let fits = heads > 0 && width > 0 && width.is_multiple_of(heads);
+            must(fits, key, heads.to_string(), format!("a divisor of the width {width}"))
+        };
+        heads(model.embed_dim, model.num_heads, "model.num_heads")?;
+        let crop = |size: usize, key: &str| {
+            let fits = size >= patch && size.is_multiple_of(patch);
+            must(fits, key, size.to_string(), format!("a multiple of model.patch_size = {patch}"))
+        };
+        crop(crops.global_size, "crops.global_size")?;
+        let scale = crops.global_scale;
+        must(rising(scale), "crops.global_scale", format!("{scale:?}"), "[least, most] within 0 and 1".to_owned())?;
+        must(train.epochs > 0.0, "train.epochs", train.epochs.to_string(), "more than 0".to_owned())?;
+        must(
+            train.batch_size.is_multiple_of(train.accumulate),
+            "train.accumulate",
+            train.accumulate.to_string(),
+            format!("a divisor of train.batch_size = {}", train.batch_size),
+        )?;
+        must(
+            self.data.std.iter().all(|&std| std > 0.0),
+            "data.std",
+            format!("{:?}", self.data.std),
+            "numbers above 0".to_owned(),
+        )?;
+        must(
+            share(model.drop_path_rate) && model.drop_path_rate < 1.0,
+            "model.drop_path_rate",
+            model.drop_path_rate.to_string(),
+            "a share below 1".to_owned(),
+        )?;
+        if dino {
+            if crops.local_number > 0 {
+                crop(crops.local_size, "crops.local_size")?;
+            }
+            let scale = crops.local_scale;
+            must(rising(scale), "crops.local_scale", format!("{scale:?}"), "[least, most] within 0 and 1".to_owned())?;
+            let range = self.ibot.mask_ratio_min_max;
+            must(rising(range), "ibot.mask_ratio_min_max", format!("{range:?}"), "[least, most] in 0..1".to_owned())?;
+            positive(self.dino.head_n_prototypes, "dino.head_n_prototypes")?;
+            positive(self.dino.head_nlayers, "dino.head_nlayers")?;
+            let micro = train.batch_size / train.accumulate;
+            must(
+                self.dino.koleo_loss_weight == 0.0 || micro > 1,
+                "train.batch_size",
+                micro.to_string(),
+                "at least 2 images a part: KoLeo looks for each one's neighbour".to_owned(),
+            )?;
+        } else {
+            let ratio = self.mae.mask_ratio;
+            let grid = crops.global_size / patch;
+            let kept = ((grid * grid) as f64 * (1.0 - ratio)) as usize;
+            must(
+                share(ratio) && ratio < 1.0 && kept > 0 && kept < grid * grid,
+                "mae.mask_ratio",
+                ratio.to_string(),
+                format!("a share that keeps some and hides some of {} patches", grid * grid),
+            )?;
+            heads(self.mae.decoder_embed_dim, self.mae.decoder_num_heads, "mae.decoder_num_heads")?;
+            must(
+                model.embed_dim.is_multiple_of(4) && self.mae.decoder_embed_dim.is_multiple_of(4),
+                "mae.decoder_embed_dim",
+                self.mae.decoder_embed_dim.to_string(),
+                "a multiple of 4, as model.embed_dim too: sine and cosine of two axes".to_owned(),
+            )?;
+        }
+        Ok(())
+    }
+}

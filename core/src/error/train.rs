@@ -1,0 +1,102 @@
+//! What goes wrong before and while a model learns.
+
+use thiserror::Error;
+
+/// A configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ConfigError {
+    /// No such key.
+    #[error("{place}: there is no key {key}; did you mean {neighbour}?")]
+    UnknownKey {
+        /// The key, dotted.
+        key: String,
+        /// The preset, file or setting that holds it.
+        place: String,
+        /// The known key nearest to it.
+        neighbour: String,
+    },
+    /// No such preset.
+    #[error("there is no preset {name}; did you mean {neighbour}? Known: {}", known.join(", "))]
+    UnknownPreset {
+        /// The name given.
+        name: String,
+        /// The nearest known.
+        neighbour: &'static str,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// A text that is no TOML, or a setting without an equals sign.
+    #[error("{place}: {reason}")]
+    Syntax {
+        /// The file or setting.
+        place: String,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A value of another kind than the key takes.
+    #[error("{place}: {key} is {found}, expected a {expected}")]
+    Kind {
+        /// The key, dotted.
+        key: String,
+        /// The preset, file or setting that holds it.
+        place: String,
+        /// The kind expected.
+        expected: &'static str,
+        /// The value.
+        found: String,
+    },
+    /// A word that the key does not know, a list of the wrong length.
+    #[error("the configuration holds a value that its key does not take: {reason}")]
+    Value {
+        /// What serde said.
+        reason: String,
+    },
+    /// A value that cannot be, or contradicts another.
+    #[error("{key} is {found}, expected {expected}")]
+    Contradiction {
+        /// The key, dotted.
+        key: String,
+        /// The value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+}
+
+/// A run cannot go on.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum TrainError {
+    /// Too many steps in a row gave numbers that are not finite.
+    #[error(
+        "{count} steps in a row gave numbers that are not finite (last: {what} at step {step}); nothing was updated by \
+         them. Lower optim.base_lr, or look at the replay files; the last good checkpoint stands"
+    )]
+    NotFinite {
+        /// How many.
+        count: u64,
+        /// The loss or gradient that was first not finite.
+        what: String,
+        /// The last of the steps.
+        step: u64,
+    },
+    /// A checkpoint does not fit the run.
+    #[error("the checkpoint does not fit this run: {what} is {found}, expected {expected}; {advice}")]
+    Checkpoint {
+        /// What differs.
+        what: String,
+        /// What the run needs.
+        expected: String,
+        /// What the checkpoint has.
+        found: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Fewer images than a batch.
+    #[error("{found} usable images are fewer than a batch of {batch}: add images or lower train.batch_size")]
+    TooFewImages {
+        /// Images that there are.
+        found: u64,
+        /// `train.batch_size`.
+        batch: u64,
+    },
+}

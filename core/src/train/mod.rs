@@ -1,0 +1,1 @@
+//! Learning: schedules, optimiser, teacher, guard, state, checkpoint, and the step that ties them together.

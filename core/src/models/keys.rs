@@ -264,11 +264,15 @@ impl Reader<'_> {
             false => Some(self.mae_config(&decoder_prefix, &decoder_blocks)?),
         };
 
-        let mut recipes = BTreeMap::new();
-        for name in parameter_names(&config, mae.as_ref()) {
-            let recipe = self.recipe(&name, &config, &blocks, &decoder_prefix, &decoder_blocks);
-            recipes.insert(name, recipe);
-        }
+        let naming = Naming {
+            family: self.family,
+            prefix: &self.prefix,
+            blocks: &blocks,
+            decoder_prefix: &decoder_prefix,
+            decoder_blocks: &decoder_blocks,
+        };
+        let names = parameter_names(&config, mae.as_ref()).into_iter();
+        let recipes: BTreeMap<_, _> = names.map(|name| (name.clone(), naming.recipe(&name, &config))).collect();
         let needed: BTreeSet<&str> =
             recipes.values().flat_map(|recipe| recipe.parts.iter().map(|(name, _)| name.as_str())).collect();
         let missing = needed.iter().filter(|name| self.checkpoint.entry(name).is_none()).map(|&name| name.to_owned());
@@ -522,21 +526,25 @@ impl Reader<'_> {
             norm_pix_loss: self.config.flag("norm_pix_loss").unwrap_or(false),
         })
     }
+}
 
-    fn recipe(
-        &self,
-        name: &str,
-        config: &VitConfig,
-        blocks: &[String],
-        decoder_prefix: &str,
-        decoder_blocks: &[String],
-    ) -> Recipe {
+/// How a family names tensors: our names to a checkpoint's.
+struct Naming<'a> {
+    family: Family,
+    prefix: &'a str,
+    blocks: &'a [String],
+    decoder_prefix: &'a str,
+    decoder_blocks: &'a [String],
+}
+
+impl Naming<'_> {
+    fn recipe(&self, name: &str, config: &VitConfig) -> Recipe {
         let whole = |parts: Vec<String>| Recipe { parts: parts.into_iter().map(|part| (part, None)).collect() };
         let hf_decoder = self.family == Family::VitMae;
         if let Some(rest) = name.strip_prefix("decoder_blocks.") {
             let (index, rest) = split_index(rest);
             let table = if hf_decoder { VIT_BLOCK } else { ORIGINAL_BLOCK };
-            return whole(self.translate(rest, &decoder_blocks[index], table, config.ffn));
+            return whole(self.translate(rest, &self.decoder_blocks[index], table, config.ffn));
         }
         if let Some(rest) = name.strip_prefix("blocks.") {
             let (index, rest) = split_index(rest);
@@ -546,11 +554,11 @@ impl Reader<'_> {
                 Family::Clip | Family::Siglip => CLIP_BLOCK,
                 Family::Original | Family::OriginalMae => ORIGINAL_BLOCK,
             };
-            return whole(self.translate(rest, &blocks[index], table, config.ffn));
+            return whole(self.translate(rest, &self.blocks[index], table, config.ffn));
         }
         if name.starts_with("decoder_") {
             let table = if hf_decoder { HF_DECODER } else { ORIGINAL_DECODER };
-            return whole(self.translate(name, decoder_prefix, table, config.ffn));
+            return whole(self.translate(name, self.decoder_prefix, table, config.ffn));
         }
         // SigLIP keeps the three projections of its head in one tensor of 3 D rows.
         let d = config.embed_dim;
@@ -565,7 +573,7 @@ impl Reader<'_> {
             Family::Clip | Family::Siglip => CLIP_GLOBALS,
             Family::Original | Family::OriginalMae => ORIGINAL_GLOBALS,
         };
-        whole(self.translate(name, &self.prefix, table, config.ffn))
+        whole(self.translate(name, self.prefix, table, config.ffn))
     }
 
     fn translate(&self, name: &str, prefix: &str, table: Table, ffn: Ffn) -> Vec<String> {
@@ -586,6 +594,19 @@ impl Reader<'_> {
         let name = name.replace("mlp.fc1", first).replace("mlp.fc2", second);
         vec![format!("{prefix}{name}")]
     }
+}
+
+/// Where the tensors of a model go in a Hugging Face folder of a family, as a whole checkpoint names them.
+pub fn hugging_face_recipes(family: Family, config: &VitConfig, mae: Option<&MaeConfig>) -> BTreeMap<String, Recipe> {
+    let prefix = if family == Family::VitMae { "vit." } else { "" };
+    let blocks: Vec<String> = (0..config.depth).map(|index| format!("{prefix}encoder.layer.{index}.")).collect();
+    let decoder_depth = mae.map_or(0, |mae| mae.decoder_depth);
+    let decoder_blocks: Vec<String> =
+        (0..decoder_depth).map(|index| format!("decoder.decoder_layers.{index}.")).collect();
+    let naming =
+        Naming { family, prefix, blocks: &blocks, decoder_prefix: "", decoder_blocks: &decoder_blocks };
+    let names = parameter_names(config, mae).into_iter();
+    names.map(|name| (name.clone(), naming.recipe(&name, config))).collect()
 }
 
 /// `3.norm1.weight` as 3 and `norm1.weight`.

@@ -8,10 +8,13 @@
 //! - [`trace`]: what a forward pass shows to those who look
 
 pub mod config;
+pub mod dino_head;
+pub mod export;
 pub mod inspect;
 pub mod keys;
 pub mod mae;
 pub mod model;
+pub mod net;
 pub mod parameters;
 pub mod presets;
 pub mod trace;

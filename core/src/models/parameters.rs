@@ -20,6 +20,8 @@ use crate::layers::block::Block;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::linear::Linear;
 use crate::layers::mlp::Mlp;
+use crate::layers::pos_embed::sin_cos;
+use crate::rng::{Rng, Stream};
 
 /// Told after each piece: bytes read so far, bytes in all, the tensor's name.
 pub type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
@@ -39,6 +41,20 @@ pub struct Parameters<'a> {
 enum Source<'a> {
     Checkpoint { checkpoint: &'a Checkpoint, recipes: &'a BTreeMap<String, Recipe> },
     Seed(u64),
+    Begin(Init, Rng),
+}
+
+/// How a new model begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// DINOv2 (`models/vision_transformer.py`, `layers/dino_head.py`): linear weights normal with deviation 0.02 (its
+    /// truncation at 2 is a hundred deviations away and never met), positions too, tokens 1e-6, LayerScale as given.
+    Dinov2 {
+        /// First value of LayerScale.
+        layerscale: f64,
+    },
+    /// MAE (`models_mae.py`): Xavier-uniform weights, tokens normal with deviation 0.02, fixed sin-cos positions.
+    Mae,
 }
 
 impl<'a> Parameters<'a> {
@@ -76,6 +92,11 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// Tensors of a model that begins to learn, as its paper's code draws them.
+    pub fn begin(init: Init, rng: Rng, device: &Device, progress: &'a mut Progress<'a>) -> Self {
+        Self { source: Source::Begin(init, rng), ..Self::from_seed(0, device, progress) }
+    }
+
     /// Bytes that the tensors handed out so far take on the device.
     pub fn bytes_on_device(&self) -> u64 {
         self.bytes_on_device
@@ -98,6 +119,19 @@ impl<'a> Parameters<'a> {
     pub fn zeros<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
         self.bytes_on_device += 4 * shape.iter().product::<usize>() as u64;
         Param::from_tensor(Tensor::zeros(shape, &self.device))
+    }
+
+    /// The bias of a convolution whose filters hold `fan_in` weights each, `[dim]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`tensor`](Self::tensor).
+    pub async fn convolution_bias(&mut self, name: &str, dim: usize, fan_in: usize) -> Result<Param<Tensor<1>>, Error> {
+        let Source::Begin(_, rng) = &self.source else { return self.tensor(name, [dim]).await };
+        // PyTorch's default; both papers' code leaves it.
+        let values = uniform(&mut rng.stream(&format!("init.{name}"), 0), dim, 1.0 / (fan_in as f64).sqrt());
+        self.bytes_on_device += 4 * dim as u64;
+        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, [dim]), &self.device)))
     }
 
     /// `name.weight [outputs, inputs]` and `name.bias [outputs]`.
@@ -251,6 +285,13 @@ impl<'a> Parameters<'a> {
     async fn read(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Result<Values, Error> {
         let (checkpoint, recipe) = match &self.source {
             Source::Seed(seed) => return Ok(Values::Drawn(draw(*seed, name, shape))),
+            Source::Begin(init, rng) => {
+                // A piece of a weight that a binding cannot hold whole is a stretch of the same draw.
+                let columns: usize = shape[1..].iter().product();
+                let mut values = init.draw(*rng, name, shape);
+                values.truncate(rows.end * columns);
+                return Ok(Values::Drawn(values.split_off(rows.start * columns)));
+            }
             Source::Checkpoint { checkpoint, recipes } => (*checkpoint, &recipes[name]),
         };
         let mut pieces = Vec::with_capacity(recipe.parts.len());
@@ -317,6 +358,54 @@ fn draw(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
         [] => (0.0, 0.0),
     };
     (0..count as u64).map(|index| mean + spread * normal(stream, index)).collect()
+}
+
+impl Init {
+    /// A whole tensor: `[out, in]` weights, `[dim]` vectors, `[1, n, dim]` tokens and positions.
+    fn draw(self, rng: Rng, name: &str, shape: &[usize]) -> Vec<f32> {
+        let count: usize = shape.iter().product();
+        let mut stream = rng.stream(&format!("init.{name}"), 0);
+        let mut normal = |deviation: f64| (0..count).map(|_| (deviation * stream.normal()) as f32).collect();
+        let vector = shape.len() == 1;
+        if name.ends_with("gamma") {
+            let Self::Dinov2 { layerscale } = self else { return vec![1.0; count] };
+            return vec![layerscale as f32; count];
+        }
+        if name.ends_with("weight_g") || (vector && name.ends_with("weight")) {
+            return vec![1.0; count];
+        }
+        match self {
+            // PyTorch's default for convolutions, kaiming_uniform(a = sqrt(5)): bound 1 / sqrt(fan in).
+            Self::Dinov2 { .. } if name == "patch_embed.proj.weight" => {
+                uniform(&mut stream, count, 1.0 / (fan_in(shape) as f64).sqrt())
+            }
+            _ if vector => vec![0.0; count],
+            Self::Dinov2 { .. } if name.ends_with("weight_v") => {
+                uniform(&mut stream, count, 1.0 / (fan_in(shape) as f64).sqrt())
+            }
+            Self::Dinov2 { .. } if name == "mask_token" => vec![0.0; count],
+            Self::Dinov2 { .. } if name.ends_with("_token") || name.ends_with("_tokens") => normal(1e-6),
+            Self::Dinov2 { .. } => normal(0.02),
+            Self::Mae if name.ends_with("pos_embed") => {
+                let side = (shape[1] - 1).isqrt();
+                sin_cos(side, shape[2])
+            }
+            Self::Mae if name.ends_with("_token") => normal(0.02),
+            Self::Mae => {
+                let bound = (6.0 / (fan_in(shape) + shape[0]) as f64).sqrt();
+                uniform(&mut stream, count, bound)
+            }
+        }
+    }
+}
+
+/// Inputs of a weight's one output.
+fn fan_in(shape: &[usize]) -> usize {
+    shape[1..].iter().product()
+}
+
+fn uniform(stream: &mut Stream, count: usize, bound: f64) -> Vec<f32> {
+    (0..count).map(|_| stream.between(-bound, bound) as f32).collect()
 }
 
 /// A normal deviate for each index of a stream: splitmix64, then Box and Muller.

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::kernels::gather_tokens::gather_tokens;
 use crate::layers::attention_pool::AttentionPool;
 use crate::layers::block::Block;
+use crate::layers::drop_path::DropPath;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::pos_embed::{Interpolation, interpolate};
@@ -80,7 +81,7 @@ impl Vit {
         let p = config.patch_size;
         let weight = parameters.tensor("patch_embed.proj.weight", [d, config.in_chans, p, p]).await?;
         let bias = match config.patch_bias {
-            true => parameters.tensor("patch_embed.proj.bias", [d]).await?,
+            true => parameters.convolution_bias("patch_embed.proj.bias", d, config.in_chans * p * p).await?,
             false => parameters.zeros([d]),
         };
         let mut token = async |name: &str, rows: usize, wanted: bool| -> Result<_, Error> {
@@ -147,20 +148,39 @@ impl Vit {
         self.forward_head(x, grid)
     }
 
+    /// DINOv2's student: `mask` `[B, N]` is 1 where the mask token stands for a patch; `drops` has the samples of each
+    /// block's branches, or is empty where every branch is computed for all.
+    pub fn forward_train(&self, pixels: Tensor<4>, mask: Option<Tensor<2>>, drops: &[DropPath]) -> VitOutput {
+        let [_, _, height, width] = pixels.dims();
+        let grid = self.grid(height, width);
+        let mut x = self.prepend_tokens(self.embed_patches(pixels, mask));
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = match drops.get(index) {
+                Some(drop) => block.forward_train(x, drop),
+                None => block.forward(x, None).0,
+            };
+        }
+        self.forward_head(x, grid)
+    }
+
     /// MAE's encoder: only the patches `ids_keep` `[B, M]` enter; tokens `[B, 1 + M, D]` after the final norm.
     pub fn forward_kept(&self, pixels: Tensor<4>, ids_keep: Tensor<2, Int>, trace: &mut Trace) -> Tensor<3> {
-        let x = self.embed_patches(pixels); // [B, N, D]
+        let x = self.embed_patches(pixels, None); // [B, N, D]
         let x = gather_tokens(x, ids_keep); // [B, M, D]
         let x = self.prepend_tokens(x); // [B, 1 + M, D]
         let x = self.forward_blocks(x, trace);
         self.norm.forward(x)
     }
 
-    /// Patches with their positions, `[B, N, D]`.
-    fn embed_patches(&self, pixels: Tensor<4>) -> Tensor<3> {
+    /// Patches with their positions, `[B, N, D]`; the mask token stands where `mask` `[B, N]` is 1.
+    fn embed_patches(&self, pixels: Tensor<4>, mask: Option<Tensor<2>>) -> Tensor<3> {
         let [_, _, height, width] = pixels.dims();
         let [rows, columns] = self.grid(height, width);
-        let x = self.patch_embed.forward(pixels);
+        let mut x = self.patch_embed.forward(pixels);
+        if let (Some(mask), Some(token)) = (mask, &self.mask_token) {
+            let mask = mask.unsqueeze_dim::<3>(2); // [B, N, 1]
+            x = x * (mask.clone() * -1.0 + 1.0) + mask * token.val();
+        }
         let classes = usize::from(self.cls_token.is_some());
         let positions = self.pos_embed.val();
         let count = positions.dims()[1] - classes;
@@ -182,7 +202,7 @@ impl Vit {
     }
 
     fn prepare_tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
-        let x = self.prepend_tokens(self.embed_patches(pixels));
+        let x = self.prepend_tokens(self.embed_patches(pixels, None));
         match &self.norm_pre {
             Some(norm) => norm.forward(x),
             None => x,

@@ -1,3 +1,18 @@
-//! Learning: schedules, optimiser, teacher, guard, state, checkpoint, and the step that ties them together.
+//! Learning: what a step computes, what a run keeps, what it tells.
+//!
+//! - [`trainer`]: one step after another; [`pass`](self): the forward passes of MAE and DINOv2 that end in a loss
+//! - [`schedule`], [`optim`]: values that change with the step, AdamW with its groups
+//! - [`walk`]: every tensor of a net by its name
+//! - [`state`]: a run as named tensors, and back
+//! - [`event`]: what a run tells those who watch
 
 pub mod event;
+pub mod optim;
+mod pass;
+pub mod schedule;
+pub mod state;
+pub mod trainer;
+pub mod walk;
+
+pub use pass::Draws;
+pub use trainer::{Outcome, Trainer};

@@ -1,0 +1,102 @@
+//! k-nearest-neighbour classification as DINOv2 evaluates it (`eval/knn.py`; webssl specification §5.1).
+//!
+//! Features of length 1, cosine; the votes of the nearest are weighted by a softmax of their cosines over 0.07, taken
+//! over the largest k; for a smaller k the first of them count.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::device::readback;
+use crate::error::DeviceError;
+use crate::kernels::matmul::matmul;
+
+/// Temperature of the votes.
+const TEMPERATURE: f64 = 0.07;
+/// Queries compared at once.
+const ROWS: usize = 256;
+
+/// Features with their classes, on the host.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Labelled {
+    /// `[n, dim]`.
+    pub features: Vec<f32>,
+    /// `[n]`.
+    pub labels: Vec<u32>,
+    /// Width of a feature.
+    pub dim: usize,
+}
+
+/// Share of the queries whose class is found, for each k of `neighbours`.
+///
+/// # Errors
+///
+/// The device's.
+pub async fn knn(
+    bank: &Labelled,
+    queries: &Labelled,
+    neighbours: &[usize],
+    device: &Device,
+) -> Result<Vec<f64>, DeviceError> {
+    assert!(bank.dim == queries.dim && bank.dim > 0, "knn: widths {} and {}", bank.dim, queries.dim);
+    let classes = bank.labels.iter().chain(&queries.labels).max().map_or(0, |&most| most as usize + 1);
+    let most = neighbours.iter().copied().max().unwrap_or(0).min(bank.labels.len());
+    let mut right = vec![0usize; neighbours.len()];
+    let upload = |values: &[f32]| {
+        let rows = values.len() / bank.dim;
+        Tensor::<2>::from_data(TensorData::new(unit(values, bank.dim), [rows, bank.dim]), device)
+    };
+    let all = upload(&bank.features).transpose().unsqueeze::<4>(); // [1, 1, dim, n]
+    for (features, labels) in queries.features.chunks(ROWS * bank.dim).zip(queries.labels.chunks(ROWS)) {
+        let cosines = readback(matmul(upload(features).unsqueeze::<4>(), all.clone())).await?;
+        for (cosines, &label) in cosines.chunks_exact(bank.labels.len()).zip(labels) {
+            let votes = votes(cosines, most);
+            for (k, right) in neighbours.iter().zip(&mut right) {
+                let mut scores = vec![0.0; classes];
+                for &(index, weight) in votes.iter().take(*k) {
+                    scores[bank.labels[index] as usize] += weight;
+                }
+                let best = (0..classes).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
+                *right += usize::from(best == Some(label as usize));
+            }
+        }
+    }
+    Ok(right.into_iter().map(|right| right as f64 / queries.labels.len().max(1) as f64).collect())
+}
+
+/// The `count` nearest with their weights, nearest first.
+fn votes(cosines: &[f32], count: usize) -> Vec<(usize, f64)> {
+    let mut order: Vec<usize> = (0..cosines.len()).collect();
+    let nearer = |&a: &usize, &b: &usize| cosines[b].total_cmp(&cosines[a]).then(a.cmp(&b));
+    if count < order.len() {
+        order.select_nth_unstable_by(count, nearer);
+        order.truncate(count);
+    }
+    order.sort_by(nearer);
+    let most = order.first().map_or(0.0, |&first| f64::from(cosines[first]));
+    let weights: Vec<f64> = order.iter().map(|&i| ((f64::from(cosines[i]) - most) / TEMPERATURE).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    order.into_iter().zip(weights.into_iter().map(|weight| weight / total)).collect()
+}
+
+/// Rows of length 1.
+fn unit(values: &[f32], dim: usize) -> Vec<f32> {
+    let mut values = values.to_vec();
+    for row in values.chunks_exact_mut(dim) {
+        let norm = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+        row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_vote_by_their_cosine() {
+        let votes = votes(&[0.1, 0.9, 0.5, 0.9], 3);
+        assert_eq!(votes.iter().map(|vote| vote.0).collect::<Vec<_>>(), [1, 3, 2]);
+        let weights: Vec<f64> = votes.iter().map(|vote| vote.1).collect();
+        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((weights[2] / weights[0] - (-0.4f64 / 0.07).exp()).abs() < 1e-6, "{weights:?}");
+    }
+}

@@ -1,0 +1,249 @@
+//! Forward passes that end in a loss: MAE's, and DINOv2's student against its teacher.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::trainer::{Centers, Trainer};
+use crate::config::{Centering, Config, Method};
+use crate::data::masking::{IbotMasks, ibot_masks, mae_masking};
+use crate::data::multi_crop::Batch;
+use crate::kernels::gather_tokens::gather_tokens;
+use crate::layers::drop_path::DropPath;
+use crate::losses::dino::{self, DinoTerms};
+use crate::losses::ibot::ibot_loss;
+use crate::losses::koleo::koleo;
+use crate::losses::sinkhorn_knopp::sinkhorn_knopp;
+use crate::losses::softmax_centering::{next_center, teacher_probs};
+use crate::models::mae::{self, Masking};
+use crate::models::vit::VitOutput;
+
+/// Numbers on the device that a step wants to know, `[1]` each, without a graph.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    pub(super) names: Vec<String>,
+    pub(super) values: Vec<Tensor<1>>,
+}
+
+impl Figures {
+    fn push(&mut self, name: &str, value: Tensor<1>) {
+        self.names.push(name.to_owned());
+        self.values.push(if value.is_autodiff() { value.inner() } else { value });
+    }
+
+    /// Adds `share` of another part's figures.
+    pub(super) fn add(&mut self, other: Self, share: f64) {
+        let scaled = other.values.into_iter().map(|value| value * share);
+        if self.names.is_empty() {
+            (self.names, self.values) = (other.names, scaled.collect());
+        } else {
+            let sums = self.values.drain(..).zip(scaled).map(|(a, b)| a + b).collect();
+            self.values = sums;
+        }
+    }
+}
+
+/// What a pass ends in.
+pub(super) struct Pass {
+    /// The objective, `[1]`, with its graph.
+    pub(super) loss: Tensor<1>,
+    /// Its terms first.
+    pub(super) figures: Figures,
+    /// For the next pass.
+    pub(super) centers: Centers,
+}
+
+/// What chance decides in a pass: drawn on the host, so that it is the same on every device.
+#[derive(Debug, Clone, Default)]
+pub struct Draws {
+    /// MAE's masks.
+    pub masking: Option<Masking>,
+    /// iBOT's masks of the global crops.
+    pub ibot: Option<IbotMasks>,
+    /// Stochastic depth of the global crops, a draw a block; empty for none.
+    pub drop_global: Vec<DropPath>,
+    /// Of the local crops.
+    pub drop_local: Vec<DropPath>,
+}
+
+impl Trainer {
+    /// The draws of a pass over `images` images. `index` numbers the passes of the run.
+    pub fn draw(&self, images: usize, index: u64) -> Draws {
+        let config = &self.config;
+        let grid = config.crops.global_size / config.model.patch_size;
+        let mut masks = self.rng.stream("mask", index);
+        let mut depth = self.rng.stream("drop_path", index);
+        let mut drops = |batch: usize| match config.model.drop_path_rate {
+            rate if rate > 0.0 => (0..config.model.depth).map(|_| DropPath::draw(rate, batch, &mut depth)).collect(),
+            _ => Vec::new(),
+        };
+        match config.method {
+            Method::Mae => {
+                Draws { masking: Some(mae_masking(&config.mae, images, grid, &mut masks)), ..Draws::default() }
+            }
+            Method::Dinov2 => Draws {
+                masking: None,
+                ibot: (config.ibot.loss_weight > 0.0).then(|| ibot_masks(&config.ibot, 2 * images, grid, &mut masks)),
+                drop_global: drops(2 * images),
+                drop_local: drops(config.crops.local_number * images),
+            },
+        }
+    }
+
+    /// The pass of the run's method.
+    pub(super) fn pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
+        match self.config.method {
+            Method::Mae => self.mae_pass(batch, draws, centers),
+            Method::Dinov2 => self.dino_pass(batch, draws, centers),
+        }
+    }
+
+    fn mae_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
+        let config = self.config.mae_decoder();
+        let side = self.config.crops.global_size;
+        let pixels = self.upload(batch.global.clone(), [batch.images, 3, side, side]);
+        let Some(masking) = &draws.masking else { unreachable!("MAE draws masks") };
+        let Some(decoder) = &self.student.decoder else { unreachable!("MAE has a decoder") };
+        let output = mae::forward(&self.student.backbone, decoder, &config, pixels, masking);
+        let mut figures = Figures::default();
+        figures.push("loss", output.loss.clone());
+        figures.push("mae", output.loss.clone());
+        Pass { loss: output.loss, figures, centers: centers.clone() }
+    }
+
+    fn dino_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
+        let config = &self.config;
+        let (crops, images) = (&config.crops, batch.images);
+        let (size, local_size) = (crops.global_size, crops.local_size);
+        let grid = size / config.model.patch_size;
+        let masks = draws.ibot.as_ref().filter(|masks| !masks.indices.is_empty());
+        let targets = self.targets(batch, masks, centers);
+
+        let global = self.upload(batch.global.clone(), [2 * images, 3, size, size]);
+        let mask = masks.map(|masks| {
+            let values = masks.masks.iter().map(|&hidden| f32::from(u8::from(hidden))).collect();
+            self.upload(values, [2 * images, grid * grid])
+        });
+        let student = self.student.backbone.forward_train(global, mask, &draws.drop_global);
+        let Some(head) = &self.student.dino_head else { unreachable!("DINO has a head") };
+        let cls = class_tokens(&student); // [2B, D]
+        let global_logits = head.forward(cls.clone());
+        let local_logits = (crops.local_number > 0).then(|| {
+            let shape = [crops.local_number * images, 3, local_size, local_size];
+            let local = self.upload(batch.local.clone(), shape);
+            head.forward(class_tokens(&self.student.backbone.forward_train(local, None, &draws.drop_local)))
+        });
+
+        let mut figures = Figures::default();
+        let temp = config.dino.student_temp;
+        let DinoTerms { local, global } =
+            dino::dino_loss(global_logits.clone(), local_logits, self.up(targets.dino.clone()), images, temp);
+        let mut terms: Vec<(&str, Tensor<1>)> = Vec::new();
+        if crops.local_number > 0 {
+            terms.push(("dino_local", local * config.dino.loss_weight));
+        }
+        terms.push(("dino_global", global * config.dino.loss_weight));
+        if let (Some(masks), Some(probs)) = (masks, targets.ibot) {
+            let picked = pick(student.patches, &masks.indices);
+            let Some(head) = self.student.patch_head() else { unreachable!("DINO has a head") };
+            let weights = self.upload(masks.weights.clone(), [masks.weights.len()]);
+            let loss = ibot_loss(head.forward(picked), self.up(probs), weights, 2 * images, temp);
+            terms.push(("ibot", loss * config.ibot.loss_weight));
+        }
+        if config.dino.koleo_loss_weight > 0.0 {
+            let both = koleo(cls.clone().narrow(0, 0, images)) + koleo(cls.narrow(0, images, images));
+            terms.push(("koleo", both * config.dino.koleo_loss_weight));
+        }
+        let loss = terms.iter().map(|(_, term)| term.clone()).reduce(|a, b| a + b);
+        let Some(loss) = loss else { unreachable!("the global term is always there") };
+        figures.push("loss", loss.clone());
+        for (name, term) in terms {
+            figures.push(name, term);
+        }
+        let entropy = entropy(targets.dino.clone());
+        let cross = dino::cross_entropy(swap(global_logits, images), self.up(targets.dino), temp);
+        let ln_k = (config.dino.head_n_prototypes as f64).ln().max(f64::MIN_POSITIVE);
+        figures.push("teacher.kl", cross.inner() - entropy.clone());
+        figures.push("teacher.teacher_entropy", entropy / ln_k);
+        let norm = targets.centers.dino.clone().powi_scalar(2).sum().sqrt();
+        figures.push("teacher.center_norm", norm);
+        Pass { loss, figures, centers: targets.centers }
+    }
+
+    /// What the teacher says of the whole global crops.
+    fn targets(&self, batch: &Batch, masks: Option<&IbotMasks>, centers: &Centers) -> Targets {
+        let config = &self.config;
+        let images = batch.images;
+        let size = config.crops.global_size;
+        let Some(teacher) = &self.teacher else { unreachable!("DINO has a teacher") };
+        let Some(head) = &teacher.dino_head else { unreachable!("DINO has a head") };
+        let global: Tensor<4> = Tensor::from_data(
+            TensorData::new(batch.global.clone(), [2 * images, 3, size, size]),
+            &self.device.clone().inner(),
+        );
+        let output = teacher.backbone.forward(global);
+        let temp = self.schedules.teacher_temp.at(self.step);
+        let logits = head.forward(class_tokens(&output)); // [2B, K]
+        let mut next = centers.clone();
+        next.dino = moved(config, &centers.dino, &logits);
+        let dino = probabilities(config, logits, centers.dino.clone(), temp);
+        let ibot = masks.map(|masks| {
+            let picked = pick(output.patches.clone(), &masks.indices); // [M, D]
+            let Some(head) = teacher.patch_head() else { unreachable!("DINO has a head") };
+            let logits = head.forward(picked);
+            next.ibot = moved(config, &centers.ibot, &logits);
+            probabilities(config, logits, centers.ibot.clone(), temp)
+        });
+        Targets { dino, ibot, centers: next }
+    }
+
+    /// A tensor of the teacher's beside the student's.
+    fn up<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+        Tensor::from_inner(tensor)
+    }
+}
+
+struct Targets {
+    /// Probabilities of class tokens, `[2B, K]`, crop by crop.
+    dino: Tensor<2>,
+    /// Probabilities of masked patches, `[M, K]`.
+    ibot: Option<Tensor<2>>,
+    /// With this batch in them; used from the next pass on.
+    centers: Centers,
+}
+
+fn probabilities(config: &Config, logits: Tensor<2>, center: Tensor<2>, temp: f64) -> Tensor<2> {
+    match config.teacher.centering {
+        Centering::SinkhornKnopp => sinkhorn_knopp(logits, temp, 3),
+        Centering::Centering => teacher_probs(logits, center, temp),
+        Centering::None => teacher_probs(logits, center.zeros_like(), temp),
+    }
+}
+
+fn moved(config: &Config, center: &Tensor<2>, logits: &Tensor<2>) -> Tensor<2> {
+    next_center(center.clone(), logits.clone().mean_dim(0), config.teacher.center_momentum)
+}
+
+/// Mean over rows of `-Σ p ln p`, `[1]`.
+fn entropy(probs: Tensor<2>) -> Tensor<1> {
+    let rows = probs.dims()[0] as f64;
+    // 0 ln 0 is 0: f32's smallest normal number keeps the logarithm finite.
+    -(probs.clone() * probs.clamp_min(f32::MIN_POSITIVE).log()).sum() / rows
+}
+
+/// The class tokens, `[B, D]`.
+fn class_tokens(output: &VitOutput) -> Tensor<2> {
+    let Some(cls) = &output.cls else { unreachable!("what DINO trains has a class token") };
+    cls.clone()
+}
+
+/// Rows of crop 2, then of crop 1.
+fn swap(rows: Tensor<2>, images: usize) -> Tensor<2> {
+    Tensor::cat(vec![rows.clone().narrow(0, images, images), rows.narrow(0, 0, images)], 0)
+}
+
+/// Tokens `[B, N, D]` at flat places of `[B * N]`: `[M, D]`.
+fn pick(tokens: Tensor<3>, places: &[i32]) -> Tensor<2> {
+    let [b, n, d] = tokens.dims();
+    let ids = TensorData::new(places.to_vec(), [1, places.len()]);
+    let ids: Tensor<2, Int> = Tensor::from_data(ids, &tokens.device());
+    gather_tokens(tokens.reshape([1, b * n, d]), ids).reshape([places.len(), d])
+}

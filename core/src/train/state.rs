@@ -1,0 +1,211 @@
+//! A run as named tensors, and back: what a checkpoint holds.
+//!
+//! `student.*`, `teacher.*`, `optim.m.*`, `optim.v.*`, `optim.t.*` (updates of each tensor), `center.dino`,
+//! `center.ibot`; the counters beside them are [`Counters`]. All streams of chance are functions of seed and step, so
+//! the step is their position. Writing and reading again changes no bit: everything is kept in f32, as it is computed.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::optim::Moments;
+use super::trainer::Trainer;
+use super::walk::{Named, change, tensors};
+use crate::config::Method;
+use crate::device::readback;
+use crate::error::{DeviceError, Error, TrainError};
+use crate::formats::Checkpoint;
+use crate::models::export::{HuggingFace, hugging_face};
+
+/// One tensor of a run, still on the device.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name in the checkpoint.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    values: Tensor<1>,
+}
+
+impl Entry {
+    /// Brings its numbers home, row by row.
+    ///
+    /// # Errors
+    ///
+    /// The device's.
+    pub async fn read(&self) -> Result<Vec<f32>, DeviceError> {
+        readback(self.values.clone()).await
+    }
+}
+
+/// What a checkpoint keeps besides tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counters {
+    /// Of this layout of a checkpoint.
+    pub format: u32,
+    /// Steps made.
+    pub step: u64,
+    /// Images drawn from the source, bad ones included: where the sampler stands.
+    pub cursor: u64,
+    /// Images found bad.
+    pub bad_images: u64,
+    /// Steps refused.
+    pub bad_steps: u64,
+    /// Images in the source when the run began; its order depends on them.
+    pub images: u64,
+}
+
+/// The layout that this code writes.
+pub const FORMAT: u32 = 1;
+
+impl Trainer {
+    /// Every tensor of the run between two steps. Cheap: nothing leaves the device yet, and later steps do not change
+    /// what was taken.
+    pub fn state(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let named = |prefix: &str, Named { name, shape, values, .. }: Named| Entry {
+            name: format!("{prefix}.{name}"),
+            shape,
+            values,
+        };
+        let students = tensors(&self.student);
+        let shapes: BTreeMap<String, Vec<usize>> =
+            students.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
+        entries.extend(students.into_iter().map(|tensor| named("student", tensor)));
+        if let Some(teacher) = &self.teacher {
+            entries.extend(tensors(teacher).into_iter().map(|tensor| named("teacher", tensor)));
+            for (name, center) in [("center.dino", &self.centers.dino), ("center.ibot", &self.centers.ibot)] {
+                let shape = center.dims().to_vec();
+                entries.push(Entry { name: name.to_owned(), values: center.clone().reshape([shape[1]]), shape });
+            }
+        }
+        for (name, moments) in &self.optim.moments {
+            let device = moments.first.device();
+            // Whole numbers up to 16 million are exact in f32.
+            let count = Tensor::from_data(TensorData::new(vec![moments.count as f32], [1]), &device);
+            let shape = &shapes[name];
+            for (kind, shape, values) in [
+                ("m", shape.clone(), moments.first.clone()),
+                ("v", shape.clone(), moments.second.clone()),
+                ("t", vec![1], count),
+            ] {
+                entries.push(Entry { name: format!("optim.{kind}.{name}"), shape, values });
+            }
+        }
+        entries
+    }
+
+    /// Puts the run where a checkpoint of it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Checkpoint`] when a tensor is missing, of another shape, or of no use, and the checkpoint's own.
+    pub async fn restore(&mut self, checkpoint: &Checkpoint, counters: &Counters) -> Result<(), Error> {
+        let misfit = |what: String, expected: String, found: String| TrainError::Checkpoint {
+            what,
+            expected,
+            found,
+            advice: "resume with the configuration that the run was started with, or choose another --out".to_owned(),
+        };
+        if counters.format != FORMAT {
+            let advice = "resume it with the version of this program that wrote it".to_owned();
+            let (expected, found) = (FORMAT.to_string(), counters.format.to_string());
+            return Err(TrainError::Checkpoint { what: "its format".to_owned(), expected, found, advice }.into());
+        }
+        let mut left: Vec<&str> = checkpoint.names().collect();
+        let device = self.device.clone().inner();
+        let mut found = BTreeMap::new();
+        let read = async |name: String, shape: &[usize]| -> Result<(String, Tensor<1>), Error> {
+            let entry = checkpoint.entry(&name);
+            let stored = entry.map(|entry| entry.shape.clone());
+            if stored.as_deref() != Some(shape) {
+                let stored = stored.map_or("missing".to_owned(), |shape| format!("{shape:?}"));
+                return Err(misfit(format!("tensor {name}"), format!("{shape:?}"), stored).into());
+            }
+            let values = checkpoint.read(&name).await?.to_f32()?;
+            let count = values.len();
+            Ok((name, Tensor::from_data(TensorData::new(values, [count]), &device)))
+        };
+        let students = tensors(&self.student);
+        for Named { name, shape, .. } in &students {
+            found.extend([read(format!("student.{name}"), shape).await?]);
+            if self.teacher.is_some() {
+                found.extend([read(format!("teacher.{name}"), shape).await?]);
+            }
+        }
+        let mut moments = BTreeMap::new();
+        for Named { name, shape, .. } in &students {
+            if checkpoint.entry(&format!("optim.t.{name}")).is_none() {
+                continue;
+            }
+            let (_, first) = read(format!("optim.m.{name}"), shape).await?;
+            let (_, second) = read(format!("optim.v.{name}"), shape).await?;
+            let count = checkpoint.read(&format!("optim.t.{name}")).await?.to_f32()?;
+            let count = count.first().map_or(0, |&count| count as u64);
+            left.retain(|entry| entry.strip_prefix("optim.").is_none_or(|rest| rest.get(2..) != Some(name)));
+            moments.insert(name.clone(), Moments { first, second, count });
+        }
+        let mut centers = self.centers.clone();
+        if self.teacher.is_some() {
+            for (name, center) in [("center.dino", &mut centers.dino), ("center.ibot", &mut centers.ibot)] {
+                let shape = center.dims();
+                *center = read(name.to_owned(), &shape).await?.1.reshape(shape);
+            }
+        }
+        left.retain(|name| !found.contains_key(*name) && !name.starts_with("center."));
+        if let Some(unknown) = left.first() {
+            let (what, found) = (format!("tensor {unknown}"), "present".to_owned());
+            return Err(misfit(what, "no such tensor".to_owned(), found).into());
+        }
+        // Nothing can fail from here on: the run changes as a whole or not at all.
+        let mut give = |name: String| found.remove(&name).unwrap_or_else(|| panic!("{name} was read above"));
+        self.student = change(self.student.clone(), &mut |name, _| give(format!("student.{name}")));
+        self.teacher = self.teacher.take().map(|net| change(net, &mut |name, _| give(format!("teacher.{name}"))));
+        self.optim.moments = moments;
+        self.centers = centers;
+        self.step = counters.step;
+        Ok(())
+    }
+
+    /// The model that the run is for (the teacher, or MAE with its decoder) as a Hugging Face folder.
+    pub fn export(&self) -> (HuggingFace, Vec<Entry>) {
+        let config = &self.config;
+        let mae = (config.method == Method::Mae).then(|| config.mae_decoder());
+        let folder = hugging_face(&config.vit(), mae.as_ref(), config.data.mean, config.data.std);
+        let mut entries = Vec::new();
+        for Named { name, shape, values, .. } in tensors(self.evaluated()) {
+            let Some(targets) = parameter_name(&name).and_then(|name| folder.tensors.get(&name)) else { continue };
+            for target in targets {
+                let range = target.range(values.dims()[0]);
+                let mut shape = shape.clone();
+                shape[0] /= target.parts;
+                if target.name.ends_with("embeddings.mask_token") {
+                    shape.remove(0); // [1, D] there
+                }
+                let values = values.clone().narrow(0, range.start, range.len());
+                entries.push(Entry { name: target.name.clone(), shape, values });
+            }
+        }
+        (folder, entries)
+    }
+
+    /// The device of the run, without autodiff.
+    pub fn plain_device(&self) -> Device {
+        self.device.clone().inner()
+    }
+}
+
+/// What a tensor of a net is called among a model's parameters; heads have no name there.
+fn parameter_name(name: &str) -> Option<String> {
+    if let Some(rest) = name.strip_prefix("decoder.") {
+        return Some(if rest == "mask_token" { "decoder_mask_token".to_owned() } else { rest.to_owned() });
+    }
+    let rest = name.strip_prefix("backbone.")?;
+    Some(match rest.strip_prefix("patch_embed.") {
+        Some(kind) => format!("patch_embed.proj.{kind}"),
+        None if rest.ends_with(".ls1") || rest.ends_with(".ls2") => format!("{rest}.gamma"),
+        None => rest.to_owned(),
+    })
+}

@@ -21,16 +21,18 @@ const EPS: f64 = 1e-8;
 pub fn koleo(x: Tensor<2>) -> Tensor<1> {
     let [b, d] = x.dims();
     assert!(b > 1, "koleo: {b} rows have no neighbours");
-    let squares = x.clone().powi_scalar(2).sum_dim(1);
+    let squares = (x.clone() * x.clone()).sum_dim(1);
     // max(|x|, eps), below the root, so that a row of zeros has a gradient.
     let x = x / squares.clamp_min(EPS * EPS).sqrt();
     let constant: Tensor<4> = x.clone().detach().reshape([1, 1, b, d]);
     let dots = matmul(constant.clone(), constant.swap_dims(2, 3)).reshape([b, b]);
-    // -1 on the diagonal by shifting it below all products of unit vectors, as far as the choice is concerned.
+    // No row is its own neighbour. DINOv2 writes -1 on the diagonal, which an exactly opposite row ties with; this lies
+    // below every product of unit vectors.
     let diagonal: Vec<f32> = (0..b * b).map(|at| if at % (b + 1) == 0 { -3.0 } else { 0.0 }).collect();
     let diagonal = Tensor::from_data(TensorData::new(diagonal, [b, b]), &dots.device());
     let nearest = (dots + diagonal).argmax(1).reshape([1, b]);
     let neighbours = gather_tokens(x.clone().reshape([1, b, d]), nearest).reshape([b, d]);
-    let distances = (x - neighbours + EPS).powi_scalar(2).sum_dim(1).sqrt();
+    let difference = x - neighbours + EPS;
+    let distances = (difference.clone() * difference).sum_dim(1).sqrt();
     -(distances + EPS).log().mean_dim(0).reshape([1])
 }

@@ -26,11 +26,15 @@ pub enum Kernel {
     GatherTokens,
     /// Resize, crop and normalise.
     Preprocess,
+    /// The optimiser's step, and sums of squares.
+    AdamW,
+    /// The teacher's moving average.
+    Ema,
 }
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Matmul,
         Self::Linear,
         Self::LayerNorm,
@@ -38,6 +42,8 @@ impl Kernel {
         Self::PatchEmbed,
         Self::GatherTokens,
         Self::Preprocess,
+        Self::AdamW,
+        Self::Ema,
     ];
 
     /// Its name, as its file is called.
@@ -50,6 +56,8 @@ impl Kernel {
             Self::PatchEmbed => "patch_embed",
             Self::GatherTokens => "gather_tokens",
             Self::Preprocess => "preprocess",
+            Self::AdamW => "adamw",
+            Self::Ema => "ema",
         }
     }
 }

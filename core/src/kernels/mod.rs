@@ -4,7 +4,9 @@
 //! the same formula in tensor operations. A door takes the kernel where the device runs WGSL and [`mode`] allows it,
 //! the reference everywhere else. Only [`launch`] and the launches speak CubeCL; nothing here knows a layer.
 
+pub mod adamw;
 pub mod attention;
+pub mod ema;
 pub mod gather_tokens;
 #[cfg(feature = "wgpu")]
 pub(crate) mod launch;

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use lab_protocol::{KernelCheck, SelfCheck};
 
 use super::mode::{self, Kernel};
-use super::{attention, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess};
+use super::{adamw, attention, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess};
 use crate::device::readback;
 use crate::error::DeviceError;
 use crate::image::Rgb8;
@@ -99,6 +99,23 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
                 let pixels = preprocess::preprocess(&image, &Preprocess::short_side_crop(16, 14), device);
                 vec![pixels.expect("the recipe fits").flatten(0, 3)]
             }
+            Kernel::AdamW => {
+                let step = adamw::Step {
+                    lr: 0.01,
+                    weight_decay: 0.1,
+                    beta1: 0.9,
+                    beta2: 0.999,
+                    eps: 1e-8,
+                    step: 3,
+                    grad_scale: 0.5,
+                };
+                let tensor = |seed| random::<1>([131], seed, device);
+                let v = tensor(4) * 0.5 + 0.5;
+                let (param, m, v) = adamw::adamw(tensor(1), tensor(2), tensor(3), v, step);
+                // As a mean, so that it is a number of size one like the others.
+                vec![param, m, v, adamw::sum_of_squares(tensor(2)) / 131.0]
+            }
+            Kernel::Ema => vec![ema::ema(random::<1>([131], 1, device), random::<1>([131], 2, device), 0.99)],
         }
     };
     let mut error = 0.0f32;

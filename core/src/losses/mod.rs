@@ -1,1 +1,7 @@
 //! The losses, a file each: they take tensors, never models.
+
+pub mod dino;
+pub mod ibot;
+pub mod koleo;
+pub mod sinkhorn_knopp;
+pub mod softmax_centering;

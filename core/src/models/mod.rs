@@ -1,7 +1,7 @@
 //! Vision transformers as published, and the way from files to a model on a device.
 //!
 //! - [`config`]: sizes and switches of an encoder, of MAE's decoder, and the released presets
-//! - [`vit`], [`mae`]: the forward passes, one page each
+//! - [`vit`], [`mae`]: the forward passes, one page each; [`dino_head`]: what DINO and iBOT put behind an encoder
 //! - [`keys`]: which family a checkpoint is, and which of its tensors is which of ours
 //! - [`parameters`]: tensors from a checkpoint (streamed) or from a seed
 //! - [`model`]: all of it together, with the preprocessing it wants

@@ -5,18 +5,7 @@
 use super::picture::{Colouring, Picture};
 use crate::device::readback;
 use crate::error::DeviceError;
-
-/// viridis' eight stops, as in `shaders/common/viridis.wgsl`.
-const VIRIDIS: [[f32; 3]; 8] = [
-    [68.0, 1.0, 84.0],
-    [70.0, 50.0, 126.0],
-    [54.0, 92.0, 141.0],
-    [39.0, 127.0, 142.0],
-    [31.0, 161.0, 135.0],
-    [74.0, 193.0, 109.0],
-    [160.0, 218.0, 57.0],
-    [253.0, 231.0, 37.0],
-];
+use crate::image::color::viridis;
 
 /// Red, green, blue and alpha of a canvas of `width` by `height` pixels, row by row.
 ///
@@ -52,13 +41,6 @@ pub async fn paint(picture: &Picture, width: u32, height: u32) -> Result<Vec<u8>
         }
     }
     Ok(bytes)
-}
-
-/// viridis at `t` from 0 to 1, each channel from 0 to 1.
-pub fn viridis(t: f32) -> [f32; 3] {
-    let place = t.clamp(0.0, 1.0) * 7.0;
-    let index = (place as usize).min(6);
-    mix(VIRIDIS[index].map(|c| c / 255.0), VIRIDIS[index + 1].map(|c| c / 255.0), place - index as f32)
 }
 
 /// The colour over the picture; nothing of the picture is read where nothing of it shows.

@@ -7,6 +7,7 @@
 //! Everything here runs on the CPU; the GPU's `preprocess` kernel takes its filter weights from [`resize::coefficients`]
 //! and its geometry from [`preprocess::Preprocess::plan`], so both paths are one recipe.
 
+pub mod color;
 pub mod decode;
 pub mod preprocess;
 pub mod resize;

@@ -603,8 +603,7 @@ pub fn hugging_face_recipes(family: Family, config: &VitConfig, mae: Option<&Mae
     let decoder_depth = mae.map_or(0, |mae| mae.decoder_depth);
     let decoder_blocks: Vec<String> =
         (0..decoder_depth).map(|index| format!("decoder.decoder_layers.{index}.")).collect();
-    let naming =
-        Naming { family, prefix, blocks: &blocks, decoder_prefix: "", decoder_blocks: &decoder_blocks };
+    let naming = Naming { family, prefix, blocks: &blocks, decoder_prefix: "", decoder_blocks: &decoder_blocks };
     let names = parameter_names(config, mae).into_iter();
     names.map(|name| (name.clone(), naming.recipe(&name, config))).collect()
 }

@@ -191,10 +191,22 @@ pub fn unpatchify(patches: Tensor<3>, rows: usize, columns: usize) -> Tensor<4> 
     x.permute([0, 5, 1, 3, 2, 4]).reshape([b, 3, rows * p, columns * p])
 }
 
+/// Undoes [`normalise_patches`]: predictions `[B, N, p * p * 3]` take mean and deviation of the true patches.
+pub fn denormalise_patches(predicted: Tensor<3>, patches: Tensor<3>) -> Tensor<3> {
+    let (mean, deviation) = moments(patches);
+    predicted * deviation + mean
+}
+
 /// Each patch by its own mean and deviation; the variance is the unbiased one, as in MAE's code.
 fn normalise_patches(patches: Tensor<3>) -> Tensor<3> {
+    let (mean, deviation) = moments(patches.clone());
+    (patches - mean) / deviation
+}
+
+/// Mean and deviation of each patch, `[B, N, 1]`.
+fn moments(patches: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let pixels = patches.dims()[2] as f64;
-    let centred = patches.clone() - patches.mean_dim(2);
-    let variance = centred.clone().powi_scalar(2).sum_dim(2) / (pixels - 1.0);
-    centred / (variance + 1e-6).sqrt() // 1e-6: mae:models_mae.py
+    let mean = patches.clone().mean_dim(2);
+    let variance = (patches - mean.clone()).powi_scalar(2).sum_dim(2) / (pixels - 1.0);
+    (mean, (variance + 1e-6).sqrt()) // 1e-6: mae:models_mae.py
 }

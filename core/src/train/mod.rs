@@ -4,9 +4,11 @@
 //! - [`schedule`], [`optim`]: values that change with the step, AdamW with its groups
 //! - [`walk`]: every tensor of a net by its name
 //! - [`state`]: a run as named tensors, and back
+//! - [`look`]: features and pictures of held-out images
 //! - [`event`]: what a run tells those who watch
 
 pub mod event;
+pub mod look;
 pub mod optim;
 mod pass;
 pub mod schedule;

@@ -7,6 +7,7 @@ mod house;
 mod image;
 mod kernels;
 mod layers;
+mod losses;
 mod models;
 mod probe;
 mod views;

@@ -1,6 +1,8 @@
 //! Each kernel on the GPU against its reference on the CPU device: values and gradients, awkward sizes.
 
+mod adamw;
 mod attention;
+mod ema;
 mod gather_tokens;
 mod layer_norm;
 mod linear;

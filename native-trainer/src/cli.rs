@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::bad::Budget;
+use lab_core::data::quarantine::Budget;
 
 /// Embed images with vision transformers, inspect their checkpoints, and compare them with PyTorch.
 #[derive(Debug, Parser)]

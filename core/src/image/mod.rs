@@ -54,6 +54,29 @@ impl Rgb8 {
         &self.data
     }
 
+    /// The bytes, `[height, width, 3]`, to be changed in place.
+    pub(crate) fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// A rectangle of the image: `width` x `height` pixels from column `x` and row `y` on.
+    ///
+    /// # Panics
+    /// If the rectangle is empty or reaches beyond the image.
+    pub fn crop(&self, x: u32, y: u32, width: u32, height: u32) -> Self {
+        let fits = |from: u32, len: u32, all: u32| len > 0 && from.checked_add(len).is_some_and(|end| end <= all);
+        assert!(
+            fits(x, width, self.width) && fits(y, height, self.height),
+            "{width} x {height} pixels at {x}, {y} of an image of {} x {}",
+            self.width,
+            self.height
+        );
+        let row = self.width as usize * 3;
+        let columns = x as usize * 3..(x + width) as usize * 3;
+        let rows = self.data.chunks_exact(row).skip(y as usize).take(height as usize);
+        Self { width, height, data: rows.flat_map(|row| &row[columns.clone()]).copied().collect() }
+    }
+
     /// The bytes, `[height, width, 3]`, without a copy.
     pub fn into_data(self) -> Vec<u8> {
         self.data

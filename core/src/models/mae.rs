@@ -70,11 +70,24 @@ impl Masking {
 
     /// A mask given patch by patch, true where hidden: the shown ones keep their order.
     pub fn from_mask(hidden: &[bool]) -> Self {
-        let (shown, unseen): (Vec<usize>, Vec<usize>) = (0..hidden.len()).partition(|&patch| !hidden[patch]);
-        let kept = shown.len();
-        let mut masking =
-            Self { ids_keep: vec![], ids_restore: vec![], mask: vec![], batch: 1, kept, patches: hidden.len() };
-        masking.push(&[shown, unseen].concat());
+        Self::from_masks(hidden, 1)
+    }
+
+    /// Masks of a batch given patch by patch, `[B, N]`, true where hidden: the shown ones keep their order.
+    ///
+    /// # Panics
+    ///
+    /// If the images do not all show the same number of patches: they share one tensor.
+    pub fn from_masks(hidden: &[bool], batch: usize) -> Self {
+        assert!(batch > 0 && hidden.len().is_multiple_of(batch), "masks [{}] for a batch of {batch}", hidden.len());
+        let patches = hidden.len() / batch;
+        let kept = hidden[..patches].iter().filter(|&&hidden| !hidden).count();
+        let mut masking = Self { ids_keep: vec![], ids_restore: vec![], mask: vec![], batch, kept, patches };
+        for (image, hidden) in hidden.chunks_exact(patches).enumerate() {
+            let (shown, unseen): (Vec<usize>, Vec<usize>) = (0..patches).partition(|&patch| !hidden[patch]);
+            assert_eq!(shown.len(), kept, "image {image} shows another number of its {patches} patches than image 0");
+            masking.push(&[shown, unseen].concat());
+        }
         masking
     }
 

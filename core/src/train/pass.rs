@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::trainer::{Centers, Trainer};
 use crate::config::{Centering, Config, Method};
-use crate::data::masking::{IbotMasks, ibot_masks, mae_masking};
+use crate::data::masking::{IbotMasks, mae_masking};
 use crate::data::multi_crop::Batch;
 use crate::kernels::gather_tokens::gather_tokens;
 use crate::layers::drop_path::DropPath;
@@ -68,7 +68,6 @@ impl Trainer {
     /// The draws of a pass over `images` images. `index` numbers the passes of the run.
     pub fn draw(&self, images: usize, index: u64) -> Draws {
         let config = &self.config;
-        let grid = config.crops.global_size / config.model.patch_size;
         let mut masks = self.rng.stream("mask", index);
         let mut depth = self.rng.stream("drop_path", index);
         let mut drops = |batch: usize| match config.model.drop_path_rate {
@@ -76,12 +75,10 @@ impl Trainer {
             _ => Vec::new(),
         };
         match config.method {
-            Method::Mae => {
-                Draws { masking: Some(mae_masking(&config.mae, images, grid, &mut masks)), ..Draws::default() }
-            }
+            Method::Mae => Draws { masking: Some(mae_masking(config, images, &mut masks)), ..Draws::default() },
             Method::Dinov2 => Draws {
                 masking: None,
-                ibot: (config.ibot.loss_weight > 0.0).then(|| ibot_masks(&config.ibot, 2 * images, grid, &mut masks)),
+                ibot: (config.ibot.loss_weight > 0.0).then(|| IbotMasks::draw(config, images, &mut masks)),
                 drop_global: drops(2 * images),
                 drop_local: drops(config.crops.local_number * images),
             },

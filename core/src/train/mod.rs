@@ -5,6 +5,7 @@
 //! - [`walk`]: every tensor of a net by its name
 //! - [`state`]: a run as named tensors, and back
 //! - [`look`]: features and pictures of held-out images
+//! - [`verdict`]: health in a word and a sentence
 //! - [`event`]: what a run tells those who watch
 
 pub mod event;
@@ -14,6 +15,7 @@ mod pass;
 pub mod schedule;
 pub mod state;
 pub mod trainer;
+pub mod verdict;
 pub mod walk;
 
 pub use pass::Draws;

@@ -1,0 +1,113 @@
+//! The folder of a run: one configuration, one process at a time.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use fs4::fs_std::FileExt as _;
+use lab_core::config::Config;
+
+use super::{sync_folder, write_text};
+
+/// A run's folder, held by this process.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    /// Unlocked when it is closed, also by a crash.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run, or opens that of a run with the same configuration.
+    ///
+    /// # Errors
+    /// When the folder holds something else, a run of another configuration, or one that another process works on; with
+    /// `must_exist`, when it holds no run.
+    pub(crate) fn open(path: &Path, config: &Config, must_exist: bool) -> Result<Self> {
+        let kept = path.join("config.toml");
+        let is_run = kept.is_file();
+        if must_exist && !is_run {
+            bail!("--resume: {} holds no run; leave --resume away to begin one", path.display());
+        }
+        let holds_something = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+        if holds_something && !is_run {
+            bail!("--out {} holds something else; name a folder that is empty or not there yet", path.display());
+        }
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let lock = path.join("lock");
+        let lock = File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+        if !lock.try_lock_exclusive().with_context(|| format!("cannot lock {}", path.display()))? {
+            bail!("another process works on the run in {}; wait for it, or name another --out", path.display());
+        }
+        if is_run {
+            let text = std::fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
+            let before = Config::from_toml(&kept.to_string_lossy(), &text)?;
+            let differences = before.differences(config);
+            if !differences.is_empty() {
+                let told: Vec<String> =
+                    differences.iter().map(|(key, old, new)| format!("{key} was {old}, now {new}")).collect();
+                bail!(
+                    "the run in {} has another configuration: {}; give the same settings to go on, or another --out",
+                    path.display(),
+                    told.join("; ")
+                );
+            }
+        } else {
+            write_text(&kept, &config.to_toml())?;
+            sync_folder(path)?;
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Something in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// The configuration that the run in a folder was begun with, where there is one.
+pub(crate) fn kept_config(path: &Path) -> Result<Option<Config>> {
+    let kept = path.join("config.toml");
+    if !kept.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
+    Ok(Some(Config::from_toml(&kept.to_string_lossy(), &text)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(settings: &[&str]) -> Config {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        Config::resolve(Some("tiny-mae"), None, &settings).expect("known keys")
+    }
+
+    #[test]
+    fn a_run_goes_on_with_its_own_configuration_only() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("run");
+        let fail = |config: &Config, must_exist, word: &str| {
+            let error = format!("{:#}", RunFolder::open(&path, config, must_exist).expect_err(word));
+            assert!(error.contains(word), "{error}");
+        };
+        fail(&config(&[]), true, "holds no run");
+        let held = RunFolder::open(&path, &config(&[]), false).expect("a new run");
+        fail(&config(&[]), false, "another process");
+        drop(held);
+        fail(&config(&["optim.base_lr=7"]), false, "optim.base_lr was 0.001, now 7");
+        assert_eq!(kept_config(&path).expect("readable"), Some(config(&[])));
+        RunFolder::open(&path, &config(&[]), true).expect("the same run");
+        let other = place.path().join("other");
+        std::fs::create_dir(&other).expect("a folder");
+        std::fs::write(other.join("thesis.txt"), "years of work").expect("a file");
+        let error = RunFolder::open(&other, &config(&[]), false).expect_err("not ours").to_string();
+        assert!(error.contains("something else"), "{error}");
+    }
+}

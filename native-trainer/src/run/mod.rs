@@ -1,0 +1,100 @@
+//! A pretraining run on disk: its folder, its checkpoints, its images.
+//!
+//! ```text
+//! OUT/
+//!   config.toml            every key with its value
+//!   lock                   held while a process works here
+//!   checkpoints/step-N/    state.safetensors, manifest.toml with its hash; the last two are kept
+//!   model/                 the model so far as a Hugging Face folder
+//!   events.jsonl report.html looks/ tensorboard/    what watchers write
+//!   bad.jsonl              images that could not be used, and why
+//!   replay/                batches whose step was refused
+//! ```
+
+pub(crate) mod checkpoint;
+pub(crate) mod export;
+pub(crate) mod feed;
+pub(crate) mod folder;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use lab_core::train::state::Entry;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// What a file of tensors came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Length of the file.
+    pub(crate) bytes: u64,
+    /// SHA-256 of the file, in hexadecimal.
+    pub(crate) sha256: String,
+}
+
+/// Writes tensors as safetensors, one at a time, and brings the file to the disk.
+pub(crate) fn write_tensors(path: &Path, entries: &[Entry]) -> Result<Written> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
+    let mut end = 0u64;
+    for entry in entries {
+        let begin = end;
+        end += 4 * entry.shape.iter().product::<usize>() as u64;
+        let place = json!({ "dtype": "F32", "shape": entry.shape, "data_offsets": [begin, end] });
+        header.insert(entry.name.clone(), place);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let file = File::create(path).with_context(cannot)?;
+    let mut out = Hashing { file: std::io::BufWriter::new(file), hash: Sha256::new(), bytes: 0 };
+    out.write(&(header.len() as u64).to_le_bytes()).with_context(cannot)?;
+    out.write(&header).with_context(cannot)?;
+    for entry in entries {
+        let values = pollster::block_on(entry.read()).with_context(|| format!("cannot read {} back", entry.name))?;
+        let mut bytes = Vec::with_capacity(4 * values.len());
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        out.write(&bytes).with_context(cannot)?;
+    }
+    let Hashing { mut file, hash, bytes } = out;
+    file.flush().and_then(|()| file.get_ref().sync_all()).with_context(cannot)?;
+    Ok(Written { bytes, sha256: hex(&hash.finalize()) })
+}
+
+/// A file whose bytes are hashed as they pass.
+struct Hashing {
+    file: std::io::BufWriter<File>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+}
+
+/// Writes a text and brings it to the disk.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = File::create(path).with_context(cannot)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(cannot)
+}
+
+/// Brings a folder's list of names to the disk, where the system has such a thing.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    File::open(path).and_then(|folder| folder.sync_all()).with_context(|| format!("cannot sync {}", path.display()))?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

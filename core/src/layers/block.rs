@@ -4,9 +4,11 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::attention::Attention;
+use super::drop_path::DropPath;
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
 use crate::kernels::attention::Segments;
+use crate::kernels::linear::Activation;
 
 /// One block; LayerScale (`ls1`, `ls2`) is DINOv2's, MAE and CLIP have none.
 #[derive(Module, Debug)]
@@ -34,5 +36,20 @@ impl Block {
         let x = self.attn.proj.forward_residual(attended, gamma(&self.ls1), x);
         let x = self.mlp.forward_residual(self.norm2.forward(x.clone()), gamma(&self.ls2), x);
         (x, qkv)
+    }
+
+    /// [`forward`](Self::forward) while training: with stochastic depth each branch runs over its subset of the
+    /// samples, LayerScale within the branch.
+    pub fn forward_train(&self, x: Tensor<3>, segments: Option<&Segments>, drop: Option<&DropPath>) -> Tensor<3> {
+        let Some(drop) = drop else { return self.forward(x, segments).0 };
+        let scaled = |y: Tensor<3>, scale: &Option<Param<Tensor<1>>>| match scale {
+            Some(gamma) => y * gamma.val().unsqueeze(),
+            None => y,
+        };
+        let x = drop.attn.add(x, |x| {
+            let attended = self.attn.attend(self.attn.project(self.norm1.forward(x)), segments);
+            scaled(self.attn.proj.forward(attended, Activation::Identity), &self.ls1)
+        });
+        drop.mlp.add(x, |x| scaled(self.mlp.forward(self.norm2.forward(x)), &self.ls2))
     }
 }

@@ -24,6 +24,11 @@ impl Mlp {
         self.fc2.forward_residual(self.hidden(x), gamma, residual)
     }
 
+    /// `mlp(x)`, `[B, N, D]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.fc2.forward(self.hidden(x), Activation::Identity)
+    }
+
     /// What lies between the two layers, `[B, N, h]`.
     fn hidden(&self, x: Tensor<3>) -> Tensor<3> {
         match self.activation {

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod attention_pool;
 pub mod block;
+pub mod drop_path;
 pub mod layer_norm;
 pub mod linear;
 pub mod mlp;

@@ -17,6 +17,7 @@ use crate::kernels::patch_embed::patches_of;
 use crate::layers::block::Block;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::linear::Linear;
+use crate::losses::mae::{mae_loss, normalise_patches};
 
 /// The decoder.
 #[derive(Module, Debug)]
@@ -167,11 +168,10 @@ pub fn forward(
     let logits = decoder.forward(latent, ids_restore);
     let target = patchify(pixels, encoder.patch_size());
     let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
-    let error = (logits.clone() - target).powi_scalar(2).mean_dim(2).reshape([masking.batch, masking.patches]);
     let mask = TensorData::new(masking.mask.clone(), [masking.batch, masking.patches]);
-    let mask = Tensor::<2>::from_data(mask, &error.device());
+    let mask = Tensor::<2>::from_data(mask, &logits.device());
     let hidden = masking.mask.iter().sum::<f32>();
-    MaeOutput { logits, loss: (error * mask).sum() / hidden }
+    MaeOutput { loss: mae_loss(logits.clone(), target, mask, hidden), logits }
 }
 
 /// `[B, 3, H, W]` to `[B, N, p * p * 3]`, channel fastest: not the order of a convolution's weight.
@@ -189,12 +189,4 @@ pub fn unpatchify(patches: Tensor<3>, rows: usize, columns: usize) -> Tensor<4> 
     let p = (pixels / 3).isqrt();
     let x: Tensor<6> = patches.reshape([b, rows, columns, p, p, 3]);
     x.permute([0, 5, 1, 3, 2, 4]).reshape([b, 3, rows * p, columns * p])
-}
-
-/// Each patch by its own mean and deviation; the variance is the unbiased one, as in MAE's code.
-fn normalise_patches(patches: Tensor<3>) -> Tensor<3> {
-    let pixels = patches.dims()[2] as f64;
-    let centred = patches.clone() - patches.mean_dim(2);
-    let variance = centred.clone().powi_scalar(2).sum_dim(2) / (pixels - 1.0);
-    centred / (variance + 1e-6).sqrt() // 1e-6: mae:models_mae.py
 }

@@ -362,7 +362,7 @@ fn an_opposite_row_is_a_neighbour_and_oneself_is_not() {
 
 #[test]
 fn a_head_has_the_sizes_of_its_configuration() {
-    let device = cpu();
+    let device = cpu().autodiff();
     let build = |nlayers: usize, norm_last_layer: bool| {
         let config = DinoHeadConfig {
             in_dim: 64,

@@ -8,7 +8,9 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use lab_core::formats::Checkpoint;
 use lab_core::kernels::adamw::{self, adamw};
 use lab_core::kernels::ema::ema;
+use lab_core::kernels::linear::Activation;
 use lab_core::layers::drop_path::{DropPath, Subset};
+use lab_core::layers::linear::Linear;
 use lab_core::losses::dino::{cross_entropy, dino_loss};
 use lab_core::losses::ibot::ibot_loss;
 use lab_core::losses::koleo::koleo;
@@ -17,7 +19,7 @@ use lab_core::losses::softmax_centering::{next_center, teacher_probs};
 use lab_core::models::config::Ffn;
 use lab_core::models::dino_head::{DinoHead, DinoHeadConfig};
 use lab_core::models::keys::Recipe;
-use lab_core::models::parameters::{Init, Parameters};
+use lab_core::models::parameters::Parameters;
 use lab_core::rng::Rng;
 use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu, random, values};
 
@@ -154,9 +156,8 @@ fn head(stored: &Golden, case: &str, nlayers: usize, device: &Device) -> DinoHea
 
 /// Every tensor of a case by its own name.
 fn recipes(stored: &Golden, case: &str) -> BTreeMap<String, Recipe> {
-    let names = stored.0.entries().map(|entry| entry.name.clone());
-    let of_case = names.filter(|name| name.starts_with(&format!("{case}.")));
-    of_case.map(|name| (name.clone(), Recipe { parts: vec![(name, None)] })).collect()
+    let of_case = stored.0.names().filter(|name| name.starts_with(&format!("{case}.")));
+    of_case.map(|name| (name.to_owned(), Recipe { parts: vec![(name.to_owned(), None)] })).collect()
 }
 
 /// The one piece of a weight.
@@ -220,5 +221,222 @@ fn the_teacher_follows() {
         let teacher = ema(teacher, stored.tensor("ema.student.1", device), 0.992);
         stored.same("ema.1", teacher.clone());
         stored.same("ema.2", ema(teacher, stored.tensor("ema.student.2", device), 0.9999));
+    });
+}
+
+#[test]
+fn a_block_whose_branches_skip_samples() {
+    on_each_device(|device, stored| {
+        let device = device.clone().autodiff();
+        for case in ["drop_path", "drop_path_one"] {
+            let recipes = recipes(stored, case);
+            let mut silent = |_: u64, _: u64, _: &str| {};
+            let mut parameters = Parameters::from_checkpoint(&stored.0, &recipes, &device, false, 0, &mut silent);
+            let ffn = Ffn::Mlp { hidden: 48, activation: Activation::Gelu };
+            let block = pollster::block_on(parameters.block(case, 32, 2, ffn, true, 1e-6)).expect("a whole block");
+            let subset = |branch: &str| {
+                let (_, ids) = golden_tensor(&stored.0, &format!("{case}.subset.{branch}"));
+                Subset::new(&ids.iter().map(|&id| id as usize).collect::<Vec<_>>(), 5, &device)
+            };
+            let drop = DropPath { attn: subset("attn"), mlp: subset("mlp") };
+            let x = stored.leaf::<3>(&format!("{case}.x"), &device);
+            let y = block.forward_train(x.clone(), None, Some(&drop));
+            stored.same(&format!("{case}.y"), y.clone());
+            let gradients = (y * stored.tensor(&format!("{case}.grad_out"), &device)).sum().backward();
+            stored.same_gradient(&format!("{case}.grad_x"), grad(&x, &gradients));
+            for (name, layer) in [
+                ("attn.qkv", &block.attn.qkv),
+                ("attn.proj", &block.attn.proj),
+                ("mlp.fc1", &block.mlp.fc1),
+                ("mlp.fc2", &block.mlp.fc2),
+            ] {
+                stored.same_gradient(&format!("{case}.grad_{name}.weight"), grad(&whole(&layer.weight), &gradients));
+                stored.same_gradient(&format!("{case}.grad_{name}.bias"), grad(&layer.bias.val(), &gradients));
+            }
+            for (name, scale) in [("ls1", &block.ls1), ("ls2", &block.ls2)] {
+                let gamma = scale.as_ref().expect("the golden has LayerScale").val();
+                stored.same_gradient(&format!("{case}.grad_{name}.gamma"), grad(&gamma, &gradients));
+            }
+            for (name, norm) in [("norm1", &block.norm1), ("norm2", &block.norm2)] {
+                stored.same_gradient(&format!("{case}.grad_{name}.weight"), grad(&norm.weight.val(), &gradients));
+                stored.same_gradient(&format!("{case}.grad_{name}.bias"), grad(&norm.bias.val(), &gradients));
+            }
+        }
+    });
+}
+
+// ---- what must hold -----------------------------------------------------------------------------------------------
+
+#[test]
+fn sinkhorn_and_knopp_share_out() {
+    on_each_device(|device, _| {
+        let (samples, prototypes) = (24, 8);
+        let logits = random::<2>([samples, prototypes], 5, device);
+        let q = sinkhorn_knopp(logits.clone(), 0.5, 3);
+        // The last normalisation is that of the samples.
+        let rows = values(q.clone().sum_dim(1));
+        assert_close("samples", &rows, &[1.0; 24], 1e-5, 0.0);
+        let share = samples as f32 / prototypes as f32;
+        let spread = |q: Tensor<2>| {
+            let columns = values(q.sum_dim(0));
+            columns.iter().fold(0.0f32, |worst, column| worst.max((column - share).abs()))
+        };
+        let (once, thrice) = (spread(sinkhorn_knopp(logits.clone(), 0.5, 1)), spread(q));
+        let many = spread(sinkhorn_knopp(logits, 0.5, 100));
+        assert!(thrice < once / 2.0, "each round balances the prototypes: {once}, then {thrice}");
+        assert!(many < 1e-3 * share, "and in the end they are balanced: {many}");
+    });
+}
+
+#[test]
+fn sinkhorn_and_knopp_bear_large_logits() {
+    on_each_device(|device, _| {
+        // exp(40 / 0.04) is far beyond f32; one prototype lies as far below zero.
+        let logits = random::<2>([6, 5], 5, device) * 0.5 + 40.0;
+        let low = random::<2>([6, 1], 6, device) * 0.5 - 40.0;
+        let q = values(sinkhorn_knopp(Tensor::cat(vec![logits, low], 1), 0.04, 3));
+        let rows: Vec<f32> = q.chunks(6).map(|row| row.iter().sum()).collect();
+        assert_close("samples", &rows, &[1.0; 6], 1e-5, 0.0);
+    });
+}
+
+#[test]
+fn a_loss_of_equal_logits_is_the_logarithm_of_the_prototypes() {
+    on_each_device(|device, _| {
+        let (batch, prototypes, locals) = (3, 32, 8);
+        let flat = |rows: usize| Tensor::<2>::ones([rows, prototypes], device);
+        let teacher = teacher_probs(random([2 * batch, prototypes], 1, device), flat(1), TEACHER_TEMP);
+        let terms = dino_loss(flat(2 * batch), Some(flat(locals * batch)), teacher, batch, STUDENT_TEMP);
+        // 16 and 2 of the 18 pairs, as the first losses that DINOv2 logs.
+        let ln_k = (prototypes as f32).ln();
+        assert_close("local", &values(terms.local), &[16.0 / 18.0 * ln_k], 0.0, 1e-5);
+        assert_close("global", &values(terms.global), &[2.0 / 18.0 * ln_k], 0.0, 1e-5);
+    });
+}
+
+#[test]
+fn a_cross_entropy_with_oneself_is_the_entropy() {
+    on_each_device(|device, _| {
+        let logits = random::<2>([5, 40], 1, device);
+        let probs = teacher_probs(logits.clone(), Tensor::zeros([1, 40], device), STUDENT_TEMP);
+        let host = values(probs.clone());
+        let entropy = -host.iter().map(|p| p * p.ln()).sum::<f32>() / 5.0;
+        assert_close("entropy", &values(cross_entropy(logits, probs, STUDENT_TEMP)), &[entropy], 0.0, 1e-4);
+    });
+}
+
+#[test]
+fn rows_of_zeros_have_gradients() {
+    on_each_device(|device, stored| {
+        let device = device.clone().autodiff();
+        let x = Tensor::<2>::from_data([[0.0, 0.0], [1.0, 2.0], [-3.0, 1.0]], &device).require_grad();
+        let loss = koleo(x.clone());
+        assert!(values(loss.clone())[0].is_finite());
+        assert!(values(grad(&x, &loss.backward())).iter().all(|value| value.is_finite()));
+
+        let head = head(stored, "head1", 1, &device);
+        // A single layer without bias maps zeros to zeros.
+        let head = DinoHead {
+            mlp: vec![Linear {
+                weight: head.mlp[0].weight.clone(),
+                bias: Param::from_tensor(Tensor::zeros([16], &device)),
+            }],
+            last_layer: head.last_layer,
+        };
+        let x = Tensor::<2>::zeros([2, 24], &device).require_grad();
+        let y = head.forward(x.clone());
+        assert_eq!(values(y.clone()), vec![0.0; 104]);
+        let gradients = y.sum().backward();
+        assert!(values(grad(&x, &gradients)).iter().all(|value| value.is_finite()));
+    });
+}
+
+#[test]
+fn an_opposite_row_is_a_neighbour_and_oneself_is_not() {
+    on_each_device(|device, _| {
+        let x = Tensor::<2>::from_data([[3.0, 4.0], [-3.0, -4.0]], device);
+        // Two unit vectors, two apart.
+        assert_close("koleo", &values(koleo(x)), &[-(2.0f32.ln())], 1e-6, 0.0);
+    });
+}
+
+#[test]
+fn a_head_has_the_sizes_of_its_configuration() {
+    let device = cpu().autodiff();
+    let build = |nlayers: usize, norm_last_layer: bool| {
+        let config = DinoHeadConfig {
+            in_dim: 64,
+            hidden_dim: 96,
+            bottleneck_dim: 25,
+            n_prototypes: 400,
+            nlayers,
+            norm_last_layer,
+        };
+        let mut silent = |_: u64, _: u64, _: &str| {};
+        let mut parameters = Parameters::from_seed(7, &device, &mut silent);
+        pollster::block_on(DinoHead::build("dino_head", &config, &mut parameters)).expect("a seed has all")
+    };
+    let shapes = |head: &DinoHead| head.mlp.iter().map(|layer| whole(&layer.weight).dims()).collect::<Vec<_>>();
+    assert_eq!(shapes(&build(4, false)), [[96, 64], [96, 96], [96, 96], [25, 96]]);
+    assert_eq!(shapes(&build(1, false)), [[25, 64]]);
+    let learns = |head: DinoHead| [head.last_layer.weight_g, head.last_layer.weight_v].map(|w| w.is_require_grad());
+    assert_eq!(learns(build(3, false)), [true, true]);
+    assert_eq!(learns(build(3, true)), [false, true], "DINO's prototypes keep their length");
+}
+
+#[test]
+fn subsets_hold_the_exact_number_of_samples() {
+    let device = cpu();
+    let mut stream = Rng::new(1).stream("drop_path", 0);
+    for (batch, rate, samples) in [(64, 0.3, 44), (5, 0.3, 3), (2, 0.9, 1), (1, 0.5, 1), (4, 0.0, 4)] {
+        assert_eq!(Subset::draw(batch, rate, &mut stream, &device).samples(), samples, "{batch} {rate}");
+    }
+    assert!(DropPath::draw(8, 0.0, &mut stream, &device).is_none());
+
+    // Each sample takes a branch as often as another, and in the mean the branch counts once.
+    let (batch, draws) = (6, 3000);
+    let x = Tensor::<3>::zeros([batch, 1, 1], &device);
+    let mut sum = x.clone();
+    for _ in 0..draws {
+        sum = sum + Subset::draw(batch, 0.5, &mut stream, &device).add(x.clone(), |x| x + 1.0);
+    }
+    let means = values(sum / draws as f64);
+    // 2 with probability a half: a deviation of 1 over the root of 3000, five of which are allowed.
+    assert_close("means", &means, &[1.0; 6], 5.0 / (draws as f32).sqrt(), 0.0);
+}
+
+/// The gradient of `loss` at `x` against central differences, along a random direction.
+#[track_caller]
+fn along_a_direction<const D: usize>(what: &str, shape: [usize; D], loss: impl Fn(Tensor<D>) -> Tensor<1>) {
+    let device = cpu().autodiff();
+    let (x, direction) = (random::<D>(shape, 21, &device), random::<D>(shape, 22, &device));
+    let leaf = x.clone().require_grad();
+    let slope = (grad(&leaf, &loss(leaf.clone()).backward()) * direction.clone().inner()).sum();
+    let step = 1e-2;
+    let at = |share: f64| values(loss(x.clone() + direction.clone() * share))[0];
+    let differences = (at(step) - at(-step)) / (2.0 * step as f32);
+    // The third derivative times step²/6, and a loss known to 1e-6 over 2 step.
+    assert_close(what, &[differences], &values(slope), 2e-3, 1e-2);
+}
+
+#[test]
+fn gradients_follow_the_losses() {
+    let device = cpu();
+    let teacher = |rows| teacher_probs(random([rows, 12], 3, &device), Tensor::zeros([1, 12], &device), 0.5);
+    // The temperature of 1 keeps third derivatives small.
+    along_a_direction("cross entropy", [5, 12], |x| cross_entropy(x, teacher(5), 1.0));
+    along_a_direction("global crops", [6, 12], |x| dino_loss(x, None, teacher(6), 3, 1.0).global);
+    let global = random::<2>([6, 12], 4, &device);
+    along_a_direction("local crops", [9, 12], |x| {
+        dino_loss(global.clone().autodiff(), Some(x), teacher(6), 3, 1.0).local
+    });
+    let weights = Tensor::<1>::from_data([1.0, 0.5, 0.5, 0.25], &device);
+    along_a_direction("masked patches", [4, 12], |x| ibot_loss(x, teacher(4), weights.clone(), 4, 1.0));
+    along_a_direction("koleo", [6, 16], koleo);
+    let subset = Subset::new(&[1, 2], 4, &device);
+    along_a_direction("stochastic depth", [4, 2, 3], |x| {
+        let y = subset.add(x, |x| x.clone() * x * 0.1);
+        let flat: Tensor<1> = y.flatten(0, 2);
+        (flat.clone() * flat).sum()
     });
 }

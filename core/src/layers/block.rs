@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::attention::Attention;
-use super::drop_path::{DropPath, add_to_subset};
+use super::drop_path::DropPath;
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
 use crate::kernels::attention::Segments;
@@ -38,16 +38,18 @@ impl Block {
         (x, qkv)
     }
 
-    /// The same with stochastic depth: each branch for its samples only.
-    pub fn forward_train(&self, x: Tensor<3>, drop: &DropPath) -> Tensor<3> {
-        let scaled = |linear: Tensor<3>, scale: &Option<Param<Tensor<1>>>| match scale {
-            Some(gamma) => linear * gamma.val().unsqueeze(),
-            None => linear,
+    /// [`forward`](Self::forward) while training: with stochastic depth each branch runs over its subset of the
+    /// samples, LayerScale within the branch.
+    pub fn forward_train(&self, x: Tensor<3>, segments: Option<&Segments>, drop: Option<&DropPath>) -> Tensor<3> {
+        let Some(drop) = drop else { return self.forward(x, segments).0 };
+        let scaled = |y: Tensor<3>, scale: &Option<Param<Tensor<1>>>| match scale {
+            Some(gamma) => y * gamma.val().unsqueeze(),
+            None => y,
         };
-        let x = add_to_subset(x, &drop.attn, |x| {
-            let qkv = self.attn.project(self.norm1.forward(x));
-            scaled(self.attn.proj.forward(self.attn.attend(qkv, None), Activation::Identity), &self.ls1)
+        let x = drop.attn.add(x, |x| {
+            let attended = self.attn.attend(self.attn.project(self.norm1.forward(x)), segments);
+            scaled(self.attn.proj.forward(attended, Activation::Identity), &self.ls1)
         });
-        add_to_subset(x, &drop.mlp, |x| scaled(self.mlp.forward(self.norm2.forward(x)), &self.ls2))
+        drop.mlp.add(x, |x| scaled(self.mlp.forward(self.norm2.forward(x)), &self.ls2))
     }
 }

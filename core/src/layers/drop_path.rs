@@ -1,66 +1,74 @@
-//! Stochastic depth by exact subsets: a branch is computed for some samples of the batch only, and what it adds there is
-//! scaled up for those it leaves out.
+//! Stochastic depth by exact subsets: a residual branch is computed for some samples of a batch only.
 //!
-//! Huang et al., arXiv 1603.09382; DINOv2's variant (`layers/block.py`) draws `max(int(B (1 - rate)), 1)` samples for
-//! each branch, so every step saves the same work.
+//! Huang et al., arXiv 1603.09382; dinov2: layers/block.py, `drop_add_residual_stochastic_depth`. The number of samples
+//! is exact where timm's DropPath tosses a coin for each, so that what is dropped is never computed.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::kernels::gather_tokens::{gather_tokens, scatter_tokens};
 use crate::rng::Stream;
 
-/// The samples that the two branches of a block are computed for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DropPath {
-    /// Of the attention branch.
-    pub attn: Vec<i32>,
-    /// Of the feed-forward branch.
-    pub mlp: Vec<i32>,
+/// The samples of a batch for which one branch is computed.
+#[derive(Debug, Clone)]
+pub struct Subset {
+    /// Their numbers, `[1, S]`.
+    ids: Tensor<2, Int>,
+    /// B.
+    batch: usize,
 }
 
-impl DropPath {
-    /// Draws both subsets of a batch.
-    pub fn draw(rate: f64, batch: usize, chance: &mut Stream) -> Self {
-        let count = ((batch as f64 * (1.0 - rate)) as usize).max(1);
-        let mut subset = || {
-            let mut all: Vec<i32> = (0..batch as i32).collect();
-            chance.shuffle(&mut all);
-            all.truncate(count);
-            all
-        };
-        Self { attn: subset(), mlp: subset() }
+impl Subset {
+    /// Samples by their numbers, each below `batch` and there once.
+    pub fn new(ids: &[usize], batch: usize, device: &Device) -> Self {
+        assert!(!ids.is_empty() && ids.iter().all(|&id| id < batch), "samples {ids:?} of {batch}");
+        let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+        let count = ids.len();
+        Self { ids: Tensor::from_data(TensorData::new(ids, [1, count]), device), batch }
+    }
+
+    /// `max(int(batch (1 - rate)), 1)` samples, any of them equally likely.
+    ///
+    /// The truncation is DINOv2's: with small batches more is dropped than `rate` says.
+    pub fn draw(batch: usize, rate: f64, stream: &mut Stream, device: &Device) -> Self {
+        let mut ids: Vec<usize> = (0..batch).collect();
+        stream.shuffle(&mut ids);
+        ids.truncate(((batch as f64 * (1.0 - rate)) as usize).max(1));
+        ids.sort_unstable();
+        Self::new(&ids, batch, device)
+    }
+
+    /// S.
+    pub fn samples(&self) -> usize {
+        self.ids.dims()[1]
+    }
+
+    /// `x + B / S * branch(x)` at the samples of the subset and `x` at the others; x `[B, N, D]`, and `branch` takes and
+    /// gives `[S, N, D]`.
+    pub fn add(&self, x: Tensor<3>, branch: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+        let [b, n, d] = x.dims();
+        assert!(b == self.batch, "a subset of {} samples for a batch of {b}", self.batch);
+        let samples = self.samples();
+        // A sample is one long token here.
+        let rows = x.clone().reshape([1, b, n * d]);
+        let y = branch(gather_tokens(rows, self.ids.clone()).reshape([samples, n, d]));
+        let scaled = (y * (b as f64 / samples as f64)).reshape([1, samples, n * d]);
+        x + scatter_tokens(scaled, self.ids.clone(), b).reshape([b, n, d])
     }
 }
 
-/// `x` with `B / samples * branch` added to the rows of the chosen `samples`; x `[B, N, D]`, branch sees
-/// `[samples, N, D]`.
-pub fn add_to_subset(x: Tensor<3>, samples: &[i32], branch: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
-    let [b, n, d] = x.dims();
-    let count = samples.len();
-    assert!(count > 0 && count <= b, "drop_path: {count} samples of {b}");
-    // A sample's tokens lie side by side: one long token of a batch of one, for the doors that browsers have.
-    let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(samples.to_vec(), [1, count]), &x.device());
-    let chosen = gather_tokens(x.clone().reshape([1, b, n * d]), ids.clone()).reshape([count, n, d]);
-    let added = branch(chosen) * (b as f64 / count as f64);
-    x + scatter_tokens(added.reshape([1, count, n * d]), ids, b).reshape([b, n, d])
+/// The subsets of a block, drawn apart for its two branches.
+#[derive(Debug, Clone)]
+pub struct DropPath {
+    /// Of attention.
+    pub attn: Subset,
+    /// Of the MLP.
+    pub mlp: Subset,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::Rng;
-
-    #[test]
-    fn subsets_have_the_exact_size_and_no_sample_twice() {
-        for (rate, batch, expected) in [(0.4, 10, 6), (0.3, 7, 4), (0.9, 3, 1), (0.1, 64, 57)] {
-            let drop = DropPath::draw(rate, batch, &mut Rng::new(1).stream("drop", 0));
-            for mut subset in [drop.attn, drop.mlp] {
-                assert_eq!(subset.len(), expected, "{rate} of {batch}");
-                subset.sort_unstable();
-                subset.dedup();
-                assert_eq!(subset.len(), expected);
-                assert!(subset.iter().all(|&sample| (0..batch as i32).contains(&sample)));
-            }
-        }
+impl DropPath {
+    /// Two draws from a stream; `None` at rate 0, where every sample takes every branch.
+    pub fn draw(batch: usize, rate: f64, stream: &mut Stream, device: &Device) -> Option<Self> {
+        let mut subset = || Subset::draw(batch, rate, stream, device);
+        (rate > 0.0).then(|| Self { attn: subset(), mlp: subset() })
     }
 }

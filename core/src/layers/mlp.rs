@@ -24,7 +24,7 @@ impl Mlp {
         self.fc2.forward_residual(self.hidden(x), gamma, residual)
     }
 
-    /// The branch alone, `[B, N, D]`.
+    /// `mlp(x)`, `[B, N, D]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         self.fc2.forward(self.hidden(x), Activation::Identity)
     }

@@ -3,5 +3,6 @@
 pub mod dino;
 pub mod ibot;
 pub mod koleo;
+pub mod mae;
 pub mod sinkhorn_knopp;
 pub mod softmax_centering;

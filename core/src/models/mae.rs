@@ -17,6 +17,7 @@ use crate::kernels::patch_embed::patches_of;
 use crate::layers::block::Block;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::linear::Linear;
+use crate::losses::mae::{mae_loss, normalise_patches, patch_moments};
 
 /// The decoder.
 #[derive(Module, Debug)]
@@ -180,11 +181,10 @@ pub fn forward(
     let logits = decoder.forward(latent, ids_restore);
     let target = patchify(pixels, encoder.patch_size());
     let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
-    let error = (logits.clone() - target).powi_scalar(2).mean_dim(2).reshape([masking.batch, masking.patches]);
     let mask = TensorData::new(masking.mask.clone(), [masking.batch, masking.patches]);
-    let mask = Tensor::<2>::from_data(mask, &error.device());
+    let mask = Tensor::<2>::from_data(mask, &logits.device());
     let hidden = masking.mask.iter().sum::<f32>();
-    MaeOutput { logits, loss: (error * mask).sum() / hidden }
+    MaeOutput { loss: mae_loss(logits.clone(), target, mask, hidden), logits }
 }
 
 /// `[B, 3, H, W]` to `[B, N, p * p * 3]`, channel fastest: not the order of a convolution's weight.
@@ -206,20 +206,6 @@ pub fn unpatchify(patches: Tensor<3>, rows: usize, columns: usize) -> Tensor<4> 
 
 /// Undoes [`normalise_patches`]: predictions `[B, N, p * p * 3]` take mean and deviation of the true patches.
 pub fn denormalise_patches(predicted: Tensor<3>, patches: Tensor<3>) -> Tensor<3> {
-    let (mean, deviation) = moments(patches);
+    let (mean, deviation) = patch_moments(patches);
     predicted * deviation + mean
-}
-
-/// Each patch by its own mean and deviation; the variance is the unbiased one, as in MAE's code.
-fn normalise_patches(patches: Tensor<3>) -> Tensor<3> {
-    let (mean, deviation) = moments(patches.clone());
-    (patches - mean) / deviation
-}
-
-/// Mean and deviation of each patch, `[B, N, 1]`.
-fn moments(patches: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-    let pixels = patches.dims()[2] as f64;
-    let mean = patches.clone().mean_dim(2);
-    let variance = (patches - mean.clone()).powi_scalar(2).sum_dim(2) / (pixels - 1.0);
-    (mean, (variance + 1e-6).sqrt()) // 1e-6: mae:models_mae.py
 }

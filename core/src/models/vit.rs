@@ -155,10 +155,7 @@ impl Vit {
         let grid = self.grid(height, width);
         let mut x = self.prepend_tokens(self.embed_patches(pixels, mask));
         for (index, block) in self.blocks.iter().enumerate() {
-            x = match drops.get(index) {
-                Some(drop) => block.forward_train(x, drop),
-                None => block.forward(x, None).0,
-            };
+            x = block.forward_train(x, None, drops.get(index));
         }
         self.forward_head(x, grid)
     }

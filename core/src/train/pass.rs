@@ -70,9 +70,10 @@ impl Trainer {
         let config = &self.config;
         let mut masks = self.rng.stream("mask", index);
         let mut depth = self.rng.stream("drop_path", index);
-        let mut drops = |batch: usize| match config.model.drop_path_rate {
-            rate if rate > 0.0 => (0..config.model.depth).map(|_| DropPath::draw(rate, batch, &mut depth)).collect(),
-            _ => Vec::new(),
+        let rate = config.model.drop_path_rate;
+        let mut drops = |batch: usize| {
+            let blocks = 0..config.model.depth;
+            blocks.filter_map(|_| DropPath::draw(batch, rate, &mut depth, &self.device)).collect()
         };
         match config.method {
             Method::Mae => Draws { masking: Some(mae_masking(config, images, &mut masks)), ..Draws::default() },

@@ -50,7 +50,8 @@ fn the_gradient_is_scaled_before_anything_else() {
         let (_, m, v) = adamw(random([9], 1, device), random([9], 2, device), zeros.clone(), zeros, settings);
         (values(m), values(v))
     };
-    for device in [cpu(), gpu().device.clone()] {
+    let gpu = gpu();
+    for device in [cpu(), gpu.device.clone()] {
         let ((m, v), (doubled_m, doubled_v)) = (run(&device, 1.0), run(&device, 2.0));
         let times = |values: &[f32], factor: f32| values.iter().map(|value| value * factor).collect::<Vec<_>>();
         // Powers of two: exact.

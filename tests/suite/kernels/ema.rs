@@ -24,7 +24,8 @@ fn any_rank_and_any_strides() {
 
 #[test]
 fn a_momentum_of_one_changes_nothing() {
-    for device in [cpu(), gpu().device.clone()] {
+    let gpu = gpu();
+    for device in [cpu(), gpu.device.clone()] {
         let teacher = random::<1>([33], 1, &device);
         assert_eq!(values(ema(teacher.clone(), random([33], 2, &device), 1.0)), values(teacher));
     }

@@ -53,7 +53,8 @@ pub(crate) struct InspectArgs {
 pub(crate) struct EmbedArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) model: PathBuf,
-    /// Images, folders (searched to the bottom, in the order of names) and .tar shards (read in place)
+    /// Images, folders (searched to the bottom, in the order of names), .tar shards and .zip archives (read in place),
+    /// .txt lists of files
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Where the embeddings go; the ending says how: .safetensors, .npy, .parquet or .csv

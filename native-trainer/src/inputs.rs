@@ -1,9 +1,18 @@
-//! Which images there are: files, folders to the bottom, and tar shards, in one fixed order.
+//! Which images there are: files, folders to the bottom, lists of files, tar shards and zip archives, in one fixed
+//! order; and of what class they are, where that is said.
 //!
 //! Everything is listed before anything is decoded, so that progress has a total and an output its size.
-//! Of a shard only the headers are read, by seeking from one to the next; its images are later read in place,
-//! by any thread, and never unpacked to disk. An image in a shard is called `shard.tar#name.jpg`.
+//! Of a shard only the headers are read, by seeking from one to the next, of a zip archive only its directory; their
+//! images are later read in place, by any thread, and never unpacked to disk. An image in a shard is called
+//! `shard.tar#name.jpg`.
+//!
+//! A class is the name of the folder that an image lies in below the input (also inside a zip archive), what stands
+//! behind a tab in a list, or the `.cls` beside an image in a WebDataset shard.
 
+mod archive;
+mod classes;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,17 +22,23 @@ use lab_core::image::Limits;
 
 use crate::host::DiskFile;
 use crate::text;
+use archive::Archive;
+use classes::Classes;
 
 /// Endings that make a file in a folder or a shard an image; the bytes decide what it is.
 const IMAGES: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "gif", "tif", "tiff", "bmp"];
 /// Endings of shards that are refused, because they cannot be read in place.
-const COMPRESSED: [&str; 6] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2", ".zip"];
+const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2"];
+/// Longest `.cls` of a shard that is read, in bytes.
+const MAX_CLASS: u64 = 1024;
 
 /// All images of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     items: Vec<Item>,
     shards: Vec<PathBuf>,
+    archives: Vec<Archive>,
+    classes: Classes,
     /// Files in folders and shards that are no images.
     pub(crate) others: u64,
 }
@@ -32,6 +47,7 @@ pub(crate) struct Inputs {
 #[derive(Debug)]
 struct Item {
     name: String,
+    class: Option<u32>,
     place: Place,
 }
 
@@ -43,6 +59,10 @@ enum Place {
         shard: u32,
         offset: u64,
         len: u64,
+    },
+    Entry {
+        archive: u32,
+        entry: usize,
     },
     /// Nowhere; the reason was found while listing.
     Bad(String),
@@ -64,16 +84,18 @@ impl Inputs {
                     "cannot read input {}: {ending} files are not read in place; unpack it, or make it a plain .tar",
                     path.display()
                 );
-            } else if ending(&lower(path)) == "tar" {
-                inputs.shard(path);
+            } else if ending(&lower(path)) == "txt" {
+                inputs.listed(path)?;
             } else {
-                inputs.items.push(Item { name: name(path), place: Place::File(path.clone()) });
+                inputs.file(path.clone(), None);
             }
         }
+        let moves = inputs.classes.settle();
+        inputs.items.iter_mut().filter_map(|item| item.class.as_mut()).for_each(|c| *c = moves[*c as usize]);
         if inputs.items.is_empty() {
             let given: Vec<String> = paths.iter().map(|path| name(path)).collect();
             bail!(
-                "no image in {}; expected {} files, folders of them, or .tar shards; found {}",
+                "no image in {}; expected {} files, folders of them, .tar shards, .zip archives or a .txt list; found {}",
                 text::few(&given, 3),
                 IMAGES.join(", "),
                 text::plural(inputs.others, "other file")
@@ -95,6 +117,18 @@ impl Inputs {
     /// All names, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| item.name.as_str())
+    }
+
+    /// An image's class, a number below that of [`Self::classes`]; none where nothing says it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "embed needs no classes; training asks for them"))]
+    pub(crate) fn label(&self, index: usize) -> Option<u32> {
+        self.items[index].class
+    }
+
+    /// Names of the classes, by number; some may have no image.
+    #[cfg_attr(not(test), expect(dead_code, reason = "embed needs no classes; training asks for them"))]
+    pub(crate) fn classes(&self) -> &[String] {
+        self.classes.names()
     }
 
     /// An image's bytes, as they are in the file; or why there are none.
@@ -122,12 +156,37 @@ impl Inputs {
         match &self.items[index].place {
             Place::File(path) => read(path, 0, None),
             &Place::Member { shard, offset, len } => read(&self.shards[shard as usize], offset, Some(len)),
+            &Place::Entry { archive, entry } => self.archives[archive as usize].read(entry, limits),
             Place::Bad(reason) => Err(reason.clone()),
         }
     }
 
     fn bad(&mut self, path: &Path, reason: String) {
-        self.items.push(Item { name: name(path), place: Place::Bad(reason) });
+        self.items.push(Item { name: name(path), class: None, place: Place::Bad(reason) });
+    }
+
+    /// Adds a file: a shard, an archive, or, by whatever name, an image.
+    fn file(&mut self, path: PathBuf, class: Option<u32>) {
+        match ending(&lower(&path)) {
+            "tar" => self.shard(&path),
+            "zip" => self.archive(&path),
+            _ => self.items.push(Item { name: name(&path), class, place: Place::File(path) }),
+        }
+    }
+
+    /// Adds what a list names, a file a line, from the list's own folder on; behind a tab may stand a class.
+    fn listed(&mut self, list: &Path) -> Result<()> {
+        let text = std::fs::read_to_string(list).with_context(|| format!("cannot read the list {}", list.display()))?;
+        let folder = list.parent().unwrap_or(Path::new(""));
+        for line in text.trim_start_matches('\u{feff}').lines().filter(|line| !line.trim().is_empty()) {
+            let (path, class) = line.split_once('\t').unwrap_or((line, ""));
+            let class = match class.trim() {
+                "" => None,
+                class => Some(self.classes.number(class)),
+            };
+            self.file(folder.join(path), class);
+        }
+        Ok(())
     }
 
     /// Adds a folder's images and shards, and those of the folders in it. `above` are the folders on the way here,
@@ -145,6 +204,10 @@ impl Inputs {
             return;
         }
         above.push(real);
+        let class = match folder.file_name() {
+            Some(class) if above.len() > 1 => Some(class.to_string_lossy().into_owned()),
+            _ => None,
+        };
         let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
@@ -153,10 +216,11 @@ impl Inputs {
                 continue;
             } else if path.is_dir() {
                 self.folder(&path, above);
-            } else if ending(&lower) == "tar" {
-                self.shard(&path);
+            } else if ["tar", "zip"].contains(&ending(&lower)) {
+                self.file(path, None);
             } else if IMAGES.contains(&ending(&lower)) {
-                self.items.push(Item { name: name(&path), place: Place::File(path) });
+                let class = class.as_deref().map(|class| self.classes.number(class));
+                self.file(path, class);
             } else {
                 self.others += 1;
             }
@@ -166,12 +230,54 @@ impl Inputs {
 
     /// Adds a shard's images. A shard that breaks in the middle gives those before, and one bad image for the rest.
     fn shard(&mut self, path: &Path) {
-        if let Err(error) = self.members(path) {
+        let (first, mut said) = (self.items.len(), BTreeMap::new());
+        let result = self.members(path, &mut said);
+        // A class may stand before or behind its image.
+        let prefix = name(path).len() + 1;
+        for item in &mut self.items[first..] {
+            item.class = said.get(key(&item.name[prefix..])).copied();
+        }
+        if let Err(error) = result {
             self.bad(path, format!("the shard cannot be read further: {error}"));
         }
     }
 
-    fn members(&mut self, path: &Path) -> Result<()> {
+    /// Adds an archive's images.
+    fn archive(&mut self, path: &Path) {
+        if let Err(error) = self.entries(path) {
+            self.bad(path, format!("the archive cannot be read: {error}"));
+        }
+    }
+
+    fn entries(&mut self, path: &Path) -> Result<()> {
+        let opened = Archive::open(path)?;
+        let archive = u32::try_from(self.archives.len())?;
+        let mut found = Vec::new();
+        for entry in 0..opened.len() {
+            let Some(member) = opened.name(entry)? else { continue };
+            let lower = member.to_lowercase();
+            if is_hidden(&lower) || lower.starts_with("__macosx/") {
+                continue;
+            } else if IMAGES.contains(&ending(&lower)) {
+                found.push((member, entry));
+            } else {
+                self.others += 1;
+            }
+        }
+        // In the order of names, as a folder: an archive keeps that in which it was packed.
+        found.sort();
+        for (member, entry) in found {
+            let folder = member.rsplit(['/', '\\']).nth(1).filter(|folder| !matches!(*folder, "" | "."));
+            let class = folder.map(|folder| self.classes.number(folder));
+            let name = format!("{}#{member}", name(path));
+            self.items.push(Item { name, class, place: Place::Entry { archive, entry } });
+        }
+        self.archives.push(opened);
+        Ok(())
+    }
+
+    /// Adds a shard's images, and to `said` what its `.cls` members say.
+    fn members(&mut self, path: &Path, said: &mut BTreeMap<String, u32>) -> Result<()> {
         let mut file = File::open(path)?;
         let mut start = [0; 512];
         // A tar ends with zero blocks; an empty one may be no more than that.
@@ -186,7 +292,7 @@ impl Inputs {
         std::io::Seek::rewind(&mut file)?;
         let mut archive = tar::Archive::new(file);
         for entry in archive.entries_with_seek()? {
-            let entry = entry?;
+            let mut entry = entry?;
             if entry.header().entry_type().is_dir() {
                 continue;
             }
@@ -196,16 +302,27 @@ impl Inputs {
             if is_hidden(&lower) {
                 continue;
             }
-            if !IMAGES.contains(&ending(&lower)) {
-                self.others += 1;
-                continue;
+            match ending(&lower) {
+                "cls" => {
+                    let mut class = String::new();
+                    if entry.by_ref().take(MAX_CLASS).read_to_string(&mut class).is_ok() && !class.trim().is_empty() {
+                        said.insert(key(member).to_owned(), self.classes.number(class.trim()));
+                    }
+                    continue;
+                }
+                "json" => continue, // what WebDataset tells of an image
+                image if IMAGES.contains(&image) => {}
+                _ => {
+                    self.others += 1;
+                    continue;
+                }
             }
             let place = if entry.header().entry_type().is_file() {
                 Place::Member { shard, offset: entry.raw_file_position(), len: entry.size() }
             } else {
                 Place::Bad(format!("the member is a {:?}, expected a file", entry.header().entry_type()))
             };
-            self.items.push(Item { name: format!("{}#{member}", name(path)), place });
+            self.items.push(Item { name: format!("{}#{member}", name(path)), class: None, place });
         }
         Ok(())
     }
@@ -231,6 +348,12 @@ fn lower(path: &Path) -> String {
 fn ending(path: &str) -> &str {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
     file.rsplit_once('.').map_or("", |(_, ending)| ending)
+}
+
+/// What the members of one sample of a WebDataset shard share: the path up to the first dot of its last part.
+fn key(member: &str) -> &str {
+    let file = member.rfind('/').map_or(0, |slash| slash + 1);
+    member[file..].find('.').map_or(member, |dot| &member[..file + dot])
 }
 
 /// Thumbnails, AppleDouble files and the like: their last part starts with a dot.
@@ -288,6 +411,144 @@ mod tests {
         assert_eq!(inputs.read(1, &limits).expect("bytes"), b"seven");
         assert!(inputs.read(2, &limits).expect_err("no bytes").contains("empty"));
         assert!(inputs.read(0, &Limits { max_bytes: 4, ..limits }).expect_err("too long").contains("limit"));
+    }
+
+    /// Names of the classes, and the class of each image.
+    fn labels(inputs: &Inputs) -> (Vec<&str>, Vec<Option<u32>>) {
+        (inputs.classes().iter().map(String::as_str).collect(), (0..inputs.len()).map(|i| inputs.label(i)).collect())
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        for file in ["train/dog/1.jpg", "train/cat/2.jpg", "train/dog/more/3.jpg", "top.jpg"] {
+            let path = root.join(file);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            std::fs::write(path, file).expect("a file");
+        }
+        let inputs = Inputs::list(&[root.to_owned(), root.join("train/dog/1.jpg")]).expect("images");
+        // top.jpg, cat/2, dog/1, dog/more/3, and a file by itself
+        assert_eq!(labels(&inputs), (vec!["cat", "dog", "more"], vec![None, Some(0), Some(1), Some(2), None]));
+    }
+
+    #[test]
+    fn the_class_of_a_sample_stands_beside_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s.tar");
+        let members: [(&str, &[u8]); 9] = [
+            ("a/1.jpg", b"x"),
+            ("a/1.cls", b"3\n"),
+            ("b/1.cls", b"0"),
+            ("b/1.json", b"{}"),
+            ("b/1.left.jpg", b"x"),
+            ("b/1.right.jpg", b"x"),
+            ("c.jpg", b"x"),
+            ("d.cls", b" "),
+            ("d.jpg", b"x"),
+        ];
+        shard(&path, &members);
+        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("images");
+        // The numbers are themselves: 1 and 2 exist, without an image.
+        assert_eq!(labels(&inputs), (vec!["0", "1", "2", "3"], vec![Some(3), Some(0), Some(0), None, None]));
+        assert_eq!(inputs.others, 0);
+    }
+
+    #[test]
+    fn lists_name_files_from_their_own_folder_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("in")).expect("a folder");
+        std::fs::write(root.join("in/a b.jpg"), "one").expect("a file");
+        shard(&root.join("in/s.tar"), &[("0.jpg", b"two"), ("0.cls", b"owl")]);
+        let absolute = root.join("in/a b.jpg");
+        let text = format!("\u{feff}in/a b.jpg\tdog\r\n\r\nin/absent.jpg\tcat\nin/s.tar\n{}\t\n", absolute.display());
+        let list = root.join("list.txt");
+        std::fs::write(&list, text).expect("a file");
+        let inputs = Inputs::list(std::slice::from_ref(&list)).expect("images");
+        let expected = ["in/a b.jpg", "in/absent.jpg", "in/s.tar#0.jpg", "in/a b.jpg"];
+        assert_eq!(names(&inputs), expected.map(|name| root.join(name).to_string_lossy().into_owned()));
+        assert_eq!(labels(&inputs), (vec!["cat", "dog", "owl"], vec![Some(1), Some(0), Some(2), None]));
+        let limits = Limits::default();
+        assert_eq!(inputs.read(0, &limits).expect("bytes"), b"one");
+        assert!(inputs.read(1, &limits).expect_err("no file").contains("cannot open"));
+        assert_eq!(inputs.read(2, &limits).expect("bytes"), b"two");
+
+        std::fs::write(&list, [0xff, 0xfe]).expect("a file");
+        let error = format!("{:#}", Inputs::list(&[list]).expect_err("not UTF-8"));
+        assert!(error.contains("cannot read the list"), "{error}");
+    }
+
+    /// Members stored (at even places) and deflated (at odd ones).
+    fn archive(path: &Path, members: &[(&str, &[u8])]) {
+        use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+        let mut writer = ZipWriter::new(File::create(path).expect("a file"));
+        for (place, (name, bytes)) in members.iter().enumerate() {
+            let method = [CompressionMethod::Stored, CompressionMethod::Deflated][place % 2];
+            let options = SimpleFileOptions::default().compression_method(method);
+            writer.start_file(*name, options).expect("a member");
+            std::io::Write::write_all(&mut writer, bytes).expect("its bytes");
+        }
+        writer.finish().expect("the end");
+    }
+
+    #[test]
+    fn archives_are_read_in_place_by_many_threads() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("photos.ZIP");
+        let long: Vec<u8> = (0..300_000u32).map(|i| (i * i >> 7) as u8).collect(); // more than one read
+        let members: [(&str, &[u8]); 8] = [
+            ("photos/owl/2.jpg", &long),
+            ("photos/owl/1.jpg", &long[7..]),
+            ("photos/dog/3.png", b"three"),
+            ("photos/readme.md", b"no picture"),
+            ("__MACOSX/photos/owl/._2.jpg", b"x"),
+            ("photos/dog/._3.png", b"x"),
+            ("top.jpg", b""),
+            ("photos/zebra.jpg", b"z"),
+        ];
+        archive(&path, &members);
+        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("images");
+        let expected = ["photos/dog/3.png", "photos/owl/1.jpg", "photos/owl/2.jpg", "photos/zebra.jpg", "top.jpg"];
+        assert_eq!(names(&inputs), expected.map(|name| format!("{}#{name}", path.display())));
+        assert_eq!(inputs.others, 1);
+        let classes = vec![Some(0), Some(1), Some(1), Some(2), None];
+        assert_eq!(labels(&inputs), (vec!["dog", "owl", "photos"], classes));
+        let limits = Limits::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        assert_eq!(inputs.read(0, &limits).expect("bytes"), b"three");
+                        assert!(inputs.read(1, &limits).expect("bytes") == long[7..]);
+                        assert!(inputs.read(2, &limits).expect("bytes") == long);
+                    }
+                });
+            }
+        });
+        assert!(inputs.read(4, &limits).expect_err("no bytes").contains("empty"));
+        let error = inputs.read(1, &Limits { max_bytes: 1000, ..limits }).expect_err("too long");
+        assert!(error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_archive_is_one_bad_image_and_a_broken_member_another() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.zip");
+        archive(&path, &[("1.jpg", &[1; 600]), ("2.jpg", &[2; 600])]);
+        let whole = std::fs::read(&path).expect("the archive");
+        let limits = Limits::default();
+        // A byte of the first, stored member is damaged: its checksum no longer holds.
+        let mut damaged = whole.clone();
+        damaged[100] ^= 0xff;
+        std::fs::write(&path, damaged).expect("a file");
+        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("images");
+        assert!(inputs.read(0, &limits).expect_err("damaged").contains("cannot read"));
+        assert_eq!(inputs.read(1, &limits).expect("whole"), [2; 600]);
+        // The end, where the directory is, was cut off.
+        std::fs::write(&path, &whole[..whole.len() - 30]).expect("a file");
+        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("one bad image");
+        assert!(inputs.read(0, &limits).expect_err("cut").contains("the archive cannot be read"));
     }
 
     #[test]

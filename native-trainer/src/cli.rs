@@ -22,6 +22,12 @@ pub(crate) enum Command {
     ///
     /// Reads headers only: no weight is loaded and no GPU is needed.
     Inspect(InspectArgs),
+    /// Train a vision transformer on images alone, with MAE or DINOv2
+    ///
+    /// Ctrl-C saves and ends with status 0; the same command goes on, exactly where it stopped.
+    Pretrain(Box<PretrainArgs>),
+    /// Say what a run needs before it starts: parameters, FLOPs, memory, disk, time
+    Plan(PlanArgs),
     /// Turn images into embeddings: a row an image, in the order of the inputs
     ///
     /// Images are decoded on all cores while the device computes.
@@ -84,6 +90,69 @@ pub(crate) struct EmbedArgs {
     /// Keep the weights as 16-bit floats; needs a device with f16
     #[arg(long)]
     pub(crate) half: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// `native-trainer pretrain`
+#[derive(Debug, Args)]
+pub(crate) struct PretrainArgs {
+    /// Images: folders (searched to the bottom), list files (.txt), tar shards, zip archives; labels are not used for
+    /// training
+    #[arg(required = true, value_name = "DATA")]
+    pub(crate) data: Vec<PathBuf>,
+    /// A named configuration; an unknown name lists them all
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// A TOML file over the preset
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A key over both, such as optim.base_lr=5e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The run's folder: checkpoints, model, report
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Go on with the run in DIR; it is an error if there is none
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Held-out images to look at: pictures, health and, with labels, k-NN [default: some of DATA]
+    #[arg(long, value_name = "INPUT")]
+    pub(crate) val: Vec<PathBuf>,
+    /// Stop after so many steps, as if asked to
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
+    /// Threads that decode [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: Option<u32>,
+    /// Plain lines instead of the dashboard
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// `native-trainer plan`
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// A named configuration; an unknown name lists them all
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// A TOML file over the preset
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A key over both, such as optim.base_lr=5e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Images of the run, where an epoch is a pass over them
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    pub(crate) images: u64,
+    /// Do not measure a step: no device is opened, no time is told
+    #[arg(long)]
+    pub(crate) no_measure: bool,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

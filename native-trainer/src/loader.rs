@@ -5,6 +5,7 @@
 //! memory stays bounded however slow the device is.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,11 @@ use std::time::{Duration, Instant};
 
 /// The result of preparing one image: the value, or why there is none.
 pub(crate) type Prepared<T> = Result<T, String>;
+
+/// Threads that this machine runs at once.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
 
 /// Prepares the items `0..total` on `workers` threads by `prepare`, and gives `consume` the results in order.
 ///

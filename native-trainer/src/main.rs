@@ -13,6 +13,7 @@ mod inputs;
 mod loader;
 mod progress;
 mod recipe;
+mod run;
 mod sinks;
 mod text;
 
@@ -25,6 +26,8 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Parity(arguments) => commands::parity::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),

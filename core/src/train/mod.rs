@@ -2,16 +2,19 @@
 //!
 //! - [`trainer`]: one step after another; [`pass`](self): the forward passes of MAE and DINOv2 that end in a loss
 //! - [`schedule`], [`optim`]: values that change with the step, AdamW with its groups
+//! - [`plan`]: what a run needs
 //! - [`walk`]: every tensor of a net by its name
 //! - [`state`]: a run as named tensors, and back
 //! - [`look`]: features and pictures of held-out images
 //! - [`verdict`]: health in a word and a sentence
 //! - [`event`]: what a run tells those who watch
 
+mod begin;
 pub mod event;
 pub mod look;
 pub mod optim;
 mod pass;
+pub mod plan;
 pub mod schedule;
 pub mod state;
 pub mod trainer;

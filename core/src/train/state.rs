@@ -198,7 +198,7 @@ impl Trainer {
 }
 
 /// What a tensor of a net is called among a model's parameters; heads have no name there.
-fn parameter_name(name: &str) -> Option<String> {
+pub(super) fn parameter_name(name: &str) -> Option<String> {
     if let Some(rest) = name.strip_prefix("decoder.") {
         return Some(if rest == "mask_token" { "decoder_mask_token".to_owned() } else { rest.to_owned() });
     }

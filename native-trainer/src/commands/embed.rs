@@ -3,7 +3,6 @@
 //! Three parts run at once: workers read, decode and prepare ([`loader`]); this thread drives the device, batch by
 //! batch; and the rows go to the disk ([`sinks`]) as they come. Nothing grows with the number of images but their names.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -70,7 +69,7 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         done: 0,
         rows: 0,
     };
-    let workers = arguments.workers.map_or_else(cores, |workers| workers as usize);
+    let workers = arguments.workers.map_or_else(loader::cores, |workers| workers as usize);
     // Two batches in store while one is computed, and something in every worker's hands.
     let ahead = 2 * batch_size + workers;
     let start = Instant::now();
@@ -94,10 +93,6 @@ fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess) -> Vec<(String
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// As many images as the device likes at once: enough to fill it, few enough to fit.

@@ -4,3 +4,5 @@ pub(crate) mod devices;
 pub(crate) mod embed;
 pub(crate) mod inspect;
 pub(crate) mod parity;
+pub(crate) mod plan;
+pub(crate) mod pretrain;

@@ -112,7 +112,9 @@ impl Checkpoints {
     /// Checkpoints by their steps, the last first.
     fn steps(&self) -> Result<Vec<(u64, PathBuf)>> {
         let mut steps = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).with_context(|| format!("cannot list {}", self.folder.display()))? {
+        for entry in
+            std::fs::read_dir(&self.folder).with_context(|| format!("cannot list {}", self.folder.display()))?
+        {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {

@@ -12,9 +12,11 @@
 //! ```
 
 pub(crate) mod checkpoint;
+pub(crate) mod examine;
 pub(crate) mod export;
 pub(crate) mod feed;
 pub(crate) mod folder;
+pub(crate) mod replay;
 
 use std::fs::File;
 use std::io::Write as _;

@@ -1,0 +1,179 @@
+//! What a run needs, from its configuration alone: parameters, operations, memory, disk.
+
+use crate::config::{Config, Method};
+use crate::models::config::{MaeConfig, VitConfig};
+use crate::models::dino_head::DinoHeadConfig;
+use crate::models::presets::decoder_parameters;
+
+use super::schedule::Schedules;
+use super::trainer::net_config;
+
+/// The needs of a run; bytes in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Parameters of the encoder.
+    pub encoder: u64,
+    /// Parameters of MAE's decoder, or of the heads.
+    pub behind: u64,
+    /// Operations of one image in one step, a multiply-add counted as two: forward, and twice that backward.
+    pub flops_per_image: u64,
+    /// Weights of student and teacher.
+    pub weights: u64,
+    /// Gradients.
+    pub gradients: u64,
+    /// AdamW's two moments.
+    pub optimiser: u64,
+    /// What the forward pass of one part of a batch keeps for the backward pass; an estimate.
+    pub activations: u64,
+    /// Two checkpoints, one on its way, and the model.
+    pub disk: u64,
+    /// Steps of the run.
+    pub steps: u64,
+    /// Images seen in all.
+    pub seen: u64,
+}
+
+impl Needs {
+    /// Device memory in bytes.
+    pub fn memory(&self) -> u64 {
+        self.weights + self.gradients + self.optimiser + self.activations
+    }
+
+    /// The needs of a configuration over `images` images.
+    pub fn of(config: &Config, images: u64) -> Self {
+        let sizes = net_config(config);
+        let vit = &sizes.vit;
+        let heads = [&sizes.dino_head, &sizes.ibot_head];
+        let behind = sizes.mae.as_ref().map_or(0, |mae| decoder_parameters(vit, mae))
+            + heads.iter().filter_map(|head| head.as_ref()).map(head_parameters).sum::<u64>();
+        let all = 4 * (vit.parameters() + behind);
+        let teacher = if config.method == Method::Dinov2 { all } else { 0 };
+        let schedules = Schedules::new(config, images);
+        let part = (config.train.batch_size / config.train.accumulate) as u64;
+        Self {
+            encoder: vit.parameters(),
+            behind,
+            flops_per_image: flops(config, vit, sizes.mae.as_ref(), heads),
+            weights: all + teacher,
+            gradients: all * if config.train.accumulate > 1 { 2 } else { 1 },
+            optimiser: 2 * all,
+            activations: part * activations(config, vit, sizes.mae.as_ref()),
+            disk: 3 * (3 * all + teacher) + all,
+            steps: schedules.total,
+            seen: schedules.total * config.train.batch_size as u64,
+        }
+    }
+}
+
+/// Linear layers with biases, prototypes with their lengths.
+fn head_parameters(head: &DinoHeadConfig) -> u64 {
+    let widths = head_widths(head);
+    let layers: usize = widths.windows(2).map(|pair| pair[0] * pair[1] + pair[1]).sum();
+    (layers + head.n_prototypes * (head.bottleneck_dim + 1)) as u64
+}
+
+/// D, hidden …, b.
+fn head_widths(head: &DinoHeadConfig) -> Vec<usize> {
+    let mut widths = vec![head.in_dim];
+    widths.resize(head.nlayers.max(1), head.hidden_dim);
+    widths.push(head.bottleneck_dim);
+    widths
+}
+
+fn head_flops(head: &DinoHeadConfig) -> u64 {
+    let layers: usize = head_widths(head).windows(2).map(|pair| pair[0] * pair[1]).sum();
+    2 * (layers + head.n_prototypes * head.bottleneck_dim) as u64
+}
+
+/// Blocks of an encoder over `tokens` tokens.
+fn block_flops(dim: usize, hidden: usize, factors: usize, tokens: usize) -> u64 {
+    (2 * tokens * dim * 4 * dim + 4 * tokens * tokens * dim + 2 * tokens * dim * hidden * factors) as u64
+}
+
+fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Option<DinoHeadConfig>; 2]) -> u64 {
+    let grid = vit.grid();
+    let patches = grid * grid;
+    if let Some(mae) = mae {
+        let kept = (patches as f64 * (1.0 - mae.mask_ratio)) as usize + 1;
+        let embed = 2 * patches * 3 * vit.patch_size.pow(2) * vit.embed_dim;
+        let encoder = vit.depth as u64 * block_flops(vit.embed_dim, vit.ffn_hidden(), 2, kept);
+        let (dim, hidden) = (mae.decoder_embed_dim, mae.decoder_hidden);
+        let decoder = mae.decoder_depth as u64 * block_flops(dim, hidden, 2, patches + 1);
+        let ends = 2 * (kept * vit.embed_dim + (patches + 1) * 3 * vit.patch_size.pow(2)) * dim;
+        return 3 * (embed as u64 + encoder + decoder + ends as u64);
+    }
+    let local = config.crops.local_size / vit.patch_size;
+    let n_local = config.crops.local_number as u64;
+    let global = 2 * vit.flops(grid, grid);
+    // Stochastic depth leaves a share of the student's branches out.
+    let student = (global + n_local * vit.flops(local, local)) as f64 * (1.0 - config.model.drop_path_rate);
+    let head = heads[0].as_ref().map_or(0, head_flops);
+    let patch_head = heads[1].as_ref().or(heads[0].as_ref()).map_or(0, head_flops);
+    let ibot = &config.ibot;
+    let masked = match ibot.loss_weight > 0.0 {
+        true => {
+            2.0 * patches as f64 * ibot.mask_sample_probability * (ibot.mask_ratio_min_max.iter().sum::<f64>() / 2.0)
+        }
+        false => 0.0,
+    };
+    let of_patches = (masked * patch_head as f64) as u64;
+    // The teacher goes forward only.
+    (global + 2 * head + of_patches) + 3 * (student as u64 + (2 + n_local) * head + of_patches)
+}
+
+/// Bytes that one image keeps. Per token and block: input and output of both norms, the fused projection, attention's
+/// output, both branches and residuals (12 widths); and of the feed-forward half its hidden layer through the exact
+/// GELU's operations (6 of them).
+fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>) -> u64 {
+    let of_blocks = |depth: usize, dim: usize, hidden: usize, tokens: usize| depth * tokens * (12 * dim + 6 * hidden);
+    let grid = vit.grid();
+    let floats = match mae {
+        Some(mae) => {
+            let patches = grid * grid;
+            let kept = (patches as f64 * (1.0 - mae.mask_ratio)) as usize + 1;
+            of_blocks(vit.depth, vit.embed_dim, vit.ffn_hidden(), kept)
+                + of_blocks(mae.decoder_depth, mae.decoder_embed_dim, mae.decoder_hidden, patches + 1)
+                + 4 * patches * 3 * vit.patch_size.pow(2)
+        }
+        None => {
+            let local = config.crops.local_size / vit.patch_size;
+            let tokens = 2 * vit.tokens(grid, grid) + config.crops.local_number * vit.tokens(local, local);
+            let crops = 2 + config.crops.local_number;
+            of_blocks(vit.depth, vit.embed_dim, vit.ffn_hidden(), tokens) + 4 * crops * config.dino.head_n_prototypes
+        }
+    };
+    4 * floats as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_sizes() {
+        let needs =
+            |preset: &str| Needs::of(&Config::resolve(Some(preset), None, &[]).expect("a preset"), 2_000_000_000);
+        // Webssl specification §1.1 and §3.4: 303 655 168 parameters, a head of 57.5 M with b = 384; iBOT's has b = 256.
+        let web = needs("webdino-300m");
+        assert_eq!(web.encoder, 303_655_168);
+        let dino = 1024 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 384 + 384 + 131_072 * 385;
+        let ibot = 1024 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 256 + 256 + 131_072 * 257;
+        assert_eq!(web.behind, dino + ibot);
+        assert_eq!(web.steps, 625_000);
+        // §4.3: 488 000 steps at 4096.
+        assert_eq!(needs("webmae-1b").steps, 488_000);
+        // MAE's decoder for ViT-B: 26 109 184 (§2.4).
+        assert_eq!(needs("mae-vitb16").behind, 26_109_184);
+    }
+
+    #[test]
+    fn smaller_parts_need_less_memory() {
+        let needs = |set: &str| {
+            let config = Config::resolve(Some("small-mae"), None, &[set.to_owned()]).expect("a preset");
+            Needs::of(&config, 50_000)
+        };
+        let (whole, parts) = (needs("train.accumulate=1"), needs("train.accumulate=8"));
+        assert_eq!(whole.activations, 8 * parts.activations);
+        assert_eq!(whole.flops_per_image, parts.flops_per_image);
+    }
+}

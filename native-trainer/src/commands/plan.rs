@@ -1,0 +1,110 @@
+//! `native-trainer plan`: what a run needs, before anything starts.
+//!
+//! Sizes come from the configuration; the time from a step that is really made, on made-up images, with as many of them
+//! as a quarter of a batch's part but at least two.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use lab_core::config::Config;
+use lab_core::data::multi_crop::Batch;
+use lab_core::train::plan::Needs;
+use lab_core::train::{Outcome, Trainer};
+use serde_json::json;
+
+use super::pretrain::resolve_from;
+use crate::cli::PlanArgs;
+use crate::progress::duration;
+use crate::{engine, text};
+
+/// Runs the command.
+pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
+    let config = resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)?;
+    let needs = Needs::of(&config, arguments.images);
+    let measured = match arguments.no_measure {
+        true => None,
+        false => Some(measure(arguments, &config)?),
+    };
+    let seconds = measured.as_ref().map(|(_, per_image)| per_image * needs.seen as f64);
+    if arguments.json {
+        let json = json!({
+            "encoder_parameters": needs.encoder,
+            "decoder_or_head_parameters": needs.behind,
+            "flops_per_image": needs.flops_per_image,
+            "memory_bytes": {
+                "weights": needs.weights, "gradients": needs.gradients,
+                "optimiser": needs.optimiser, "activations": needs.activations, "all": needs.memory(),
+            },
+            "disk_bytes": needs.disk,
+            "steps": needs.steps,
+            "images_seen": needs.seen,
+            "device": measured.as_ref().map(|(device, _)| device),
+            "images_per_sec": measured.as_ref().map(|(_, per_image)| 1.0 / per_image),
+            "seconds": seconds,
+        });
+        text::print(&format!("{json:#}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let behind = if config.method == lab_core::config::Method::Mae { "decoder" } else { "heads" };
+    let mut rows = vec![
+        ("encoder", format!("{} parameters", text::count(needs.encoder))),
+        (behind, format!("{} parameters", text::count(needs.behind))),
+        ("a step", format!("{}FLOP an image, forward and backward", text::count(needs.flops_per_image))),
+        (
+            "memory",
+            format!(
+                "about {}: weights {}, gradients {}, optimiser {}, activations {}",
+                text::bytes(needs.memory()),
+                text::bytes(needs.weights),
+                text::bytes(needs.gradients),
+                text::bytes(needs.optimiser),
+                text::bytes(needs.activations)
+            ),
+        ),
+        ("disk", format!("{} for checkpoints and model", text::bytes(needs.disk))),
+        ("steps", format!("{} of {} images, {} seen", needs.steps, config.train.batch_size, text::count(needs.seen))),
+    ];
+    if let (Some((device, per_image)), Some(seconds)) = (&measured, seconds) {
+        let rate = 1.0 / per_image;
+        let speed = needs.flops_per_image as f64 * rate;
+        rows.push(("device", device.clone()));
+        rows.push(("speed", format!("{rate:.1} images/s, {}FLOP/s", text::count(speed as u64))));
+        rows.push(("time", duration(std::time::Duration::from_secs_f64(seconds.min(1e12)))));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    text::print(&text::columns(&rows, &[]))?;
+    if config.train.accumulate < config.train.batch_size && needs.activations > needs.memory() / 2 {
+        let next = (config.train.accumulate + 1..=config.train.batch_size)
+            .find(|&parts| config.train.batch_size.is_multiple_of(parts) && parts >= 2 * config.train.accumulate);
+        let next = next.unwrap_or(config.train.batch_size);
+        text::print(&format!("if it does not fit: --set train.accumulate={next} needs less memory\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The device, and seconds an image, by the second of two small steps.
+fn measure(arguments: &PlanArgs, config: &Config) -> Result<(String, f64)> {
+    let device = engine::open(&arguments.engine)?;
+    let part = config.train.batch_size / config.train.accumulate;
+    let images = (part / 4).max(2);
+    let mut small = config.clone();
+    (small.train.batch_size, small.train.accumulate) = (images, 1);
+    text::note(&format!("measuring a step of {}", text::plural(images as u64, "image")));
+    let mut trainer = pollster::block_on(Trainer::begin(small.clone(), arguments.images, &device.device))?;
+    let mut batch = Batch::new(&small, images);
+    for (index, value) in batch.global.iter_mut().chain(&mut batch.local).enumerate() {
+        *value = (index * 7919 % 251) as f32 / 125.0 - 1.0;
+    }
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        let start = Instant::now();
+        let outcome = pollster::block_on(trainer.step(std::slice::from_ref(&batch)));
+        let outcome = outcome.context("the step failed; if memory ran out, raise train.accumulate")?;
+        if let Outcome::Refused { what } = outcome {
+            text::note(&format!("warning: {what} is not finite on made-up images"));
+        }
+        seconds = start.elapsed().as_secs_f64();
+    }
+    Ok((engine::describe(&device.info), seconds / images as f64))
+}

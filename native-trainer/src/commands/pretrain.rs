@@ -1,0 +1,336 @@
+//! `native-trainer pretrain`: from a folder of images to a model, and on from wherever it was stopped.
+//!
+//! Workers draw, decode and crop ([`feed`]); this thread alone drives the device, step by step; what happens goes to the
+//! [`watch`]ers. The run's truth is the trainer's state and four counters; a checkpoint is their image on disk.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use lab_core::config::Config;
+use lab_core::data::multi_crop::Batch;
+use lab_core::image::Rgb8;
+use lab_core::train::event::{Event, Started};
+use lab_core::train::state::{Counters, FORMAT};
+use lab_core::train::{Outcome, Trainer};
+
+use crate::bad::Budget;
+use crate::cli::PretrainArgs;
+use crate::inputs::Inputs;
+use crate::run::checkpoint::Checkpoints;
+use crate::run::examine::Examiner;
+use crate::run::feed::Feed;
+use crate::run::folder::{RunFolder, kept_config};
+use crate::run::{export, replay};
+use crate::watch::{Watchers, stop};
+use crate::{engine, loader, text};
+
+/// Runs the command. The exit status is 0 also when the run was asked to stop and its state is safe.
+pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
+    let config = resolve(arguments)?;
+    let inputs = Inputs::list(&arguments.data)?;
+    let images = inputs.len() as u64;
+    if images < config.train.batch_size as u64 {
+        let batch = config.train.batch_size as u64;
+        return Err(lab_core::error::TrainError::TooFewImages { found: images, batch }.into());
+    }
+    let budget: Budget = config.data.bad_budget.parse().map_err(|error| anyhow!("data.bad_budget: {error}"))?;
+    let folder = RunFolder::open(&arguments.out, &config, arguments.resume)?;
+    let device = engine::open(&arguments.engine)?;
+    let name = engine::describe(&device.info);
+
+    let mut trainer = pollster::block_on(Trainer::begin(config.clone(), images, &device.device))?;
+    let mut counters = Counters { format: FORMAT, step: 0, cursor: 0, bad_images: 0, bad_steps: 0, images };
+    if !config.model.init.is_empty() {
+        let files = crate::host::open_model(&PathBuf::from(&config.model.init)).context("model.init")?;
+        let said = pollster::block_on(trainer.begin_from(&files))?;
+        text::note(&format!("begins with {}: {said}", config.model.init));
+    }
+    let checkpoints = Checkpoints::open(folder.join("checkpoints"))?;
+    if let Some((checkpoint, found, path)) = checkpoints.last_good()? {
+        if found.images != images {
+            bail!(
+                "the run was begun on {} images, DATA now has {images}: their order would change; give the same DATA, \
+                 or another --out",
+                found.images
+            );
+        }
+        pollster::block_on(trainer.restore(&checkpoint, &found))?;
+        counters = found;
+        text::note(&format!("goes on from {}", path.display()));
+    }
+
+    let stop = Arc::new(AtomicBool::new(false));
+    stop::on_signals(Arc::clone(&stop))?;
+    let watchers = Watchers::open(folder.path(), counters.step, arguments.plain, Arc::clone(&stop))?;
+    let feed = Feed::new(&inputs, &config);
+    let examiner = Examiner::new(&config, &trainer, &inputs, &feed, &arguments.val)?;
+    let mut run = Run {
+        allowed: budget.allows(images),
+        bad: BTreeSet::new(),
+        config: &config,
+        feed: &feed,
+        inputs: &inputs,
+        folder: &folder,
+        checkpoints,
+        examiner,
+        watchers,
+        trainer,
+        counters,
+        stop,
+        last_steps: arguments.steps.map(|steps| counters.step + steps),
+        begun: Instant::now(),
+        saved: Instant::now(),
+        saved_step: counters.step,
+        refused_in_row: 0,
+    };
+    run.tell(&Event::Started(Started {
+        method: match config.method {
+            lab_core::config::Method::Mae => "mae",
+            lab_core::config::Method::Dinov2 => "dinov2",
+        }
+        .to_owned(),
+        device: name,
+        parameters: run.trainer.parameters(),
+        images,
+        batch_size: config.train.batch_size,
+        step: counters.step,
+        total_steps: run.trainer.schedules().total,
+        epoch_length: run.trainer.schedules().epoch_length,
+        config: config.to_toml(),
+    }));
+    let workers = arguments.workers.map_or_else(loader::cores, |workers| workers as usize);
+    // Two batches in store while one is computed, and something in every worker's hands.
+    let ahead = 2 * config.train.batch_size + workers;
+    let first = counters.cursor;
+    let prepare = |index: usize| feed.crops(first + index as u64);
+    let result = loader::run(usize::MAX, workers, ahead, prepare, |ordered| run.all(ordered));
+    let seconds = run.begun.elapsed().as_secs_f64();
+    let stopped = !run.trainer.is_done();
+    if result.is_ok() {
+        run.tell(&Event::Finished { step: run.trainer.steps_made(), stopped, seconds });
+    }
+    run.watchers.finish();
+    result?;
+    let state = if stopped { "stopped; the same command goes on" } else { "done" };
+    text::print(&format!(
+        "{}: {state}, {} steps; the model is in {}\n",
+        folder.path().display(),
+        run.trainer.steps_made(),
+        folder.join("model").display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Preset, file and settings; without any of them, what the run in the folder was begun with.
+pub(crate) fn resolve(arguments: &PretrainArgs) -> Result<Config> {
+    let nothing = arguments.preset.is_none() && arguments.config.is_none() && arguments.set.is_empty();
+    if nothing && let Some(config) = kept_config(&arguments.out)? {
+        return Ok(config);
+    }
+    resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)
+}
+
+/// Preset, file and settings, each over the one before.
+pub(crate) fn resolve_from(
+    preset: Option<&str>,
+    file: Option<&std::path::Path>,
+    settings: &[String],
+) -> Result<Config> {
+    let file = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some((path.to_string_lossy().into_owned(), text))
+        }
+        None => None,
+    };
+    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    Ok(Config::resolve(preset, file, settings)?)
+}
+
+/// A run under way.
+struct Run<'a> {
+    config: &'a Config,
+    feed: &'a Feed<'a>,
+    inputs: &'a Inputs,
+    folder: &'a RunFolder,
+    checkpoints: Checkpoints,
+    examiner: Examiner,
+    watchers: Watchers,
+    trainer: Trainer,
+    counters: Counters,
+    stop: Arc<AtomicBool>,
+    /// Where `--steps` ends this session.
+    last_steps: Option<u64>,
+    allowed: u64,
+    /// Images found bad in this session.
+    bad: BTreeSet<usize>,
+    begun: Instant,
+    saved: Instant,
+    saved_step: u64,
+    refused_in_row: u64,
+}
+
+/// The crops of one image, or why there are none.
+type Crops = Vec<Rgb8>;
+
+impl Run<'_> {
+    fn tell(&mut self, event: &Event) {
+        self.watchers.event(event);
+    }
+
+    /// Steps until the end, or until someone asks to stop; ends with everything saved.
+    fn all(&mut self, ordered: &mut loader::Ordered<'_, Crops>) -> Result<()> {
+        if self.counters.step == 0 {
+            self.look()?;
+        }
+        while !self.trainer.is_done() && !self.should_stop() {
+            let start = Instant::now();
+            let waited = ordered.waited();
+            let (batches, images) = self.gather(ordered)?;
+            let outcome = pollster::block_on(self.trainer.step(&batches));
+            let outcome = outcome.with_context(|| {
+                let size = self.config.train.batch_size;
+                format!("step {} failed; if memory ran out, raise train.accumulate (batch {size})", self.counters.step)
+            })?;
+            self.conclude(outcome, &batches, &images, start.elapsed(), ordered.waited() - waited)?;
+            self.save_when_due()?;
+            self.look_when_due()?;
+        }
+        self.save()
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.last_steps.is_some_and(|last| self.trainer.steps_made() >= last)
+    }
+
+    /// The next batch, in parts; bad images are passed over for the next draws.
+    fn gather(&mut self, ordered: &mut loader::Ordered<'_, Crops>) -> Result<(Vec<Batch>, Vec<usize>)> {
+        let size = self.config.train.batch_size;
+        let mut crops = Vec::with_capacity(size);
+        let mut images = Vec::with_capacity(size);
+        while crops.len() < size {
+            let Some((_, prepared)) = ordered.next() else { bail!("the images ended, which an endless order cannot") };
+            let image = self.feed.image_of(self.counters.cursor);
+            self.counters.cursor += 1;
+            match prepared {
+                Ok(found) => {
+                    crops.push(found);
+                    images.push(image);
+                }
+                Err(reason) => self.reject(image, &reason)?,
+            }
+        }
+        let part = size / self.config.train.accumulate;
+        let batches = crops.chunks(part).map(|crops| Batch::collate(self.config, crops)).collect();
+        Ok((batches, images))
+    }
+
+    fn reject(&mut self, image: usize, reason: &str) -> Result<()> {
+        if !self.bad.insert(image) {
+            return Ok(()); // it was told in an earlier epoch
+        }
+        self.counters.bad_images = self.counters.bad_images.max(self.bad.len() as u64);
+        let name = self.inputs.name(image).to_owned();
+        let path = self.folder.join("bad.jsonl");
+        let line = serde_json::json!({ "path": name, "reason": reason });
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| writeln!(file, "{line}"))
+            .with_context(|| format!("cannot write the list of bad images {}", path.display()))?;
+        self.tell(&Event::BadImage { name, reason: reason.to_owned() });
+        if self.bad.len() as u64 > self.allowed {
+            self.save()?;
+            bail!(
+                "stopped at {}, {} allowed (data.bad_budget = {}); they are listed in {}; the state is saved",
+                text::plural(self.bad.len() as u64, "bad image"),
+                self.allowed,
+                self.config.data.bad_budget,
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn conclude(
+        &mut self,
+        outcome: Outcome,
+        batches: &[Batch],
+        images: &[usize],
+        took: Duration,
+        waited: Duration,
+    ) -> Result<()> {
+        match outcome {
+            Outcome::Updated(mut step) => {
+                let seconds = took.as_secs_f64().max(1e-9);
+                step.seconds = seconds;
+                step.images_per_sec = images.len() as f64 / seconds;
+                step.data_wait = waited.as_secs_f64() / seconds;
+                self.counters.step = self.trainer.steps_made();
+                self.refused_in_row = 0;
+                self.examiner.note(&step);
+                self.tell(&Event::Step(step));
+            }
+            Outcome::Refused { what } => {
+                self.counters.bad_steps += 1;
+                self.refused_in_row += 1;
+                let step = self.counters.step;
+                let names: Vec<&str> = images.iter().map(|&image| self.inputs.name(image)).collect();
+                let path =
+                    self.folder.join("replay").join(format!("step-{step:09}-{}.safetensors", self.refused_in_row));
+                replay::write(&path, batches, &names, &what, step)?;
+                let replay = path.to_string_lossy().into_owned();
+                self.tell(&Event::BadStep { step, what: what.clone(), replay });
+                if self.refused_in_row >= self.config.train.max_bad_steps {
+                    self.save()?;
+                    let count = self.refused_in_row;
+                    return Err(lab_core::error::TrainError::NotFinite { count, what, step }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn save_when_due(&mut self) -> Result<()> {
+        let train = &self.config.train;
+        let minutes = self.saved.elapsed().as_secs_f64() / 60.0;
+        let steps = self.counters.step - self.saved_step;
+        if minutes >= train.save_minutes || (train.save_steps > 0 && steps >= train.save_steps) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Checkpoint and model to the disk.
+    fn save(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let path = self.checkpoints.save(&self.trainer, self.counters)?;
+        export::write(&self.trainer, &self.folder.join("model"))?;
+        let (seconds, path) = (start.elapsed().as_secs_f64(), path.to_string_lossy().into_owned());
+        self.saved = Instant::now();
+        self.saved_step = self.counters.step;
+        self.tell(&Event::Saved { step: self.counters.step, path, seconds });
+        Ok(())
+    }
+
+    fn look_when_due(&mut self) -> Result<()> {
+        let every = self.config.train.look_epochs * self.trainer.schedules().epoch_length as f64;
+        let every = (every as u64).max(1);
+        if self.config.train.look_epochs > 0.0 && (self.counters.step.is_multiple_of(every) || self.trainer.is_done()) {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<()> {
+        for event in self.examiner.examine(&self.trainer)? {
+            self.tell(&event);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Looks at held-out images while a model learns: health without labels, k-NN with them, pictures for people.
+
+use anyhow::Result;
+use lab_core::config::{Config, Method};
+use lab_core::image::{Limits, Preprocess, Rgb8, decode};
+use lab_core::probe::health::{feature_std, rankme};
+use lab_core::probe::knn::{Labelled, knn};
+use lab_core::train::Trainer;
+use lab_core::train::event::{Event, Health, Look, Step};
+use lab_core::train::look::Features;
+use lab_core::train::verdict::{Vitals, verdict};
+
+use super::feed::Feed;
+use crate::inputs::Inputs;
+use crate::text;
+
+/// Images whose pictures are shown.
+const SHOWN: usize = 6;
+/// Images whose features tell rank and spread.
+const HEALTH: usize = 256;
+/// Most queries of k-NN, and most labelled images that they are compared with.
+const QUERIES: usize = 1000;
+const BANK: usize = 5000;
+/// DINOv2's k that does best most often.
+const NEIGHBOURS: [usize; 1] = [20];
+/// Most bytes of prepared pixels kept for looking.
+const BUDGET: usize = 512 << 20;
+/// Steps over which the loss is averaged.
+const WINDOW: usize = 50;
+
+/// The images that are looked at, prepared once.
+pub(crate) struct Examiner {
+    method: Method,
+    /// Held-out images, `[n, 3, S, S]` bytes as prepared.
+    held_out: Set,
+    /// Labelled images to compare them with.
+    bank: Set,
+    preprocess: Preprocess,
+    image: usize,
+    losses: Vec<f64>,
+    best_loss: f64,
+    best_rankme: f64,
+    last: Option<Step>,
+}
+
+/// Prepared pictures; a byte a channel, so that thousands fit.
+#[derive(Default)]
+struct Set {
+    images: Vec<Rgb8>,
+    labels: Vec<Option<u32>>,
+}
+
+impl Examiner {
+    /// Prepares what is looked at: images of `--val`, or, without it, images of DATA, evenly spread.
+    ///
+    /// # Errors
+    /// When `--val` holds no image.
+    pub(crate) fn new(
+        config: &Config,
+        trainer: &Trainer,
+        inputs: &Inputs,
+        feed: &Feed<'_>,
+        val: &[std::path::PathBuf],
+    ) -> Result<Self> {
+        let preprocess = trainer.preprocess();
+        let image = 3 * config.crops.global_size.pow(2);
+        let most = BUDGET / image / 2;
+        let from_data = |index: usize| feed.decoded(index).map(|image| (*image).clone());
+        let spread = |count: usize, most: usize, offset: usize| {
+            let step = count.div_ceil(most.clamp(1, count.max(1))).max(1);
+            (offset.min(step - 1)..count).step_by(step).collect::<Vec<_>>()
+        };
+        let labelled = inputs.label(0).is_some();
+        let (held_out, bank) = if val.is_empty() {
+            // Every other image of an even choice from DATA asks, the others answer.
+            let held_out = Set::new(&preprocess, inputs, &spread(inputs.len(), QUERIES.min(most), 1), from_data);
+            let bank = spread(inputs.len(), BANK.min(most), 0);
+            let bank = if labelled { bank } else { Vec::new() };
+            (held_out, Set::new(&preprocess, inputs, &bank, from_data))
+        } else {
+            let val = Inputs::list(val)?;
+            let limits = Limits { max_pixels: config.data.max_pixels, ..Limits::default() };
+            let read = |index: usize| {
+                let bytes = val.read(index, &limits)?;
+                decode(&bytes, &limits).map_err(|error| error.to_string())
+            };
+            let held_out = Set::new(&preprocess, &val, &spread(val.len(), QUERIES.min(most), 0), read);
+            let both = labelled && val.label(0).is_some();
+            if both && inputs.classes() != val.classes() && !inputs.classes().is_empty() && !val.classes().is_empty() {
+                text::note("warning: DATA and --val name their classes differently; k-NN compares them by number");
+            }
+            let bank = if both { spread(inputs.len(), BANK.min(most), 0) } else { Vec::new() };
+            (held_out, Set::new(&preprocess, inputs, &bank, from_data))
+        };
+        Ok(Self {
+            method: config.method,
+            held_out,
+            bank,
+            preprocess,
+            image,
+            losses: Vec::new(),
+            best_loss: f64::INFINITY,
+            best_rankme: 0.0,
+            last: None,
+        })
+    }
+
+    /// Remembers a step for the next verdict.
+    pub(crate) fn note(&mut self, step: &Step) {
+        self.losses.push(step.loss);
+        if self.losses.len() > WINDOW {
+            self.losses.remove(0);
+        }
+        self.last = Some(step.clone());
+    }
+
+    /// Health and pictures at this moment.
+    ///
+    /// # Errors
+    /// The device's.
+    pub(crate) fn examine(&mut self, trainer: &Trainer) -> Result<Vec<Event>> {
+        let step = trainer.steps_made();
+        let epoch = step as f64 / trainer.schedules().epoch_length as f64;
+        if self.held_out.images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let features = self.features(trainer, &self.held_out.images)?;
+        let rows = features.cls.len() / features.dim;
+        let few = &self.chosen(&features)[..rows.min(HEALTH) * features.dim];
+        let (rank, spread) = (rankme(few, features.dim), feature_std(few, features.dim));
+        let mut figures = vec![("rankme".to_owned(), rank), ("feature_std".to_owned(), spread)];
+        let last = self.last.as_ref();
+        let figure = |name: &str| last?.teacher.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        let (entropy, kl) = (figure("teacher_entropy"), figure("kl"));
+        figures.extend(last.into_iter().flat_map(|step| step.teacher.clone()));
+        if !self.bank.images.is_empty() {
+            let bank = self.features(trainer, &self.bank.images)?;
+            for (name, queries, bank) in
+                [("knn_cls", &features.cls, &bank.cls), ("knn_mean", &features.mean, &bank.mean)]
+            {
+                let queries = self.held_out.labelled(queries, features.dim);
+                let bank = self.bank.labelled(bank, features.dim);
+                let device = trainer.plain_device();
+                let found = pollster::block_on(knn(&bank, &queries, &NEIGHBOURS, &device))?;
+                figures.push((name.to_owned(), found[0]));
+            }
+        }
+        let loss = match self.losses.len() {
+            0 => 0.0,
+            count => self.losses.iter().sum::<f64>() / count as f64,
+        };
+        if !self.losses.is_empty() {
+            self.best_loss = self.best_loss.min(loss);
+        }
+        self.best_rankme = self.best_rankme.max(rank);
+        let (verdict, says) = verdict(&Vitals {
+            step,
+            teacher_entropy: entropy,
+            kl,
+            rankme: rank,
+            best_rankme: self.best_rankme,
+            feature_std: spread,
+            loss,
+            best_loss: self.best_loss,
+        });
+        let shown = self.pixels(&self.held_out.images[..self.held_out.images.len().min(SHOWN)]);
+        let rows = pollster::block_on(trainer.look(&shown))?;
+        Ok(vec![Event::Health(Health { step, epoch, figures, verdict, says }), Event::Look(Look { step, epoch, rows })])
+    }
+
+    /// The features that the method is judged by: DINO trains its class token, MAE's patches carry more.
+    fn chosen<'a>(&self, features: &'a Features) -> &'a [f32] {
+        match self.method {
+            Method::Dinov2 => &features.cls,
+            Method::Mae => &features.mean,
+        }
+    }
+
+    fn features(&self, trainer: &Trainer, images: &[Rgb8]) -> Result<Features> {
+        let mut all = Features::default();
+        // A few images at a time: their floats take four times the room of their bytes.
+        for images in images.chunks(256) {
+            let part = pollster::block_on(trainer.features(&self.pixels(images)))?;
+            all.cls.extend(part.cls);
+            all.mean.extend(part.mean);
+            all.dim = part.dim;
+        }
+        Ok(all)
+    }
+
+    fn pixels(&self, images: &[Rgb8]) -> Vec<f32> {
+        let mut pixels = Vec::with_capacity(images.len() * self.image);
+        for image in images {
+            pixels.extend(self.preprocess.normalise(image));
+        }
+        pixels
+    }
+}
+
+impl Set {
+    /// Prepares images; what cannot be read is left out here, and told where it is trained on.
+    fn new(
+        preprocess: &Preprocess,
+        inputs: &Inputs,
+        indices: &[usize],
+        read: impl Fn(usize) -> Result<Rgb8, String>,
+    ) -> Self {
+        let mut set = Self::default();
+        for &index in indices {
+            if let Ok(image) = read(index).and_then(|image| preprocess.prepare(&image).map_err(|e| e.to_string())) {
+                set.images.push(image);
+                set.labels.push(inputs.label(index));
+            }
+        }
+        set
+    }
+
+    /// Those of `features [n, dim]` that have a label.
+    fn labelled(&self, features: &[f32], dim: usize) -> Labelled {
+        let mut labelled = Labelled { dim, ..Labelled::default() };
+        for (row, label) in features.chunks_exact(dim).zip(&self.labels) {
+            if let Some(label) = label {
+                labelled.features.extend_from_slice(row);
+                labelled.labels.push(*label);
+            }
+        }
+        labelled
+    }
+}

@@ -17,6 +17,8 @@ const TRIES: usize = 10;
 const SIGMA: [f64; 2] = [0.1, 2.0];
 /// Pixels on each side of the blurred one: DINOv2's kernel is 9 x 9 whatever the deviation.
 const BLUR_RADIUS: usize = 4;
+/// Added to a small number and taken away again it leaves a whole one.
+const ROUNDING: f32 = (1 << 23) as f32;
 /// Bytes from here on are inverted by solarisation, DINOv2's.
 const SOLARIZE_THRESHOLD: u8 = 128;
 
@@ -290,7 +292,9 @@ fn gaussian_blur(image: &mut Rgb8, sigma: f64) {
             }
         }
         for (byte, sum) in to.iter_mut().zip(&sums) {
-            *byte = sum.round_ties_even() as u8; // torch.round
+            // torch.round, half to even: above 2^23 a single has no digits behind the point. `round_ties_even` is a
+            // call for each byte where the processor's rounding may not be assumed.
+            *byte = (sum + ROUNDING - ROUNDING) as u8;
         }
     }
 }
@@ -347,7 +351,8 @@ fn hsv_from_rgb([r, g, b]: [u8; 3]) -> [u8; 3] {
     } else {
         (4.0 + f64::from(gc) - f64::from(rc)) as f32
     };
-    let h = ((f64::from(h) / 6.0 + 1.0) % 1.0) as f32;
+    let h = f64::from(h) / 6.0 + 1.0; // from 5/6 to 11/6; C takes its remainder by 1
+    let h = (if h >= 1.0 { h - 1.0 } else { h }) as f32;
     let s = range / f32::from(most);
     [(f64::from(h) * 255.0) as u8, (f64::from(s) * 255.0) as u8, most]
 }
@@ -357,13 +362,13 @@ fn rgb_from_hsv([h, s, v]: [u8; 3]) -> [u8; 3] {
     if s == 0 {
         return [v; 3];
     }
-    let sextant = f64::from(f32::from(h)) * 6.0 / 255.0;
-    let i = sextant.floor();
-    let f = f64::from((sextant - i) as f32);
+    let sextant = f64::from(h) * 6.0 / 255.0;
+    let i = sextant as u8;
+    let f = f64::from((sextant - f64::from(i)) as f32);
     let fs = f64::from((f64::from(s) / 255.0) as f32);
-    let byte = |value: f64| (f64::from(v) * value).round() as u8; // C's round: half away from zero
+    let byte = |value: f64| (f64::from(v) * value + 0.5) as u8; // C's round, for what is not negative
     let (p, q, t) = (byte(1.0 - fs), byte(1.0 - fs * f), byte(1.0 - fs * (1.0 - f)));
-    match i as u8 % 6 {
+    match i % 6 {
         0 => [v, t, p],
         1 => [q, v, p],
         2 => [p, v, t],

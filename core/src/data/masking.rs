@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(drawn.indices, hidden);
             assert_eq!(drawn.weights.len(), hidden.len());
             for crop in 0..2 * images {
-                let of_crop = |(&index, _): &(&i32, &f32)| index as usize / 16 == crop;
+                let of_crop = |(index, _): &(&i32, &f32)| **index as usize / 16 == crop;
                 let weights: Vec<f32> =
                     drawn.indices.iter().zip(&drawn.weights).filter(of_crop).map(|(_, w)| *w).collect();
                 let sum: f32 = weights.iter().sum();

@@ -4,7 +4,7 @@
 //! thread can make it, in any order. Batches are crop-major as DINOv2's `data/collate.py`: the first crop of all images,
 //! then the second.
 
-use super::augment::{CropKind, CropPlan, apply, to_tensor_values};
+use super::augment::{self, CropKind, CropPlan, apply, to_tensor_values};
 use crate::config::{Config, Method};
 use crate::image::Rgb8;
 use crate::rng::Rng;
@@ -28,7 +28,7 @@ pub fn plans(config: &Config, rng: Rng, draw: u64, width: u32, height: u32) -> V
     let first = draw.wrapping_mul(kinds.len() as u64);
     let plan = |(place, &kind): (usize, &CropKind)| {
         let mut stream = rng.stream("crop", first.wrapping_add(place as u64));
-        CropPlan::draw(&config.crops, kind, width, height, &mut stream)
+        augment::draw(&config.crops, kind, width, height, &mut stream)
     };
     kinds.iter().enumerate().map(plan).collect()
 }

@@ -2,11 +2,14 @@
 //!
 //! - [`decode`]: JPEG, PNG, WebP, GIF, TIFF and BMP to [`Rgb8`], within limits
 //! - [`resize`]: Pillow's antialiased bilinear and bicubic, to the last bit
+//! - [`augment`]: crops and their changes of colour, as torchvision makes them
+//! - [`color`]: numbers as colours
 //! - [`preprocess`]: resize, crop and normalise as each released model expects it
 //!
 //! Everything here runs on the CPU; the GPU's `preprocess` kernel takes its filter weights from [`resize::coefficients`]
 //! and its geometry from [`preprocess::Preprocess::plan`], so both paths are one recipe.
 
+pub mod augment;
 pub mod color;
 pub mod decode;
 pub mod preprocess;

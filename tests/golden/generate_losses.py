@@ -84,7 +84,7 @@ def ibot(t):
 
 
 def koleo(t):
-    """A batch, the least batch, and one that holds the same row twice (its value only: the gradient is 1e7 large)."""
+    """A batch, the least batch, and one that holds the same row twice (its value only: its gradient is a difference of numbers of size 1e7)."""
     gen = generator("losses.koleo")
     twice = 3 * normal(gen, 4, 8)
     twice[2] = twice[0]

@@ -326,8 +326,8 @@ def mae(out, gen):
         images = draw(gen, (B, 3, SIZE, SIZE), 1.0).float().double()
         noise = torch.rand((B, N), generator=gen).float().double()
         t |= {f"{step}.global": images, f"{step}.noise": noise}
-        shuffle = torch.argsort(noise, 1, stable=True)
-        restore = torch.argsort(shuffle, 1, stable=True)
+        shuffle = torch.argsort(noise, dim=1, stable=True)
+        restore = torch.argsort(shuffle, dim=1, stable=True)
         x = embed(p, images) + p["backbone.pos_embed"][:, 1:]
         x = torch.gather(x, 1, shuffle[:, :keep, None].expand(-1, -1, D))
         x = torch.cat([(p["backbone.cls_token"] + p["backbone.pos_embed"][:, :1]).expand(B, -1, -1), x], 1)

@@ -11,4 +11,5 @@ mod layers;
 mod losses;
 mod models;
 mod probe;
+mod train;
 mod views;

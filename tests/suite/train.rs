@@ -1,0 +1,399 @@
+//! Whole training steps against PyTorch (`tests/golden/generate_steps.py`), on the CPU device and on the GPU.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use lab_core::config::Config;
+use lab_core::data::masking::IbotMasks;
+use lab_core::data::multi_crop::Batch;
+use lab_core::formats::Checkpoint;
+use lab_core::host::MemoryFile;
+use lab_core::layers::drop_path::{DropPath, Subset};
+use lab_core::models::mae::Masking;
+use lab_core::train::event::Step;
+use lab_core::train::state::{Counters, FORMAT};
+use lab_core::train::{Draws, Outcome, Trainer};
+use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu};
+use pollster::block_on;
+use safetensors::tensor::{Dtype, TensorView};
+
+/// Images of a step in the goldens.
+const BATCH: usize = 4;
+const STEPS: usize = 3;
+
+/// The sizes of the goldens' models.
+const SIZES: [&str; 12] = [
+    "model.patch_size=4",
+    "model.embed_dim=32",
+    "model.depth=2",
+    "model.num_heads=2",
+    "model.mlp_ratio=2",
+    "model.drop_path_rate=0",
+    "crops.global_size=16",
+    "crops.local_size=8",
+    "crops.local_number=3",
+    "train.batch_size=4",
+    "train.epochs=1",
+    "train.epoch_length=10",
+];
+
+const DINO: [&str; 22] = [
+    "method=dinov2",
+    "dino.head_n_prototypes=24",
+    "dino.head_hidden_dim=40",
+    "dino.head_bottleneck_dim=16",
+    "ibot.head_n_prototypes=20",
+    "ibot.head_hidden_dim=40",
+    "ibot.head_bottleneck_dim=16",
+    "teacher.momentum_teacher=0.9",
+    "teacher.final_momentum_teacher=1",
+    "teacher.warmup_teacher_temp=0.04",
+    "teacher.teacher_temp=0.07",
+    "teacher.warmup_teacher_temp_epochs=0.4",
+    "optim.base_lr=2e-3",
+    "optim.lr_rule=constant",
+    "optim.min_lr=1e-6",
+    "optim.warmup_epochs=0.2",
+    "optim.weight_decay=0.04",
+    "optim.weight_decay_end=0.4",
+    "optim.layerwise_decay=0.9",
+    "optim.patch_embed_lr_mult=0.2",
+    "optim.freeze_last_layer_epochs=0.2",
+    "optim.clip_grad=3",
+];
+
+const MAE: [&str; 14] = [
+    "method=mae",
+    "mae.decoder_embed_dim=16",
+    "mae.decoder_depth=1",
+    "mae.decoder_num_heads=2",
+    "optim.base_lr=2e-3",
+    "optim.lr_rule=constant",
+    "optim.min_lr=0",
+    "optim.warmup_epochs=0.2",
+    "optim.weight_decay=0.05",
+    "optim.weight_decay_end=0.05",
+    "optim.betas=[0.9, 0.95]",
+    "optim.clip_grad=0",
+    "optim.layerwise_decay=1",
+    "optim.patch_embed_lr_mult=1",
+];
+
+fn config(settings: &[&[&str]]) -> Config {
+    let settings: Vec<String> = settings.concat().iter().map(ToString::to_string).collect();
+    Config::resolve(None, None, &settings).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Tensors as a checkpoint in memory.
+fn checkpoint(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Checkpoint {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shape and bytes agree"))
+    });
+    let file = safetensors::serialize(views, None).expect("plain tensors");
+    block_on(Checkpoint::open(Box::new(MemoryFile::new("start.safetensors", file)))).expect("just written")
+}
+
+/// A run at step 1 (the schedules' first step that moves anything) with the golden's weights.
+fn begin(config: &Config, io: &Checkpoint, device: &Device) -> Trainer {
+    let mut trainer = block_on(Trainer::begin(config.clone(), 1000, device)).expect("a run");
+    let mut tensors = Vec::new();
+    for entry in trainer.state() {
+        let (net, name) = entry.name.split_once('.').expect("a prefix");
+        let values = match net {
+            "student" | "teacher" => golden_tensor(io, &format!("start.{name}")).1,
+            _ => vec![0.0; entry.shape.iter().product()],
+        };
+        tensors.push((entry.name.clone(), entry.shape.clone(), values));
+    }
+    let counters = Counters { format: FORMAT, step: 1, cursor: 0, bad_images: 0, bad_steps: 0, images: 1000 };
+    block_on(trainer.restore(&checkpoint(&tensors), &counters)).unwrap_or_else(|error| panic!("{error}"));
+    trainer
+}
+
+fn batch(config: &Config, io: &Checkpoint, step: usize) -> Batch {
+    let mut batch = Batch::new(config, BATCH);
+    batch.global = golden_tensor(io, &format!("{step}.global")).1;
+    if batch.local_number > 0 {
+        batch.local = golden_tensor(io, &format!("{step}.local")).1;
+    }
+    batch
+}
+
+fn draws(config: &Config, io: &Checkpoint, step: usize, device: &Device) -> Draws {
+    let patches = (config.crops.global_size / config.model.patch_size).pow(2);
+    if config.method == lab_core::config::Method::Mae {
+        let noise = golden_tensor(io, &format!("{step}.noise")).1;
+        return Draws { masking: Some(Masking::from_noise(&noise, BATCH, 0.75)), ..Draws::default() };
+    }
+    let ints = |name: String| -> Vec<usize> {
+        let tensor = block_on(io.read(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        tensor.to_i64().expect("whole numbers").into_iter().map(|value| value as usize).collect()
+    };
+    let places = ints(format!("{step}.places"));
+    let mut masks = vec![false; 2 * BATCH * patches];
+    places.iter().for_each(|&place| masks[place] = true);
+    let count = |place: usize| masks[place / patches * patches..][..patches].iter().filter(|&&hidden| hidden).count();
+    let ibot = IbotMasks {
+        indices: places.iter().map(|&place| place as i32).collect(),
+        weights: places.iter().map(|&place| 1.0 / count(place) as f32).collect(),
+        upperbound: places.len(),
+        masks,
+    };
+    let drops = |name: &str, batch: usize| -> Vec<DropPath> {
+        let name = format!("{step}.drop.{name}");
+        if io.entry(&name).is_none() {
+            return Vec::new();
+        }
+        let ids = ints(name);
+        let each = ids.len() / (2 * config.model.depth);
+        let subset = |ids: &[usize]| Subset::new(ids, batch, device);
+        let both = |ids: &[usize]| DropPath { attn: subset(&ids[..each]), mlp: subset(&ids[each..]) };
+        ids.chunks(2 * each).map(both).collect()
+    };
+    Draws {
+        masking: None,
+        ibot: (config.ibot.loss_weight > 0.0).then_some(ibot),
+        drop_global: drops("global", 2 * BATCH),
+        drop_local: drops("local", 3 * BATCH),
+    }
+}
+
+fn state(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
+    let entries = trainer.state().into_iter();
+    entries.map(|entry| (entry.name.clone(), block_on(entry.read()).expect("readable"))).collect()
+}
+
+fn updated(outcome: Outcome) -> Step {
+    match outcome {
+        Outcome::Updated(step) => step,
+        Outcome::Refused { what } => panic!("{what} is not finite"),
+    }
+}
+
+/// Three steps; every stored loss, norm, weight, teacher and centre.
+fn check(folder: &str, settings: &[&[&str]], device: &Device) {
+    let config = config(settings);
+    let io = golden(&format!("train/{folder}/steps.safetensors"));
+    let mut trainer = begin(&config, &io, device);
+    let tracked = device.clone().autodiff();
+    let mut compared = 0;
+    for step in 0..STEPS {
+        let draws = draws(&config, &io, step, &tracked);
+        let outcome = block_on(trainer.step_with(&[batch(&config, &io, step)], &[draws])).expect("a step");
+        let report = updated(outcome);
+        for (name, found) in &report.losses {
+            let expected = golden_tensor(&io, &format!("{step}.loss.{name}")).1;
+            // f32 against float64: sums over some hundred numbers.
+            assert_close(&format!("{folder} step {step} {name}"), &[*found as f32], &expected, 1e-5, 1e-4);
+            compared += 1;
+        }
+        for (part, found) in &report.norms {
+            let Some(_) = io.entry(&format!("{step}.norm.{part}")) else { continue };
+            let expected = golden_tensor(&io, &format!("{step}.norm.{part}")).1;
+            // The bar for gradients: 1e-3 relative.
+            assert_close(&format!("{folder} step {step} norm of {part}"), &[*found as f32], &expected, 1e-5, 1e-3);
+        }
+        let found = state(&trainer);
+        let prefix = format!("{step}.student.");
+        let names: Vec<String> =
+            io.names().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect();
+        for name in names {
+            let expected = golden_tensor(&io, &format!("{prefix}{name}")).1;
+            // The bar: PyTorch's weights within 1e-4.
+            assert_close(&format!("{folder} step {step} {name}"), &found[&format!("student.{name}")], &expected, 1e-4, 1e-4);
+            compared += 1;
+        }
+    }
+    let found = state(&trainer);
+    let ends: Vec<String> = io.names().filter_map(|name| name.strip_prefix("end.")).map(str::to_owned).collect();
+    for name in ends {
+        let Some(found) = found.get(&name) else { continue };
+        let expected = golden_tensor(&io, &format!("end.{name}")).1;
+        assert_close(&format!("{folder} {name}"), found, &expected, 1e-4, 1e-4);
+        compared += 1;
+    }
+    assert!(compared > 30, "{folder}: only {compared} tensors compared");
+}
+
+fn check_all(device: &Device) {
+    check("mae", &[&SIZES, &MAE], device);
+    let sk: &[&str] = &["teacher.centering=sinkhorn_knopp", "ibot.separate_head=true", "model.layerscale=1e-5"];
+    check("dinov2", &[&SIZES, &DINO, sk], device);
+    check("dinov2-centering", &[&SIZES, &DINO], device);
+    let dino: &[&str] = &["ibot.loss_weight=0", "dino.koleo_loss_weight=0", "model.drop_path_rate=0.4"];
+    check("dino", &[&SIZES, &DINO, dino], device);
+}
+
+#[test]
+fn three_steps_equal_pytorch_on_the_cpu() {
+    check_all(&cpu());
+}
+
+#[test]
+fn three_steps_equal_pytorch_on_the_gpu() {
+    check_all(&gpu().device);
+}
+
+/// A small run with images of its own making.
+fn small(method: &[&str], device: &Device) -> Trainer {
+    let config = config(&[&SIZES, method, &["model.drop_path_rate=0.2", "optim.warmup_epochs=0"]]);
+    block_on(Trainer::begin(config, 100, device)).expect("a run")
+}
+
+/// Images that differ from step to step, drawn from the number of the step alone.
+fn made_up(trainer: &Trainer, step: u64) -> Batch {
+    let mut batch = Batch::new(trainer.config(), BATCH);
+    let mut stream = lab_core::rng::Rng::new(5).stream("images", step);
+    batch.global.iter_mut().chain(&mut batch.local).for_each(|value| *value = stream.normal() as f32);
+    batch
+}
+
+fn steps(trainer: &mut Trainer, count: u64) -> Vec<Step> {
+    (0..count)
+        .map(|_| {
+            let batch = made_up(trainer, trainer.steps_made());
+            updated(block_on(trainer.step(&[batch])).expect("a step"))
+        })
+        .collect()
+}
+
+#[test]
+fn resuming_changes_no_bit() {
+    let gpu = gpu();
+    for device in [cpu(), gpu.device.clone()] {
+        for method in [&MAE[..], &DINO[..]] {
+            let mut whole = small(method, &device);
+            steps(&mut whole, 5);
+            let mut first = small(method, &device);
+            steps(&mut first, 2);
+            let tensors: Vec<_> = first
+                .state()
+                .into_iter()
+                .map(|entry| (entry.name.clone(), entry.shape.clone(), block_on(entry.read()).expect("readable")))
+                .collect();
+            let counters =
+                Counters { format: FORMAT, step: 2, cursor: 2 * BATCH as u64, bad_images: 0, bad_steps: 0, images: 100 };
+            drop(first);
+            let mut second = small(method, &device);
+            block_on(second.restore(&checkpoint(&tensors), &counters)).expect("its own checkpoint");
+            steps(&mut second, 3);
+            let (expected, found) = (state(&whole), state(&second));
+            assert_eq!(expected.len(), found.len());
+            for (name, expected) in expected {
+                let same = expected.iter().zip(&found[&name]).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{name} differs after resuming, {device:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_changes_nothing() {
+    for method in [&MAE[..], &DINO[..]] {
+        let mut trainer = small(method, &cpu());
+        steps(&mut trainer, 1);
+        let before = state(&trainer);
+        let mut batch = made_up(&trainer, 1);
+        batch.global[7] = f32::NAN;
+        match block_on(trainer.step(&[batch])).expect("no error of the device") {
+            Outcome::Refused { what } => assert!(!what.is_empty()),
+            Outcome::Updated(step) => panic!("a step from nothing: {step:?}"),
+        }
+        assert_eq!(trainer.steps_made(), 1);
+        for (name, before) in before {
+            let after = &state(&trainer)[&name];
+            assert!(before.iter().zip(after).all(|(a, b)| a.to_bits() == b.to_bits()), "{name} changed");
+        }
+        // And the run goes on.
+        steps(&mut trainer, 1);
+    }
+}
+
+#[test]
+fn parts_of_a_batch_add_up() {
+    // MAE's loss is a mean over hidden patches, as many in each image: two halves are the whole.
+    let mut whole = small(&MAE, &cpu());
+    let mut halves = small(&MAE, &cpu());
+    let batch = made_up(&whole, 0);
+    let size = batch.global.len() / 2;
+    let half = |range: std::ops::Range<usize>| {
+        let mut half = Batch::new(whole.config(), BATCH / 2);
+        half.global = batch.global[range].to_vec();
+        half
+    };
+    let parts = [half(0..size), half(size..2 * size)];
+    let noise: Vec<f32> = (0..BATCH * 16).map(|i| (i * 37 % 101) as f32).collect();
+    let draw = |noise: &[f32], images| Draws { masking: Some(Masking::from_noise(noise, images, 0.75)), ..Draws::default() };
+    let middle = noise.len() / 2;
+    let draws = [draw(&noise[..middle], BATCH / 2), draw(&noise[middle..], BATCH / 2)];
+    updated(block_on(whole.step_with(std::slice::from_ref(&batch), &[draw(&noise, BATCH)])).expect("a step"));
+    updated(block_on(halves.step_with(&parts, &draws)).expect("a step"));
+    for ((name, whole), halves) in state(&whole).into_iter().zip(state(&halves).into_values()) {
+        // Adam's first step divides a gradient by itself: where it is next to nothing, rounding decides its sign. Twice
+        // the learning rate is the most that costs.
+        let atol = if name.starts_with("student") { 4.1e-3 } else { 1e-5 };
+        assert_close(&name, &halves, &whole, atol, 1e-3);
+    }
+}
+
+#[test]
+fn initial_losses_are_those_of_the_specification() {
+    // K = 1024: local 16/18 ln K, global 2/18 ln K, iBOT 1/2 ln K (webssl specification §3.6), before any learning.
+    let settings = [
+        "crops.local_number=8",
+        "dino.head_n_prototypes=1024",
+        "ibot.head_n_prototypes=1024",
+        "teacher.centering=sinkhorn_knopp",
+        "model.embed_dim=64",
+        "dino.head_hidden_dim=128",
+        "dino.head_bottleneck_dim=64",
+    ];
+    let config = config(&[&SIZES, &DINO, &settings]);
+    let mut trainer = block_on(Trainer::begin(config, 100, &cpu())).expect("a run");
+    let report = steps(&mut trainer, 1).remove(0);
+    let ln_k = 1024f64.ln();
+    let loss = |name: &str| report.losses.iter().find(|(known, _)| known == name).expect(name).1;
+    for (name, expected) in [("dino_local", 16.0 / 18.0 * ln_k), ("dino_global", 2.0 / 18.0 * ln_k), ("ibot", 0.5 * ln_k)] {
+        // Logits of a new head are cosines below one half: the softmax is almost flat, at temperature 0.1 a few percent
+        // above ln K (the authors' log: 10.03 for 9.86).
+        assert!((loss(name) / expected - 1.0).abs() < 0.1, "{name}: {} for {expected}", loss(name));
+    }
+}
+
+#[test]
+fn mae_overfits_eight_images() {
+    let settings = ["train.batch_size=8", "optim.base_lr=3e-3", "train.epochs=30", "optim.warmup_epochs=1", "mae.mask_ratio=0.5"];
+    let config = config(&[&SIZES, &MAE, &settings]);
+    let mut trainer = block_on(Trainer::begin(config, 8, &cpu())).expect("a run");
+    let mut batch = Batch::new(trainer.config(), 8);
+    // Smooth pictures: waves of their own direction.
+    for (image, pixels) in batch.global.chunks_exact_mut(3 * 16 * 16).enumerate() {
+        for (place, value) in pixels.iter_mut().enumerate() {
+            let (c, y, x) = (place / 256, place / 16 % 16, place % 16);
+            let angle = image as f32 * 0.7 + c as f32;
+            *value = (0.5 * (x as f32 * angle.cos() + y as f32 * angle.sin()) + image as f32).sin();
+        }
+    }
+    let mut losses = Vec::new();
+    while !trainer.is_done() {
+        losses.push(updated(block_on(trainer.step(std::slice::from_ref(&batch))).expect("a step")).loss);
+    }
+    let (first, last) = (losses[0], losses[losses.len() - 20..].iter().sum::<f64>() / 20.0);
+    assert!(last < 0.3 * first, "from {first:.3} to {last:.3}");
+    let pictures = block_on(trainer.look(&batch.global)).expect("pictures");
+    assert_eq!(pictures.len(), 8);
+    assert_eq!(pictures[0].iter().map(|picture| picture.title.as_str()).collect::<Vec<_>>(), ["image", "seen", "reconstruction"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let io = golden("train/mae/steps.safetensors");
+    let mut trainer = small(&MAE, &cpu());
+    let counters = Counters { format: FORMAT, step: 1, cursor: 0, bad_images: 0, bad_steps: 0, images: 100 };
+    let before = state(&trainer);
+    let error = block_on(trainer.restore(&io, &counters)).expect_err("no state").to_string();
+    assert!(error.contains("student.backbone") && error.contains("missing"), "{error}");
+    assert_eq!(state(&trainer), before);
+}

@@ -16,7 +16,6 @@ mod recipe;
 mod run;
 mod sinks;
 mod text;
-#[expect(dead_code, reason = "the pretrain command, which comes with the next change, drives it")]
 mod watch;
 
 use std::process::ExitCode;

@@ -197,12 +197,17 @@ fn check(folder: &str, settings: &[&[&str]], device: &Device) {
         }
         let found = state(&trainer);
         let prefix = format!("{step}.student.");
-        let names: Vec<String> =
-            io.names().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect();
+        let names: Vec<String> = io.names().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect();
         for name in names {
             let expected = golden_tensor(&io, &format!("{prefix}{name}")).1;
             // The bar: PyTorch's weights within 1e-4.
-            assert_close(&format!("{folder} step {step} {name}"), &found[&format!("student.{name}")], &expected, 1e-4, 1e-4);
+            assert_close(
+                &format!("{folder} step {step} {name}"),
+                &found[&format!("student.{name}")],
+                &expected,
+                1e-4,
+                1e-4,
+            );
             compared += 1;
         }
     }
@@ -273,8 +278,14 @@ fn resuming_changes_no_bit() {
                 .into_iter()
                 .map(|entry| (entry.name.clone(), entry.shape.clone(), block_on(entry.read()).expect("readable")))
                 .collect();
-            let counters =
-                Counters { format: FORMAT, step: 2, cursor: 2 * BATCH as u64, bad_images: 0, bad_steps: 0, images: 100 };
+            let counters = Counters {
+                format: FORMAT,
+                step: 2,
+                cursor: 2 * BATCH as u64,
+                bad_images: 0,
+                bad_steps: 0,
+                images: 100,
+            };
             drop(first);
             let mut second = small(method, &device);
             block_on(second.restore(&checkpoint(&tensors), &counters)).expect("its own checkpoint");
@@ -325,7 +336,8 @@ fn parts_of_a_batch_add_up() {
     };
     let parts = [half(0..size), half(size..2 * size)];
     let noise: Vec<f32> = (0..BATCH * 16).map(|i| (i * 37 % 101) as f32).collect();
-    let draw = |noise: &[f32], images| Draws { masking: Some(Masking::from_noise(noise, images, 0.75)), ..Draws::default() };
+    let draw =
+        |noise: &[f32], images| Draws { masking: Some(Masking::from_noise(noise, images, 0.75)), ..Draws::default() };
     let middle = noise.len() / 2;
     let draws = [draw(&noise[..middle], BATCH / 2), draw(&noise[middle..], BATCH / 2)];
     updated(block_on(whole.step_with(std::slice::from_ref(&batch), &[draw(&noise, BATCH)])).expect("a step"));
@@ -355,7 +367,9 @@ fn initial_losses_are_those_of_the_specification() {
     let report = steps(&mut trainer, 1).remove(0);
     let ln_k = 1024f64.ln();
     let loss = |name: &str| report.losses.iter().find(|(known, _)| known == name).expect(name).1;
-    for (name, expected) in [("dino_local", 16.0 / 18.0 * ln_k), ("dino_global", 2.0 / 18.0 * ln_k), ("ibot", 0.5 * ln_k)] {
+    for (name, expected) in
+        [("dino_local", 16.0 / 18.0 * ln_k), ("dino_global", 2.0 / 18.0 * ln_k), ("ibot", 0.5 * ln_k)]
+    {
         // Logits of a new head are cosines below one half: the softmax is almost flat, at temperature 0.1 a few percent
         // above ln K (the authors' log: 10.03 for 9.86).
         assert!((loss(name) / expected - 1.0).abs() < 0.1, "{name}: {} for {expected}", loss(name));
@@ -364,7 +378,8 @@ fn initial_losses_are_those_of_the_specification() {
 
 #[test]
 fn mae_overfits_eight_images() {
-    let settings = ["train.batch_size=8", "optim.base_lr=3e-3", "train.epochs=30", "optim.warmup_epochs=1", "mae.mask_ratio=0.5"];
+    let settings =
+        ["train.batch_size=8", "optim.base_lr=3e-3", "train.epochs=30", "optim.warmup_epochs=1", "mae.mask_ratio=0.5"];
     let config = config(&[&SIZES, &MAE, &settings]);
     let mut trainer = block_on(Trainer::begin(config, 8, &cpu())).expect("a run");
     let mut batch = Batch::new(trainer.config(), 8);
@@ -384,7 +399,10 @@ fn mae_overfits_eight_images() {
     assert!(last < 0.3 * first, "from {first:.3} to {last:.3}");
     let pictures = block_on(trainer.look(&batch.global)).expect("pictures");
     assert_eq!(pictures.len(), 8);
-    assert_eq!(pictures[0].iter().map(|picture| picture.title.as_str()).collect::<Vec<_>>(), ["image", "seen", "reconstruction"]);
+    assert_eq!(
+        pictures[0].iter().map(|picture| picture.title.as_str()).collect::<Vec<_>>(),
+        ["image", "seen", "reconstruction"]
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         drop(serve::listen(port)?);
     }
     setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
-    web::build(if dev { web::Mode::Dev } else { web::Mode::Release })?;
+    web::build(if dev { web::Mode::Dev } else { web::Mode::Release }, web::Lints::Off)?;
     let server = Server::bind(&web::dist(), port)?;
     let address = server.address();
     println!(

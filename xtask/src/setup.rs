@@ -98,9 +98,9 @@ impl Part {
     fn install(&self) -> Result<()> {
         match self {
             Part::WasmTarget => shell::run(shell::command("rustup").args(["target", "add", WASM])),
-            Part::Trunk => cargo_install(&["--locked", &format!("trunk@{TRUNK}")]),
+            Part::Trunk => cargo_install(&["--locked", &format!("trunk@{TRUNK}")], 0),
             // Not --locked: its lock file names versions that were withdrawn from the registry.
-            Part::WasmBindgen(version) => cargo_install(&[&format!("wasm-bindgen-cli@{version}")]),
+            Part::WasmBindgen(version) => cargo_install(&[&format!("wasm-bindgen-cli@{version}")], 1),
             Part::E2ePackages => npm_ci("tests/e2e"),
             Part::WebTools => npm_ci("xtask/npm"),
             Part::Debian(packages) if is_root() => {
@@ -228,14 +228,14 @@ fn is_root() -> bool {
 }
 
 /// Installs a Rust tool into the project's cache.
-fn cargo_install(what: &[&str]) -> Result<()> {
+fn cargo_install(what: &[&str], opt_level: u8) -> Result<()> {
     let mut install = shell::cargo();
     install.arg("install").arg("--root").arg(shell::cache_dir().join("tools")).args(what);
-    // These tools wait on disks, not on their own code: fast to build beats fast to run (trunk asks for fat LTO).
+    // Fast to build beats fast to run (trunk asks for fat LTO): trunk waits on others, only wasm-bindgen has work to do.
     install
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt_level.to_string());
     shell::run(&mut install)
 }
 

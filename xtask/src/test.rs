@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 /// Packages that only exist for the browser: natively they are neither built nor tested.
 const BROWSER_ONLY: [&str; 2] = ["lab-app", "lab-worker"];
-const WASM: &str = "wasm32-unknown-unknown";
 
 /// What the user asked for.
 struct Plan {
@@ -53,24 +52,24 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
 fn steps(plan: &Plan, done: &mut Vec<Done>) {
     // A filter means "only these tests, quickly": no checks, no set-up of what they cannot need.
     let checks = plan.filter.is_none();
-    let needs = Needs { page: plan.web, browser: plan.web, vulkan: plan.native };
+    let needs = Needs { page: false, browser: plan.web, vulkan: plan.native };
     if !step(done, "set-up", || setup::ensure(needs).map(|()| Tally::default())) {
         return;
     }
+    // Trunk and wasm-bindgen are built from source: beside the native steps, whose compiler often waits on one core.
+    let tools =
+        plan.web.then(|| std::thread::spawn(|| setup::ensure(Needs { page: true, browser: false, vulkan: false })));
     if checks {
         step(done, "format", || checked(shell::cargo().args(["fmt", "--all", "--check"])));
     }
     if plan.native {
-        if checks {
-            step(done, "clippy, native", || {
-                let mut cargo = shell::cargo();
-                cargo.arg("clippy").args(native_packages()).args(["--all-targets", "--", "-D", "warnings"]);
-                checked(&mut cargo)
-            });
-        }
+        step(done, "clippy and build, native", || {
+            let mut cargo = linting(shell::cargo());
+            checked(cargo.args(["test", "--no-run"]).args(native_packages()))
+        });
         step(done, "tests, native", || counted(&mut native_tests(plan.filter.as_deref())));
         step(done, "doc tests", || {
-            let mut cargo = shell::cargo();
+            let mut cargo = linting(shell::cargo());
             cargo.args(["test", "--doc"]).args(native_packages()).envs(setup::vulkan_env());
             if let Some(filter) = &plan.filter {
                 cargo.args(["--", filter]);
@@ -78,18 +77,15 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
             counted(&mut cargo)
         });
     }
-    if plan.web {
-        if checks {
-            step(done, "clippy, browser", || {
-                let mut cargo = shell::cargo();
-                cargo.args(["clippy", "--target", WASM]);
-                cargo.args(BROWSER_ONLY.iter().flat_map(|name| ["--package", name]));
-                // The CPU engine's half: the GPU's is linted natively but for a few lines, and checking wgpu and CubeCL
-                // once more for wasm takes four minutes of two cores.
-                checked(cargo.args(["--no-default-features", "--", "-D", "warnings"]))
+    if let Some(tools) = tools {
+        let ready = step(done, "set-up of the page's tools", || {
+            let joined = tools.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the set-up broke down")));
+            joined.map(|()| Tally::default())
+        });
+        let built = ready
+            && step(done, "clippy and build, page", || {
+                web::build(web::Mode::Release, web::Lints::Denied).map(|()| Tally::one(true))
             });
-        }
-        let built = step(done, "page", || web::build(web::Mode::Release).map(|()| Tally::one(true)));
         if built && checks {
             step(done, "page size", size::check);
         }
@@ -101,6 +97,15 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
             done.push(Done { name: "tests, browser", tally, note, time: Duration::ZERO });
         }
     }
+}
+
+/// Lets Clippy compile our own crates, warnings denied: one build lints and runs, where `cargo clippy` would check every
+/// dependency once more (nine minutes of two cores).
+pub(crate) fn linting(mut cargo: Command) -> Command {
+    // How cargo-clippy itself hands its arguments to the driver.
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    cargo.env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
+    cargo
 }
 
 /// Runs one step and records it; returns whether it passed.
@@ -140,7 +145,7 @@ fn native_packages() -> Vec<&'static str> {
 /// cargo-nextest where it is installed (a process a test, a crash costs only itself), else cargo's own runner.
 fn native_tests(filter: Option<&str>) -> Command {
     let nextest = shell::first_line("cargo-nextest", &["nextest", "--version"]).is_some();
-    let mut cargo = shell::cargo();
+    let mut cargo = linting(shell::cargo());
     if nextest {
         cargo.args(["nextest", "run", "--no-fail-fast"]).args(native_packages());
         if let Some(filter) = filter {
@@ -189,7 +194,7 @@ fn browser_tests(filter: Option<&str>) -> Result<Tally> {
 /// asked for, it is built the same way, so that no dependency is compiled twice.
 fn native_trainer() -> Result<PathBuf> {
     let program = shell::target_dir().join("debug").join(format!("native-trainer{}", std::env::consts::EXE_SUFFIX));
-    let mut cargo = shell::cargo();
+    let mut cargo = linting(shell::cargo());
     let (ok, _) = shell::tee(cargo.args(["test", "--no-run"]).args(native_packages()))?;
     if !ok || !program.is_file() {
         bail!("cargo built no {}", program.display());

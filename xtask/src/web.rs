@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// How the page is built; the engines are always optimised, an unoptimised one would be too slow to look at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,15 @@ pub(crate) enum Mode {
     Dev,
     /// What is published.
     Release,
+}
+
+/// Whether Clippy looks on while the page is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lints {
+    /// No.
+    Off,
+    /// Yes, and a warning ends it.
+    Denied,
 }
 
 /// The engines: folder under `engine/`, and the features of `lab-worker`.
@@ -49,21 +59,21 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     args.finish()?;
     ensure!(!(dev && release), "--dev and --release exclude each other");
     setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
-    build(if dev { Mode::Dev } else { Mode::Release })?;
+    build(if dev { Mode::Dev } else { Mode::Release }, Lints::Off)?;
     println!("the page is in {}", dist().display());
     Ok(())
 }
 
 /// Builds engines and page.
-pub(crate) fn build(mode: Mode) -> Result<()> {
+pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     let out = shell::target_dir().join("engine");
     let mut manifest = serde_json::Map::new();
     for (at, (name, features)) in ENGINES.iter().enumerate() {
         eprintln!("[{}/3] the {name} engine", at + 1);
-        manifest.insert((*name).to_owned(), build_engine(&out.join(name), features, mode)?);
+        manifest.insert((*name).to_owned(), build_engine(&out.join(name), features, mode, lints)?);
     }
     eprintln!("[3/3] the page");
-    let mut trunk = shell::command("trunk");
+    let mut trunk = linted(shell::command("trunk"), lints);
     trunk.args(["build", "--offline", "true"]);
     if mode == Mode::Release {
         trunk.arg("--release");
@@ -79,9 +89,13 @@ pub(crate) fn build(mode: Mode) -> Result<()> {
     inline_scripts_to_files(&dist())
 }
 
+fn linted(command: Command, lints: Lints) -> Command {
+    if lints == Lints::Denied { crate::test::linting(command) } else { command }
+}
+
 /// Builds one engine into `out` and describes its files.
-fn build_engine(out: &Path, features: &[&str], mode: Mode) -> Result<Value> {
-    let mut cargo = shell::cargo();
+fn build_engine(out: &Path, features: &[&str], mode: Mode, lints: Lints) -> Result<Value> {
+    let mut cargo = linted(shell::cargo(), lints);
     cargo.args(["build", "--release", "--package", "lab-worker", "--target", WASM]);
     cargo.args(features).arg("--message-format=json-render-diagnostics");
     eprintln!("$ {}", shell::describe(&cargo));

@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use lab_core::config::Config;
 use lab_core::data::multi_crop::Batch;
+use lab_core::data::quarantine::Budget;
 use lab_core::image::Rgb8;
 use lab_core::train::event::{Event, Started};
 use lab_core::train::state::{Counters, FORMAT};
 use lab_core::train::{Outcome, Trainer};
 
-use crate::bad::Budget;
 use crate::cli::PretrainArgs;
 use crate::inputs::Inputs;
 use crate::run::checkpoint::Checkpoints;
@@ -28,7 +28,7 @@ use crate::run::examine::Examiner;
 use crate::run::feed::Feed;
 use crate::run::folder::{RunFolder, kept_config};
 use crate::run::{export, replay};
-use crate::watch::{Watchers, stop};
+use crate::watch::{Stop, Wanted, Watchers};
 use crate::{engine, loader, text};
 
 /// Runs the command. The exit status is 0 also when the run was asked to stop and its state is safe.
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         let batch = config.train.batch_size as u64;
         return Err(lab_core::error::TrainError::TooFewImages { found: images, batch }.into());
     }
-    let budget: Budget = config.data.bad_budget.parse().map_err(|error| anyhow!("data.bad_budget: {error}"))?;
+    let budget: Budget = config.data.bad_budget.parse().context("data.bad_budget")?;
     let folder = RunFolder::open(&arguments.out, &config, arguments.resume)?;
     let device = engine::open(&arguments.engine)?;
     let name = engine::describe(&device.info);
@@ -66,9 +66,10 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         text::note(&format!("goes on from {}", path.display()));
     }
 
-    let stop = Arc::new(AtomicBool::new(false));
-    stop::on_signals(Arc::clone(&stop))?;
-    let watchers = Watchers::open(folder.path(), counters.step, arguments.plain, Arc::clone(&stop))?;
+    let stop = Stop::default();
+    stop.on_signals()?;
+    let wanted = Wanted { tensorboard: true, report: true, dashboard: !arguments.plain };
+    let watchers = Watchers::open(folder.path(), wanted, &stop);
     let feed = Feed::new(&inputs, &config);
     let examiner = Examiner::new(&config, &trainer, &inputs, &feed, &arguments.val)?;
     let mut run = Run {
@@ -83,7 +84,7 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         watchers,
         trainer,
         counters,
-        stop,
+        stop: stop.flag(),
         last_steps: arguments.steps.map(|steps| counters.step + steps),
         begun: Instant::now(),
         saved: Instant::now(),
@@ -116,15 +117,12 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     if result.is_ok() {
         run.tell(&Event::Finished { step: run.trainer.steps_made(), stopped, seconds });
     }
+    let steps = run.trainer.steps_made();
     run.watchers.finish();
     result?;
     let state = if stopped { "stopped; the same command goes on" } else { "done" };
-    text::print(&format!(
-        "{}: {state}, {} steps; the model is in {}\n",
-        folder.path().display(),
-        run.trainer.steps_made(),
-        folder.join("model").display()
-    ))?;
+    let (place, model) = (folder.path().display(), folder.join("model"));
+    text::print(&format!("{place}: {state}, {steps} steps; the model is in {}\n", model.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -111,7 +111,7 @@ impl Checkpoints {
 
     /// Checkpoints by their steps, the last first.
     fn steps(&self) -> Result<Vec<(u64, PathBuf)>> {
-        let mut steps = Vec::new();
+        let mut steps: Vec<(u64, PathBuf)> = Vec::new();
         for entry in
             std::fs::read_dir(&self.folder).with_context(|| format!("cannot list {}", self.folder.display()))?
         {

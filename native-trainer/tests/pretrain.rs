@@ -1,0 +1,266 @@
+//! `native-trainer pretrain` and `plan` as their users run them: from a folder of images to a model, stopped, killed and
+//! resumed on the way.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use image::{Rgb, RgbImage};
+use serde_json::Value;
+
+/// A model that trains in milliseconds a step.
+const TINY: [&str; 18] = [
+    "model.embed_dim=16",
+    "model.depth=1",
+    "model.num_heads=1",
+    "crops.global_size=16",
+    "crops.local_size=8",
+    "crops.local_number=2",
+    "mae.decoder_embed_dim=16",
+    "mae.decoder_depth=1",
+    "mae.decoder_num_heads=1",
+    "dino.head_n_prototypes=32",
+    "dino.head_hidden_dim=16",
+    "dino.head_bottleneck_dim=8",
+    "train.batch_size=8",
+    "train.epochs=4",
+    "train.epoch_length=5",
+    "train.look_epochs=2",
+    "optim.warmup_epochs=1",
+    "data.cache_mib=8",
+];
+
+/// 30 pictures in two classes of stripes.
+fn images(root: &Path) -> PathBuf {
+    let folder = root.join("images");
+    for class in ["flat", "steep"] {
+        std::fs::create_dir_all(folder.join(class)).expect("a folder");
+        for seed in 0..15u32 {
+            let picture = RgbImage::from_fn(20, 18, |x, y| {
+                let place = if class == "flat" { y } else { x };
+                Rgb([((place + seed) * 40 % 256) as u8, (seed * 16) as u8, (x * 12) as u8])
+            });
+            picture.save(folder.join(class).join(format!("{seed:02}.png"))).expect("a file");
+        }
+    }
+    folder
+}
+
+fn command(data: &Path, out: &Path, preset: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+    command.arg("pretrain").arg(data).args(["--preset", preset, "--device", "cpu", "--plain", "--out"]).arg(out);
+    command.args(TINY.iter().flat_map(|set| ["--set", set])).args(more);
+    command
+}
+
+struct Ran {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn run(mut command: Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ran { status: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+impl Ran {
+    #[track_caller]
+    fn ends(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "out: {}\nerr: {}", self.out, self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        self
+    }
+}
+
+/// The events of a kind in a run's diary.
+fn events(out: &Path, kind: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(out.join("events.jsonl")).expect("a diary");
+    let all = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    all.filter(|event| event["event"] == kind).collect()
+}
+
+fn state(out: &Path, step: u64) -> Vec<u8> {
+    std::fs::read(out.join(format!("checkpoints/step-{step:09}/state.safetensors"))).expect("a checkpoint")
+}
+
+#[test]
+fn a_folder_becomes_a_model_that_opens() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    for preset in ["tiny-mae", "tiny-dinov2"] {
+        let out = place.path().join(preset);
+        let ran = run(command(&data, &out, preset, &[])).ends(0);
+        assert!(ran.out.contains("done, 20 steps"), "{}", ran.out);
+        let steps = events(&out, "step");
+        assert_eq!(steps.len(), 20);
+        assert!(steps.iter().all(|step| step["loss"].as_f64().is_some_and(f64::is_finite)));
+        // Labels from the folders: k-NN on the side, with a verdict, at the begin and every other epoch.
+        let health = events(&out, "health");
+        assert_eq!(health.len(), 3, "{preset}");
+        assert!(health[2]["figures"].to_string().contains("knn_cls"), "{}", health[2]);
+        assert!(std::fs::read_to_string(out.join("report.html")).expect("a report").contains("<svg"));
+        let about = Command::new(env!("CARGO_BIN_EXE_native-trainer"))
+            .args(["inspect", "--json"])
+            .arg(out.join("model"))
+            .output()
+            .expect("the program starts");
+        let about: Value = serde_json::from_slice(&about.stdout).expect("JSON");
+        assert_eq!(about["unknown"].as_array().map(Vec::len), Some(0), "{about}");
+        let mut embed = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+        embed.arg("embed").arg(out.join("model")).arg(&data).arg("--out").arg(place.path().join(format!("{preset}.npy")));
+        run({
+            embed.args(["--device", "cpu"]);
+            embed
+        })
+        .ends(0);
+    }
+}
+
+#[test]
+fn stopping_and_going_on_changes_no_bit() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    for preset in ["tiny-mae", "tiny-dinov2"] {
+        let [whole, parts] = ["whole", "parts"].map(|name| place.path().join(format!("{preset}-{name}")));
+        run(command(&data, &whole, preset, &[])).ends(0);
+        // Stopped twice, the first time in the middle of an epoch.
+        for (steps, end) in [("7", 7), ("6", 13)] {
+            let ran = run(command(&data, &parts, preset, &["--steps", steps])).ends(0);
+            assert!(ran.out.contains(&format!("stopped; the same command goes on, {end} steps")), "{}", ran.out);
+        }
+        run(command(&data, &parts, preset, &[])).ends(0);
+        assert_eq!(state(&whole, 20), state(&parts, 20), "{preset}");
+        // The diary tells each step once.
+        let steps: Vec<_> = events(&parts, "step").iter().map(|step| step["step"].as_u64()).collect();
+        assert_eq!(steps, (0..20).map(Some).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn bad_images_are_passed_over_within_the_budget() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    std::fs::write(data.join("flat/zz.png"), b"no picture at all").expect("a file");
+    let out = place.path().join("run");
+    let ran = run(command(&data, &out, "tiny-mae", &[])).ends(1);
+    assert!(ran.err.contains("1 bad image, 0 allowed"), "{}", ran.err);
+    assert!(ran.err.contains("the state is saved"), "{}", ran.err);
+    let out = place.path().join("bears");
+    run(command(&data, &out, "tiny-mae", &["--set", "data.bad_budget=5%"])).ends(0);
+    let list = std::fs::read_to_string(out.join("bad.jsonl")).expect("a list");
+    assert_eq!(list.lines().count(), 1, "{list}");
+    assert!(list.contains("zz.png"), "{list}");
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_starts() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    let out = place.path().join("run");
+    let check = |command: Command, word: &str| {
+        let ran = run(command).ends(1);
+        assert!(ran.err.contains(word), "expected {word:?} in {}", ran.err);
+    };
+    check(command(&data, &out, "tiny-mea", &[]), "did you mean tiny-mae");
+    check(command(&data, &out, "tiny-mae", &["--set", "optim.base_rl=1"]), "did you mean optim.base_lr");
+    check(command(&data, &out, "tiny-mae", &["--set", "train.batch_size=64"]), "fewer than a batch");
+    check(command(&data, &out, "tiny-mae", &["--resume"]), "holds no run");
+    run(command(&data, &out, "tiny-mae", &["--steps", "1"])).ends(0);
+    check(command(&data, &out, "tiny-mae", &["--set", "optim.base_lr=7"]), "optim.base_lr was");
+    std::fs::remove_file(data.join("flat/00.png")).expect("it is there");
+    check(command(&data, &out, "tiny-mae", &[]), "DATA now has 29");
+}
+
+/// Waits until the diary has grown beyond `lines` lines, or the program ended.
+fn wait_for_progress(child: &mut Child, out: &Path, more: usize) {
+    let count = || std::fs::read_to_string(out.join("events.jsonl")).map_or(0, |text| text.lines().count());
+    let target = count() + more;
+    for _ in 0..2000 {
+        if count() >= target || child.try_wait().expect("a child").is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("no progress in ten seconds");
+}
+
+/// Killed at random moments while it saves after every step, a run always goes on from a good checkpoint and ends where
+/// it would have ended. `KILLS=200 cargo test -- killed` is the long version.
+#[test]
+fn killed_at_any_moment_it_goes_on() {
+    let kills: u32 = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(5);
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    let [whole, killed] = ["whole", "killed"].map(|name| place.path().join(name));
+    let epochs = format!("train.epochs={}", 4 + kills / 2);
+    let every = ["--set", "train.save_steps=1", "--set", &epochs];
+    run(command(&data, &whole, "tiny-mae", &every)).ends(0);
+    let mut random = 0x9e37_79b9_u32;
+    for _ in 0..kills {
+        let mut command = command(&data, &killed, "tiny-mae", &every);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        wait_for_progress(&mut child, &killed, 2);
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        std::thread::sleep(Duration::from_micros(u64::from(random >> 8) % 30_000));
+        child.kill().expect("kill -9");
+        let output = child.wait_with_output().expect("an end");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!err.contains("passed over") && !err.contains("error"), "{err}");
+    }
+    run(command(&data, &killed, "tiny-mae", &every)).ends(0);
+    let step = u64::from(4 + kills / 2) * 5;
+    assert_eq!(state(&whole, step), state(&killed, step));
+}
+
+#[cfg(unix)]
+#[test]
+fn asked_to_stop_it_saves_and_ends_well() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    for signal in ["-TERM", "-INT"] {
+        let out = place.path().join(signal);
+        let mut command = command(&data, &out, "tiny-mae", &["--set", "train.epochs=4000"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        wait_for_progress(&mut child, &out, 4);
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill is there");
+        assert!(sent.success());
+        let output = child.wait_with_output().expect("an end");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(events(&out, "saved").len(), 1);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("the same command goes on"));
+    }
+}
+
+#[test]
+fn a_broken_checkpoint_is_passed_over_for_the_one_before() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    let out = place.path().join("run");
+    run(command(&data, &out, "tiny-mae", &["--steps", "3", "--set", "train.save_steps=1"])).ends(0);
+    let path = out.join("checkpoints/step-000000003/state.safetensors");
+    let mut bytes = std::fs::read(&path).expect("a checkpoint");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("writable");
+    let ran = run(command(&data, &out, "tiny-mae", &["--steps", "1", "--set", "train.save_steps=1"])).ends(0);
+    assert!(ran.err.contains("the hash differs"), "{}", ran.err);
+    assert!(ran.err.contains("goes on from") && ran.err.contains("step-000000002"), "{}", ran.err);
+}
+
+#[test]
+fn a_plan_tells_what_a_run_needs() {
+    let run_plan = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+        command.args(["plan", "--json"]).args(more);
+        serde_json::from_str::<Value>(&run(command).ends(0).out).expect("JSON")
+    };
+    let web = run_plan(&["--preset", "webdino-1b", "--no-measure"]);
+    assert_eq!(web["encoder_parameters"], 1_134_771_200u64);
+    assert_eq!(web["steps"], 625_000);
+    assert!(web["seconds"].is_null());
+    let sets: Vec<&str> = TINY.iter().flat_map(|set| ["--set", set]).collect();
+    let tiny = run_plan(&[&["--preset", "tiny-dinov2", "--device", "cpu"][..], &sets].concat());
+    assert!(tiny["images_per_sec"].as_f64().is_some_and(|rate| rate > 0.0), "{tiny}");
+}

@@ -206,11 +206,10 @@ fn adamw_as_pytorch_steps() {
             let (_, expected) = golden_tensor(&stored.0, &format!("adamw.{step}"));
             assert_close(&format!("adamw.{step}"), &values(param.clone()), &expected, 1e-6, 1e-6);
         }
-        let same = |name: &str, found: Tensor<1>| {
-            assert_close(name, &values(found), &golden_tensor(&stored.0, name).1, 1e-9, 1e-6);
-        };
-        same("adamw.m.3", m);
-        same("adamw.v.3", v);
+        // First moments are what is left of terms of size 0.1 to 1, whose rounding is 6e-8; second ones only grow.
+        for (name, found, atol) in [("adamw.m.3", m, 1e-7), ("adamw.v.3", v, 0.0)] {
+            assert_close(name, &values(found), &golden_tensor(&stored.0, name).1, atol, 1e-6);
+        }
     });
 }
 

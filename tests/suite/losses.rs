@@ -139,6 +139,27 @@ fn koleo_reaches_both_neighbours() {
     });
 }
 
+#[test]
+fn gradients_with_recomputation_are_the_same() {
+    on_each_device(|device, stored| {
+        // Constants stay without autodiff: `Tensor::from_inner` would give them another strategy than the student's.
+        let tracked = device.clone().autodiff().gradient_checkpointing();
+        let global = stored.leaf::<2>("dino.student_global", &tracked);
+        let local = stored.leaf::<2>("dino.student_local", &tracked);
+        let teacher = stored.tensor::<2>("dino.teacher", device);
+        let terms = dino_loss(global.clone(), Some(local.clone()), teacher, 4, STUDENT_TEMP);
+        let gradients = (terms.global + terms.local).backward();
+        stored.same_gradient("dino.grad_global", grad(&global, &gradients));
+        stored.same_gradient("dino.grad_local", grad(&local, &gradients));
+        let x = stored.leaf::<2>("koleo.x", &tracked);
+        stored.same_gradient("koleo.grad_x", grad(&x, &koleo(x.clone()).backward()));
+        let head = head(stored, "head3", 3, &tracked);
+        let x = stored.leaf::<2>("head3.x", &tracked);
+        let gradients = (head.forward(x.clone()) * stored.tensor("head3.grad_out", device)).sum().backward();
+        stored.same_gradient("head3.grad_x", grad(&x, &gradients));
+    });
+}
+
 fn head(stored: &Golden, case: &str, nlayers: usize, device: &Device) -> DinoHead {
     let config = DinoHeadConfig {
         in_dim: 24,

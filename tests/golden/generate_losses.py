@@ -192,7 +192,7 @@ def drop_path(t):
         grads = torch.autograd.grad(y, list(leaves.values()), grad_out)
         t |= {f"{case}.{name}": value for name, value in leaves.items()} | {f"{case}.y": y, f"{case}.grad_out": grad_out}
         t |= {f"{case}.grad_{name}": g for name, g in zip(leaves, grads)}
-        t |= {f"{case}.subset.attn": first.int(), f"{case}.subset.mlp": second.int()}
+        t |= {f"{case}.subset.attn": first.float(), f"{case}.subset.mlp": second.float()}
 
 
 def main():
@@ -205,7 +205,7 @@ def main():
     t = {}
     for case in (targets, dino, ibot, koleo, head, optimiser, drop_path):
         case(t)
-    t = {name: value.float() if value.is_floating_point() else value for name, value in t.items()}
+    t = {name: value.float() for name, value in t.items()}
     path = os.path.join(a.out, "losses", "io.safetensors")
     save_tensors(path, t)
     print(f"{len(t)} tensors, {os.path.getsize(path) / 1e6:.2f} MB in {path}")

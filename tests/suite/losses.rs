@@ -139,6 +139,27 @@ fn koleo_reaches_both_neighbours() {
     });
 }
 
+#[test]
+fn gradients_with_recomputation_are_the_same() {
+    on_each_device(|device, stored| {
+        // Constants stay without autodiff: `Tensor::from_inner` would give them another strategy than the student's.
+        let tracked = device.clone().autodiff().gradient_checkpointing();
+        let global = stored.leaf::<2>("dino.student_global", &tracked);
+        let local = stored.leaf::<2>("dino.student_local", &tracked);
+        let teacher = stored.tensor::<2>("dino.teacher", device);
+        let terms = dino_loss(global.clone(), Some(local.clone()), teacher, 4, STUDENT_TEMP);
+        let gradients = (terms.global + terms.local).backward();
+        stored.same_gradient("dino.grad_global", grad(&global, &gradients));
+        stored.same_gradient("dino.grad_local", grad(&local, &gradients));
+        let x = stored.leaf::<2>("koleo.x", &tracked);
+        stored.same_gradient("koleo.grad_x", grad(&x, &koleo(x.clone()).backward()));
+        let head = head(stored, "head3", 3, &tracked);
+        let x = stored.leaf::<2>("head3.x", &tracked);
+        let gradients = (head.forward(x.clone()) * stored.tensor("head3.grad_out", device)).sum().backward();
+        stored.same_gradient("head3.grad_x", grad(&x, &gradients));
+    });
+}
+
 fn head(stored: &Golden, case: &str, nlayers: usize, device: &Device) -> DinoHead {
     let config = DinoHeadConfig {
         in_dim: 24,
@@ -206,11 +227,10 @@ fn adamw_as_pytorch_steps() {
             let (_, expected) = golden_tensor(&stored.0, &format!("adamw.{step}"));
             assert_close(&format!("adamw.{step}"), &values(param.clone()), &expected, 1e-6, 1e-6);
         }
-        let same = |name: &str, found: Tensor<1>| {
-            assert_close(name, &values(found), &golden_tensor(&stored.0, name).1, 1e-9, 1e-6);
-        };
-        same("adamw.m.3", m);
-        same("adamw.v.3", v);
+        // First moments are what is left of terms of size 0.1 to 1, whose rounding is 6e-8; second ones only grow.
+        for (name, found, atol) in [("adamw.m.3", m, 1e-7), ("adamw.v.3", v, 0.0)] {
+            assert_close(name, &values(found), &golden_tensor(&stored.0, name).1, atol, 1e-6);
+        }
     });
 }
 

@@ -30,22 +30,30 @@ fn noise(step: u64, which: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
 }
 
+/// To places that JSON gives back to the last bit; without serde_json's `float_roundtrip` longer numbers need not be.
+fn round(value: f64, places: i32) -> f64 {
+    let scale = 10_f64.powi(places);
+    (value * scale).round() / scale
+}
+
 /// A step of DINOv2, somewhere on its way.
 pub(crate) fn step(step: u64, total: u64) -> Step {
     let share = step as f64 / total.max(1) as f64;
     let fall = (-share * 9.0).exp();
     let warm = (share / 0.1).min(1.0);
     let cosine = 0.5 + 0.5 * (std::f64::consts::PI * ((share - 0.1) / 0.9).max(0.0)).cos();
+    let risen = 0.5 - 0.5 * (std::f64::consts::PI * share).cos();
     let spike = if step % 4001 == 4000 { 1.4 } else { 0.0 };
     let local = 5.1 + 3.9 * fall + 0.12 * noise(step, 1) + spike;
     let global = 0.62 + 0.48 * fall + 0.03 * noise(step, 2);
     let ibot = 1.8 + 2.6 * fall + 0.08 * noise(step, 3);
     let koleo = -0.12 + 0.5 * fall + 0.01 * noise(step, 4);
-    let named = |figures: &[(&str, f64)]| figures.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+    let named =
+        |figures: &[(&str, f64)]| figures.iter().map(|(name, value)| ((*name).to_owned(), round(*value, 6))).collect();
     Step {
         step,
-        epoch: step as f64 / 505.0,
-        loss: local + global + ibot + koleo,
+        epoch: round(step as f64 / 505.0, 4),
+        loss: round(local + global + ibot + koleo, 6),
         losses: named(&[("dino_local", local), ("dino_global", global), ("ibot", ibot), ("koleo", koleo)]),
         norms: named(&[
             ("backbone", (0.9 + 5.0 * fall) * (1.0 + 0.4 * noise(step, 5)).abs() + 4.0 * spike),
@@ -56,12 +64,12 @@ pub(crate) fn step(step: u64, total: u64) -> Step {
             ("teacher_entropy", 0.52 + 0.45 * fall + 0.01 * noise(step, 8)),
             ("kl", 0.9 - 0.6 * fall + 0.03 * noise(step, 9)),
         ]),
-        lr: 2e-3 * warm * cosine + 1e-6,
-        weight_decay: 0.04 + 0.36 * (1.0 - (0.5 + 0.5 * (std::f64::consts::PI * share).cos())),
-        momentum: 0.992 + 0.008 * (1.0 - (0.5 + 0.5 * (std::f64::consts::PI * share).cos())),
-        teacher_temp: 0.04 + 0.03 * (share / 0.3).min(1.0),
-        images_per_sec: 312.0 + 9.0 * noise(step, 10) - if step % 505 == 0 { 160.0 } else { 0.0 },
-        data_wait: (0.03 + 0.02 * noise(step, 11) + if step % 505 == 0 { 0.4 } else { 0.0 }).max(0.0),
+        lr: round(2e-3 * warm * cosine + 1e-6, 9),
+        weight_decay: round(0.04 + 0.36 * risen, 6),
+        momentum: round(0.992 + 0.008 * risen, 6),
+        teacher_temp: round(0.04 + 0.03 * (share / 0.3).min(1.0), 6),
+        images_per_sec: round(312.0 + 9.0 * noise(step, 10) - if step % 505 == 0 { 160.0 } else { 0.0 }, 3),
+        data_wait: round((0.03 + 0.02 * noise(step, 11) + if step % 505 == 0 { 0.4 } else { 0.0 }).max(0.0), 6),
         seconds: 0.82,
     }
 }
@@ -78,8 +86,8 @@ pub(crate) fn health(step: u64, total: u64) -> Health {
     ];
     Health {
         step,
-        epoch: step as f64 / 505.0,
-        figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
+        epoch: round(step as f64 / 505.0, 4),
+        figures: figures.map(|(name, value)| (name.to_owned(), round(value, 6))).into(),
         verdict: if share < 0.02 { Verdict::Young } else { Verdict::Good },
         says: format!(
             "Features spread over {:.0} of 384 directions and neighbours agree on {:.0} % of the held-out images; both still rise.",
@@ -123,7 +131,7 @@ pub(crate) fn look(step: u64, total: u64, rows: u32) -> Look {
         [heat * 1.6 - 0.2, heat * heat * 0.9, 0.35 + 0.2 * (heat * 6.0).sin() - 0.3 * heat]
     };
     let rows = (0..rows).map(|row| vec![picture("image", row, image), picture("attention", row, attention)]);
-    Look { step, epoch: step as f64 / 505.0, rows: rows.collect() }
+    Look { step, epoch: round(step as f64 / 505.0, 4), rows: rows.collect() }
 }
 
 /// A run from `from` up to `to` of `total` steps, with a look now and then.

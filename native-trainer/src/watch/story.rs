@@ -143,7 +143,7 @@ impl Story {
         self.now = now;
         match event {
             Event::Started(started) => {
-                if started.step > 0 {
+                if started.step > 0 && self.resumed.last() != Some(&started.step) {
                     self.resumed.push(started.step);
                 }
                 self.begin.get_or_insert(now);
@@ -287,7 +287,7 @@ pub(crate) fn short(name: &str) -> String {
     match name {
         "dino_local" | "dino_global" => name[5..].to_owned(),
         "rankme" => "RankMe".to_owned(),
-        "feature_std" => "feature std".to_owned(),
+        "teacher_entropy" => "entropy".to_owned(),
         "knn_top1" => "k-NN".to_owned(),
         "kl" => "KL".to_owned(),
         _ => name.replace('_', " "),

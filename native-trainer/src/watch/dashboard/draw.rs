@@ -116,25 +116,31 @@ fn losses(frame: &mut Frame<'_>, area: Rect, story: &Story, log: bool) {
         all.truncate(1);
     }
     let colour = |at: usize| Style::new().fg(COLOURS[at % COLOURS.len()]);
-    let mut legend = Vec::new();
-    for (at, series) in all.iter().enumerate() {
+    let label = |(at, series): (usize, &&Series)| {
         let value = series.curve.last().map_or(f64::NAN, |(_, value)| value);
-        legend.push(Span::styled(format!(" {} {}", short(&series.name), number(value)), colour(at)));
+        Span::styled(format!(" {} {}", short(&series.name), brief(value)), colour(at))
+    };
+    let mut labels = all.iter().enumerate().map(label);
+    let objective = Line::from(vec![labels.next().unwrap_or_default().bold(), " ".into()]);
+    let terms: Line<'_> = labels.chain([Span::raw(" ")]).collect();
+    let mut block = Block::bordered().border_style(Style::new().dim()).title(objective);
+    if all.len() > 1 {
+        block = block.title_bottom(terms);
     }
-    legend.push(" ".into());
-    let block = Block::bordered().border_style(Style::new().dim()).title(Line::from(legend));
-    let block = if log { block.title_bottom(Line::from(" log ").right_aligned()) } else { block };
+    if log {
+        block = block.title(Line::from(" log ").right_aligned());
+    }
     if area.height < 4 || area.width < 16 {
         frame.render_widget(block, area);
         return;
     }
     // Two dots a column.
-    let height = |value: f64| if log { value.log10() } else { value };
+    let tall = |value: f64| if log { value.log10() } else { value };
     let points: Vec<Vec<(f64, f64)>> = all
         .iter()
         .map(|series| {
             let buckets = series.curve.thinned(usize::from(area.width) * 2);
-            let points = buckets.iter().map(|bucket| (bucket.x(), height(bucket.mean())));
+            let points = buckets.iter().map(|bucket| (bucket.x(), tall(bucket.mean())));
             points.filter(|(_, y)| y.is_finite()).collect()
         })
         .collect();
@@ -149,7 +155,7 @@ fn losses(frame: &mut Frame<'_>, area: Rect, story: &Story, log: bool) {
     let bounds = [low - room, high + room];
     let value = |share: f64| {
         let height = bounds[0] + share * (bounds[1] - bounds[0]);
-        number(if log { 10_f64.powf(height) } else { height })
+        brief(if log { 10_f64.powf(height) } else { height })
     };
     let last = points.iter().flatten().map(|(x, _)| *x).fold(1.0, f64::max);
     // The last drawn lies on top: the objective.
@@ -195,7 +201,7 @@ fn health(frame: &mut Frame<'_>, area: Rect, story: &Story) {
     frame.render_widget(Paragraph::new(says).wrap(Wrap { trim: true }), words);
     let lines = figures.iter().take(usize::from(rows)).filter_map(|(name, curve)| {
         let (_, value) = curve.last()?;
-        let label = format!("{:<15.15} {:>7} ", short(name), figure_text(name, value));
+        let label = format!("{:<11.11} {:>6} ", short(name), figure_text(name, value));
         let room = usize::from(inner.width).saturating_sub(label.chars().count());
         Some(Line::from(vec![label.into(), Span::styled(spark(curve, room), Style::new().fg(Color::Blue))]))
     });
@@ -216,7 +222,17 @@ fn figures(story: &Story) -> Vec<(&str, &Curve)> {
 }
 
 fn figure_text(name: &str, value: f64) -> String {
-    if matches!(name, "knn_top1" | "teacher_entropy") { format!("{:.1}%", 100.0 * value) } else { number(value) }
+    if matches!(name, "knn_top1" | "teacher_entropy") { format!("{:.1}%", 100.0 * value) } else { brief(value) }
+}
+
+/// A number in about three digits.
+fn brief(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 0.01 => format!("{value:.2}"),
+        _ => number(value),
+    }
 }
 
 /// A curve in a line of `width` characters, from its least to its most.
@@ -342,7 +358,7 @@ mod tests {
                 "Features spread",
                 "RankMe",
                 "k-NN",
-                "teacher entropy",
+                "entropy",
                 "feature std",
                 "lr ",
                 "weight decay",

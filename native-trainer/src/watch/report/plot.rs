@@ -156,12 +156,13 @@ impl Axis {
             Scale::Log => {
                 let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
                 let decades = last - first;
-                let digits: &[f64] = match decades {
-                    0..=1 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
-                    2..=3 => &[1.0, 3.0],
+                let digits: &[f64] = match self.high / self.low {
+                    ratio if ratio < 12.0 => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+                    ratio if ratio < 150.0 => &[1.0, 2.0, 5.0],
+                    ratio if ratio < 2e3 => &[1.0, 3.0],
                     _ => &[1.0],
                 };
-                let every = usize::try_from(decades / 6).unwrap_or(0) + 1;
+                let every = usize::try_from(decades / 8).unwrap_or(0) + 1;
                 let tick = |power: i32| digits.iter().map(move |digit| digit * 10_f64.powi(power));
                 let inside = |tick: &f64| (self.low..=self.high).contains(tick);
                 (first..=last).step_by(every).flat_map(tick).filter(inside).collect()

@@ -26,11 +26,13 @@ pub enum Kernel {
     GatherTokens,
     /// Resize, crop and normalise.
     Preprocess,
+    /// Crops with their changes of colour.
+    Augment,
 }
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Matmul,
         Self::Linear,
         Self::LayerNorm,
@@ -38,6 +40,7 @@ impl Kernel {
         Self::PatchEmbed,
         Self::GatherTokens,
         Self::Preprocess,
+        Self::Augment,
     ];
 
     /// Its name, as its file is called.
@@ -50,6 +53,7 @@ impl Kernel {
             Self::PatchEmbed => "patch_embed",
             Self::GatherTokens => "gather_tokens",
             Self::Preprocess => "preprocess",
+            Self::Augment => "augment",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! the reference everywhere else. Only [`launch`] and the launches speak CubeCL; nothing here knows a layer.
 
 pub mod attention;
+pub mod augment;
 pub mod gather_tokens;
 #[cfg(feature = "wgpu")]
 pub(crate) mod launch;

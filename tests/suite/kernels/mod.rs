@@ -1,6 +1,7 @@
 //! Each kernel on the GPU against its reference on the CPU device: values and gradients, awkward sizes.
 
 mod attention;
+mod augment;
 mod gather_tokens;
 mod layer_norm;
 mod linear;

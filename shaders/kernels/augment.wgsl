@@ -1,9 +1,8 @@
 // augment: crops of pictures as torchvision makes them on PIL images; one workgroup a crop, phase by phase
-//   source: packed RGB of all pictures; plans [crops, 27]; taps: filter weights of both axes of each crop;
+//   source: packed RGB of all pictures; plans [crops, 26]; taps: filter weights of both axes of each crop;
 //   work: packed rows, then packed pixels of each crop -> y [crops, 3, size, size], normalised
 // Every phase but the blur is exact: resizing in Pillow's 22-bit fixed point, hues in whole numbers.
 #import dispatch
-#import bytes
 struct Params {
     crops: u32, size: u32,
     mean_r: f32, mean_g: f32, mean_b: f32,
@@ -17,7 +16,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> params: Params;
 
 // Words of a plan; core/src/kernels/augment.rs writes them.
-const WORDS: u32 = 27u;
+const WORDS: u32 = 26u;
 const FIRST: u32 = 0u;      // first pixel of the rectangle in source
 const STRIDE: u32 = 1u;     // pixels of a row of the picture
 const ROWS: u32 = 2u;       // rows of the rectangle

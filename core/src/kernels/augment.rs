@@ -86,7 +86,7 @@ mod launches {
     use crate::kernels::launch::{Groups, dims, empty, empty_of, launch};
 
     /// Words of a plan, as the shader reads them.
-    const WORDS: usize = 27;
+    const WORDS: usize = 26;
     /// Most words of a buffer: half of what every device binds (WebGPU: 128 MiB).
     const MAX_WORDS: usize = 16 << 20;
     /// Turns of an invocation's loops that software Vulkan surely makes; llvmpipe ends them after some 65 535.
@@ -97,7 +97,7 @@ mod launches {
     /// All phases as an operation of burn's backends.
     #[backend_extension(Cube)]
     pub(crate) trait AugmentOps: Backend {
-        /// Packed pictures, `plans [crops, 27]` and filter weights to `[crops, 3, size, size]`; `work` words in between.
+        /// Packed pictures, `plans [crops, 26]` and filter weights to `[crops, 3, size, size]`; `work` words in between.
         fn fused_augment(
             source: IntTensor<Self>,
             plans: IntTensor<Self>,

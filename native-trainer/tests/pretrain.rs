@@ -109,7 +109,12 @@ fn a_folder_becomes_a_model_that_opens() {
         let about: Value = serde_json::from_slice(&about.stdout).expect("JSON");
         assert_eq!(about["unknown"].as_array().map(Vec::len), Some(0), "{about}");
         let mut embed = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
-        embed.arg("embed").arg(out.join("model")).arg(&data).arg("--out").arg(place.path().join(format!("{preset}.npy")));
+        embed
+            .arg("embed")
+            .arg(out.join("model"))
+            .arg(&data)
+            .arg("--out")
+            .arg(place.path().join(format!("{preset}.npy")));
         run({
             embed.args(["--device", "cpu"]);
             embed

@@ -90,8 +90,13 @@ fn random_rect(width: u32, height: u32, scale: [f64; 2], stream: &mut Stream) ->
 }
 
 /// torchvision's `ColorJitter.get_params`: a factor each, a random order; what cannot change is left out.
+///
+/// Factors are multiples of 2^-14, some 13 000 of them where torch has a few more: their product with a byte is exact
+/// in single precision, so that a GPU that fuses product and sum gives the same bytes as the CPU.
 fn random_jitter(most: [f64; 4], stream: &mut Stream) -> Vec<Adjust> {
-    let factor = |most: f64, stream: &mut Stream| stream.between((1.0 - most).max(0.0), 1.0 + most);
+    let factor = |most: f64, stream: &mut Stream| {
+        (stream.between((1.0 - most).max(0.0), 1.0 + most) * 16_384.0).round_ties_even() / 16_384.0
+    };
     let mut jitter = vec![
         Adjust::Brightness(factor(most[0], stream)),
         Adjust::Contrast(factor(most[1], stream)),

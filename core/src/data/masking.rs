@@ -156,8 +156,9 @@ fn lattice(side: usize, ratio: f64, stream: &mut Stream) -> Vec<bool> {
     // As many points on each axis whatever the shift, so that all images of a batch are alike.
     let points = (side / step).max(1);
     let (top, left) = (stream.below(step), stream.below(step));
-    let on =
-        |place: usize, shift: usize| place >= shift && (place - shift) % step == 0 && (place - shift) / step < points;
+    let on = |place: usize, shift: usize| {
+        place >= shift && (place - shift).is_multiple_of(step) && (place - shift) / step < points
+    };
     let single = |place: usize| on(place / side, top) && on(place % side, left);
     (0..side * side).map(|place| single(place) == (ratio < 0.5)).collect()
 }

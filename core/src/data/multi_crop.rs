@@ -144,7 +144,7 @@ mod tests {
         assert_eq!((batch.global.len(), batch.local.len()), (4 * 3 * 32 * 32, 6 * 3 * 16 * 16));
         for (values, size) in [(&batch.global, 32), (&batch.local, 16)] {
             for (place, crop) in values.chunks_exact(3 * size * size).enumerate() {
-                let expected = if place % 2 == 0 { 10.0 } else { 20.0 } / 255.0;
+                let expected = if place.is_multiple_of(2) { 10.0 } else { 20.0 } / 255.0;
                 assert!(crop.iter().all(|&value| value == expected), "place {place}");
             }
         }

@@ -30,11 +30,13 @@ pub enum Kernel {
     AdamW,
     /// The teacher's moving average.
     Ema,
+    /// Crops with their changes of colour.
+    Augment,
 }
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Matmul,
         Self::Linear,
         Self::LayerNorm,
@@ -44,6 +46,7 @@ impl Kernel {
         Self::Preprocess,
         Self::AdamW,
         Self::Ema,
+        Self::Augment,
     ];
 
     /// Its name, as its file is called.
@@ -58,6 +61,7 @@ impl Kernel {
             Self::Preprocess => "preprocess",
             Self::AdamW => "adamw",
             Self::Ema => "ema",
+            Self::Augment => "augment",
         }
     }
 }

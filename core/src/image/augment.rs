@@ -2,6 +2,7 @@
 //!
 //! A [`CropPlan`] says what shall happen to a crop, [`apply`] does it; what is drawn how often is not known here.
 //! The operations are those of torchvision's `functional_pil` and Pillow's C: `Blend.c`, `Convert.c`, `Resample.c`.
+//! The GPU's way is the kernel `augment`.
 
 use super::{Filter, Rgb8, resize};
 
@@ -129,14 +130,18 @@ fn adjust(image: &mut Rgb8, change: Adjust) {
             }
         }
         Adjust::Hue(turn) => {
-            // numpy's cast to uint8: towards zero, then modulo 256.
-            let turn = (turn * 255.0) as i32 as u8;
+            let turn = hue_turn(turn);
             for pixel in image.data_mut().as_chunks_mut::<3>().0 {
                 let [h, s, v] = hsv_from_rgb(*pixel);
                 *pixel = rgb_from_hsv([h.wrapping_add(turn), s, v]);
             }
         }
     }
+}
+
+/// What is added to a hue's byte: numpy's cast to uint8, towards zero, then modulo 256.
+pub(crate) fn hue_turn(turn: f64) -> u8 {
+    (turn * 255.0) as i32 as u8
 }
 
 /// Every pixel by its brightness.
@@ -196,7 +201,7 @@ fn gaussian_blur(image: &mut Rgb8, sigma: f64) {
 }
 
 /// torchvision's `_get_gaussian_kernel1d`.
-fn gaussian_kernel(sigma: f64) -> [f32; 2 * BLUR_RADIUS + 1] {
+pub(crate) fn gaussian_kernel(sigma: f64) -> [f32; 2 * BLUR_RADIUS + 1] {
     let kernel: [f32; 2 * BLUR_RADIUS + 1] = std::array::from_fn(|tap| {
         let x = (tap as f32 - BLUR_RADIUS as f32) / sigma as f32;
         (-0.5 * x * x).exp()
@@ -231,40 +236,45 @@ fn mean_grey(image: &Rgb8) -> u8 {
     (sum as f64 / pixels.len() as f64 + 0.5) as u8
 }
 
-/// Pillow's `convert("HSV")`, `Convert.c: rgb2hsv_row`, with its mixture of single and double precision.
+/// Exact hues at which Pillow's floats fall short, so that its byte is one less: bit `h % 32` of word `h / 32`.
+/// The shader `augment` has the same words.
+const SHORT_HUES: [u32; 8] = [0xffff_fffe, 0, 0x1100_0000, 0x0000_0111, 0x222a_aaaa, 0x2323_2222, 0x0002_2222, 0];
+
+/// Pillow's `convert("HSV")`, in whole numbers that give the bytes of its floats for every colour.
 fn hsv_from_rgb([r, g, b]: [u8; 3]) -> [u8; 3] {
     let (most, least) = (r.max(g).max(b), r.min(g).min(b));
     if most == least {
         return [0, 0, most];
     }
-    let range = f32::from(most - least);
-    let distance = |byte: u8| f32::from(most - byte) / range;
-    let (rc, gc, bc) = (distance(r), distance(g), distance(b));
-    let h = if r == most {
-        bc - gc
+    let range = i32::from(most - least);
+    let less = |a: u8, b: u8| i32::from(a) - i32::from(b);
+    // Red, green and blue at 0, 85 and 170; 255 is added so that everything stays above 0.
+    let (base, difference) = if r == most {
+        (255, less(g, b))
     } else if g == most {
-        (2.0 + f64::from(rc) - f64::from(bc)) as f32
+        (255 + 85, less(b, r))
     } else {
-        (4.0 + f64::from(gc) - f64::from(rc)) as f32
+        (255 + 170, less(r, g))
     };
-    let h = f64::from(h) / 6.0 + 1.0; // from 5/6 to 11/6; C takes its remainder by 1
-    let h = (if h >= 1.0 { h - 1.0 } else { h }) as f32;
-    let s = range / f32::from(most);
-    [(f64::from(h) * 255.0) as u8, (f64::from(s) * 255.0) as u8, most]
+    let numerator = base * 2 * range + 85 * difference;
+    let hue = numerator / (2 * range);
+    let exact = hue * 2 * range == numerator;
+    let hue = (if hue >= 255 { hue - 255 } else { hue }) as u8;
+    let short = exact && SHORT_HUES[usize::from(hue / 32)] >> (hue % 32) & 1 == 1;
+    [hue - u8::from(short), (255 * range / i32::from(most)) as u8, most]
 }
 
-/// Pillow's way back, `Convert.c: hsv2rgb_row`.
+/// Pillow's way back, likewise.
 fn rgb_from_hsv([h, s, v]: [u8; 3]) -> [u8; 3] {
     if s == 0 {
         return [v; 3];
     }
-    let sextant = f64::from(h) * 6.0 / 255.0;
-    let i = sextant as u8;
-    let f = f64::from((sextant - f64::from(i)) as f32);
-    let fs = f64::from((f64::from(s) / 255.0) as f32);
-    let byte = |value: f64| (f64::from(v) * value + 0.5) as u8; // C's round, for what is not negative
-    let (p, q, t) = (byte(1.0 - fs), byte(1.0 - fs * f), byte(1.0 - fs * (1.0 - f)));
-    match i % 6 {
+    let (sextant, saturation, value) = (6 * u32::from(h), u32::from(s), u32::from(v));
+    let part = sextant % 255;
+    let p = ((2 * value * (255 - saturation) + 255) / 510) as u8;
+    let falling = |part: u32| ((2 * value * (65_025 - saturation * part) + 65_025) / 130_050) as u8; // 65 025: 255 squared
+    let (q, t) = (falling(part), falling(255 - part));
+    match sextant / 255 % 6 {
         0 => [v, t, p],
         1 => [q, v, p],
         2 => [p, v, t],
@@ -287,5 +297,57 @@ mod tests {
         check(6, &[4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 4, 3, 2, 1]);
         check(2, &[0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
         check(1, &[0; 9]);
+    }
+
+    #[test]
+    fn whole_numbers_give_the_bytes_of_pillows_floats_for_every_colour() {
+        for colour in 0..1u32 << 24 {
+            let [a, b, c, _] = colour.to_le_bytes();
+            assert_eq!(hsv_from_rgb([a, b, c]), rgb2hsv([a, b, c]), "{colour:06x}");
+            assert_eq!(rgb_from_hsv([a, b, c]), hsv2rgb([a, b, c]), "{colour:06x}");
+        }
+    }
+
+    /// `Convert.c: rgb2hsv_row`, with its mixture of single and double precision.
+    fn rgb2hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
+        let (most, least) = (r.max(g).max(b), r.min(g).min(b));
+        if most == least {
+            return [0, 0, most];
+        }
+        let range = f32::from(most - least);
+        let distance = |byte: u8| f32::from(most - byte) / range;
+        let (rc, gc, bc) = (distance(r), distance(g), distance(b));
+        let h = if r == most {
+            bc - gc
+        } else if g == most {
+            (2.0 + f64::from(rc) - f64::from(bc)) as f32
+        } else {
+            (4.0 + f64::from(gc) - f64::from(rc)) as f32
+        };
+        let h = f64::from(h) / 6.0 + 1.0; // from 5/6 to 11/6; C takes its remainder by 1
+        let h = (if h >= 1.0 { h - 1.0 } else { h }) as f32;
+        let s = range / f32::from(most);
+        [(f64::from(h) * 255.0) as u8, (f64::from(s) * 255.0) as u8, most]
+    }
+
+    /// `Convert.c: hsv2rgb_row`.
+    fn hsv2rgb([h, s, v]: [u8; 3]) -> [u8; 3] {
+        if s == 0 {
+            return [v; 3];
+        }
+        let sextant = f64::from(h) * 6.0 / 255.0;
+        let i = sextant as u8;
+        let f = f64::from((sextant - f64::from(i)) as f32);
+        let fs = f64::from((f64::from(s) / 255.0) as f32);
+        let byte = |value: f64| (f64::from(v) * value + 0.5) as u8; // C's round, for what is not negative
+        let (p, q, t) = (byte(1.0 - fs), byte(1.0 - fs * f), byte(1.0 - fs * (1.0 - f)));
+        match i % 6 {
+            0 => [v, t, p],
+            1 => [q, v, p],
+            2 => [p, v, t],
+            3 => [p, q, v],
+            4 => [t, p, v],
+            _ => [v, p, q],
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod adamw;
 pub mod attention;
+pub mod augment;
 pub mod ema;
 pub mod gather_tokens;
 #[cfg(feature = "wgpu")]

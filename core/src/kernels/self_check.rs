@@ -7,10 +7,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use lab_protocol::{KernelCheck, SelfCheck};
 
 use super::mode::{self, Kernel};
-use super::{adamw, attention, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess};
+use super::{adamw, attention, augment, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess};
 use crate::device::readback;
 use crate::error::DeviceError;
 use crate::image::Rgb8;
+use crate::image::augment::{Adjust, CropPlan, Rect};
 use crate::image::preprocess::Preprocess;
 
 /// Compares every kernel with its reference, and switches off those that differ. Empty on a device without WGSL.
@@ -116,6 +117,27 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
                 vec![param, m, v, adamw::sum_of_squares(tensor(2)) / 131.0]
             }
             Kernel::Ema => vec![ema::ema(random::<1>([131], 1, device), random::<1>([131], 2, device), 0.99)],
+            Kernel::Augment => {
+                let bytes = (0..37 * 29 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+                let images = [Rgb8::new(37, 29, bytes).expect("37 x 29 x 3 bytes")];
+                let plan = |jitter: Vec<Adjust>, rest: bool| CropPlan {
+                    rect: Rect { x: 3, y: 1, width: 31, height: 27 },
+                    size: 14,
+                    hflip: rest,
+                    jitter,
+                    grayscale: false,
+                    blur: rest.then_some(1.0),
+                    solarize: rest,
+                };
+                let jitter = vec![
+                    Adjust::Contrast(0.75),
+                    Adjust::Hue(0.07),
+                    Adjust::Saturation(1.125),
+                    Adjust::Brightness(0.875),
+                ];
+                let crops = [(0, plan(jitter, false)), (0, plan(vec![], true))];
+                vec![augment::augment(&images, &crops, [0.5; 3], [0.224; 3], device).flatten(0, 3)]
+            }
         }
     };
     let mut error = 0.0f32;
@@ -127,7 +149,8 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
         }
     }
     // A byte more or less after rounding, in units of the normalised pixel.
-    let tolerance = if kernel == Kernel::Preprocess { 1.01 / 255.0 / 0.224 } else { TOLERANCE };
+    let bytes = matches!(kernel, Kernel::Preprocess | Kernel::Augment);
+    let tolerance = if bytes { 1.01 / 255.0 / 0.224 } else { TOLERANCE };
     Ok((error, tolerance))
 }
 

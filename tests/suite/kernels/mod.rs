@@ -3,6 +3,7 @@
 mod adamw;
 mod attention;
 mod ema;
+mod augment;
 mod gather_tokens;
 mod layer_norm;
 mod linear;

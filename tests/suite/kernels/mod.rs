@@ -2,8 +2,8 @@
 
 mod adamw;
 mod attention;
-mod ema;
 mod augment;
+mod ema;
 mod gather_tokens;
 mod layer_norm;
 mod linear;

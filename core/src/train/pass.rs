@@ -6,6 +6,7 @@ use super::trainer::{Centers, Trainer};
 use crate::config::{Centering, Config, Method};
 use crate::data::masking::{IbotMasks, mae_masking};
 use crate::data::multi_crop::Batch;
+use crate::kernels::adamw::sum_of_squares;
 use crate::kernels::gather_tokens::gather_tokens;
 use crate::layers::drop_path::DropPath;
 use crate::losses::dino::{self, DinoTerms};
@@ -133,7 +134,7 @@ impl Trainer {
         let mut figures = Figures::default();
         let temp = config.dino.student_temp;
         let DinoTerms { local, global } =
-            dino::dino_loss(global_logits.clone(), local_logits, self.up(targets.dino.clone()), images, temp);
+            dino::dino_loss(global_logits.clone(), local_logits, targets.dino.clone(), images, temp);
         let mut terms: Vec<(&str, Tensor<1>)> = Vec::new();
         if crops.local_number > 0 {
             terms.push(("dino_local", local * config.dino.loss_weight));
@@ -143,7 +144,7 @@ impl Trainer {
             let picked = pick(student.patches, &masks.indices);
             let Some(head) = self.student.patch_head() else { unreachable!("DINO has a head") };
             let weights = self.upload(masks.weights.clone(), [masks.weights.len()]);
-            let loss = ibot_loss(head.forward(picked), self.up(probs), weights, 2 * images, temp);
+            let loss = ibot_loss(head.forward(picked), probs, weights, 2 * images, temp);
             terms.push(("ibot", loss * config.ibot.loss_weight));
         }
         if config.dino.koleo_loss_weight > 0.0 {
@@ -157,11 +158,11 @@ impl Trainer {
             figures.push(name, term);
         }
         let entropy = entropy(targets.dino.clone());
-        let cross = dino::cross_entropy(swap(global_logits, images), self.up(targets.dino), temp);
+        let cross = dino::cross_entropy(swap(global_logits, images), targets.dino, temp);
         let ln_k = (config.dino.head_n_prototypes as f64).ln().max(f64::MIN_POSITIVE);
         figures.push("teacher.kl", cross.inner() - entropy.clone());
         figures.push("teacher.teacher_entropy", entropy / ln_k);
-        let norm = targets.centers.dino.clone().powi_scalar(2).sum().sqrt();
+        let norm = sum_of_squares(targets.centers.dino.clone()).sqrt();
         figures.push("teacher.center_norm", norm);
         Pass { loss, figures, centers: targets.centers }
     }
@@ -192,11 +193,6 @@ impl Trainer {
         });
         Targets { dino, ibot, centers: next }
     }
-
-    /// A tensor of the teacher's beside the student's.
-    fn up<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
-        Tensor::from_inner(tensor)
-    }
 }
 
 struct Targets {
@@ -223,8 +219,10 @@ fn moved(config: &Config, center: &Tensor<2>, logits: &Tensor<2>) -> Tensor<2> {
 /// Mean over rows of `-Σ p ln p`, `[1]`.
 fn entropy(probs: Tensor<2>) -> Tensor<1> {
     let rows = probs.dims()[0] as f64;
-    // 0 ln 0 is 0: f32's smallest normal number keeps the logarithm finite.
-    -(probs.clone() * probs.clamp_min(f32::MIN_POSITIVE).log()).sum() / rows
+    // 0 ln 0 is 0: f32's smallest normal number keeps the logarithm finite. Summed by axes: burn's sum of everything may
+    // add in any order.
+    let sum = (probs.clone() * probs.clamp_min(f32::MIN_POSITIVE).log()).sum_dim(1).sum_dim(0);
+    -sum.reshape([1]) / rows
 }
 
 /// The class tokens, `[B, D]`.

@@ -19,15 +19,6 @@ const LAYERS: [&[&str]; 10] = [
     &["device", "image", "formats"],
     &["host", "rng"],
     &["error"],
-]; 8] = [
-    &["engine"],
-    &["train", "probe", "parity"],
-    &["models"],
-    &["layers", "losses", "data"],
-    &["kernels"],
-    &["device", "image", "formats"],
-    &["config", "host", "rng"],
-    &["error"],
 ];
 
 /// Which of our crates each may depend on (also for tests and builds).

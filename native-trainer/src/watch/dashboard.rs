@@ -186,8 +186,34 @@ fn press(key: KeyEvent, options: &mut draw::Options, stop: &Stop) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Asked;
+    use super::super::{Asked, made_up};
     use super::*;
+
+    /// `cargo nextest run --run-ignored all --no-capture a_dashboard_to_look_at`
+    #[test]
+    #[ignore = "for people: takes the terminal until q is pressed"]
+    fn a_dashboard_to_look_at() {
+        let stop = Stop::default();
+        stop.on_signals().expect("the first to ask");
+        let mut dashboard = Dashboard::open(Path::new("runs/to-look-at"), &stop).expect("a terminal");
+        let wanted = stop.flag();
+        for (number, event) in made_up::run(0, 3000, 3000).iter().enumerate() {
+            dashboard.event(event).expect("drawn");
+            if number == 700 {
+                let message = "tensorboard is switched off, the run goes on: no space left".into();
+                dashboard.event(&Event::Warning { message }).expect("drawn");
+            }
+            assert!(std::env::var_os("LAB_PANIC").is_none() || number < 300, "a panic, as asked");
+            if wanted.load(Ordering::SeqCst) {
+                let seconds = 0.01 * number as f64;
+                dashboard.event(&Event::Finished { step: number as u64, stopped: true, seconds }).expect("drawn");
+                std::thread::sleep(Duration::from_secs(1)); // as if it were being saved
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        dashboard.finish();
+    }
 
     #[test]
     fn keys_do_what_the_help_says() {

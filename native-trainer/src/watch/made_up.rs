@@ -68,8 +68,11 @@ pub(crate) fn step(step: u64, total: u64) -> Step {
         weight_decay: round(0.04 + 0.36 * risen, 6),
         momentum: round(0.992 + 0.008 * risen, 6),
         teacher_temp: round(0.04 + 0.03 * (share / 0.3).min(1.0), 6),
-        images_per_sec: round(312.0 + 9.0 * noise(step, 10) - if step % 505 == 0 { 160.0 } else { 0.0 }, 3),
-        data_wait: round((0.03 + 0.02 * noise(step, 11) + if step % 505 == 0 { 0.4 } else { 0.0 }).max(0.0), 6),
+        images_per_sec: round(312.0 + 9.0 * noise(step, 10) - if step.is_multiple_of(505) { 160.0 } else { 0.0 }, 3),
+        data_wait: round(
+            (0.03 + 0.02 * noise(step, 11) + if step.is_multiple_of(505) { 0.4 } else { 0.0 }).max(0.0),
+            6,
+        ),
         seconds: 0.82,
     }
 }
@@ -139,7 +142,7 @@ pub(crate) fn run(from: u64, to: u64, total: u64) -> Vec<Event> {
     let mut events = vec![Event::Started(started(from, total))];
     let pause = (total / 20).max(1);
     for number in from..to {
-        if number % pause == 0 {
+        if number.is_multiple_of(pause) {
             events.push(Event::Health(health(number, total)));
             events.push(Event::Look(look(number, total, 3)));
             events.push(Event::Saved { step: number, path: format!("run/step-{number}"), seconds: 0.8 });

@@ -154,7 +154,7 @@ mod tests {
         let step = |number: u64| {
             let losses = [("dino_local", 5.9), ("dino_global", 0.8), ("ibot", 2.1), ("koleo", -0.2)];
             Event::Step(Step {
-                epoch: 3.14,
+                epoch: 3.11,
                 loss: 7.4231,
                 losses: losses.map(|(name, value)| (name.to_owned(), value)).into(),
                 lr: 2.1e-4,

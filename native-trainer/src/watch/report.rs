@@ -248,10 +248,12 @@ mod tests {
             let folder = folder.join(name);
             std::fs::create_dir_all(&folder).expect("a folder");
             let mut report = Report::new(&folder);
+            let mut board = super::super::tensorboard::TensorBoard::new(&folder);
             let begin = now() - 0.82 * to as f64;
             for event in made_up::run(0, to, total) {
                 let time = begin + 0.82 * report.story.steps() as f64;
                 report.take(&event, time).expect("taken");
+                board.event(&event).expect("written");
                 if name == "going" && report.story.steps() == 9000 && report.story.resumed.is_empty() {
                     report.story.resumed.push(9000);
                     let mut bad = made_up::health(9000, total);
@@ -267,6 +269,7 @@ mod tests {
                 }
             }
             report.write().expect("written");
+            board.finish();
         }
     }
 }

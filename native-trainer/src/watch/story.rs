@@ -304,7 +304,7 @@ pub(crate) fn number(value: f64) -> String {
         return format!("{value}");
     }
     let text = match size {
-        _ if size >= 1e6 || size < 1e-3 => format!("{value:.1e}"),
+        _ if !(1e-3..1e6).contains(&size) => format!("{value:.1e}"),
         _ if size >= 1000.0 => format!("{value:.0}"),
         _ if size >= 100.0 => format!("{value:.1}"),
         _ if size >= 10.0 => format!("{value:.2}"),

@@ -8,7 +8,7 @@ use lab_core::train::event::Verdict;
 
 use super::super::looks::{Moment, Picture};
 use super::super::plain::people;
-use super::super::story::{Group, Series, Story, method_name, number, short, verdict_word};
+use super::super::story::{Group, Series, Story, method_name, short, verdict_word};
 use super::plot::{Line, Plot, Scale, Unit};
 use crate::text;
 
@@ -130,7 +130,7 @@ fn tiles(out: &mut String, story: &Story) {
     tile("images a second", Group::Speed, "images_per_sec", Unit::Number);
     tile("waiting for images", Group::Speed, "data_wait", Unit::Percent);
     if let Some(saved) = &story.saved {
-        tiles.push(("last checkpoint".to_owned(), format!("step {}", saved.step), utc(saved.time)));
+        tiles.push(("saved at step".to_owned(), saved.step.to_string(), utc(saved.time)));
     }
     if tiles.is_empty() {
         return;
@@ -158,7 +158,7 @@ struct Wish<'a> {
 const KNOWN: [(&str, &str, &str, Unit); 12] = [
     ("lr", "Learning rate", "As the schedule sets it.", Unit::Number),
     ("weight_decay", "Weight decay", "Rises by a cosine.", Unit::Number),
-    ("momentum", "Teacher momentum", "Share of the old teacher that each step keeps.", Unit::Number),
+    ("momentum", "Teacher momentum", "Share of the old teacher that each step keeps.", Unit::Fine),
     ("teacher_temp", "Teacher temperature", "Of its softmax; lower is sharper.", Unit::Number),
     (
         "teacher_entropy",
@@ -172,7 +172,7 @@ const KNOWN: [(&str, &str, &str, Unit); 12] = [
     (
         "feature_std",
         "Feature deviation",
-        "Of features of length 1, over images; 0 when all images become one.",
+        "How much features differ from image to image; 0 when all images become one.",
         Unit::Number,
     ),
     ("knn_top1", "k-NN accuracy", "How often the nearest images have the same label.", Unit::Percent),
@@ -216,7 +216,7 @@ fn curves(out: &mut String, story: &Story) {
     let sections: [(&str, &str, Vec<Wish<'_>>); 4] = [
         (
             "Learning",
-            "A line is the mean of neighbouring steps, the band behind it reaches from their least to their most. Below: steps. Dotted uprights: the run went on after a pause.",
+            "A line is the mean of neighbouring steps, the band behind it reaches from their least to their most, over the number of the step. A dotted upright: the run went on after a pause.",
             vec![loss],
         ),
         (
@@ -393,7 +393,7 @@ fn config(out: &mut String, story: &Story) {
     out.push_str("<section><h2>Configuration</h2><details open><summary>All settings of the run</summary><div class=\"config\"><div>");
     for line in run.config.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
         if line.starts_with('[') && line.ends_with(']') {
-            let _ = write!(out, "</div><div><b>{}</b>\n", escape(line));
+            let _ = writeln!(out, "</div><div><b>{}</b>", escape(line));
             continue;
         }
         let _ = match line.split_once(" = ") {
@@ -446,6 +446,6 @@ mod tests {
         story.apply(&lab_core::train::event::Event::Health(health), 0.0);
         let page = page("run", &story, &[]);
         assert!(page.contains("<h3>something_new</h3>") && page.contains("<h3>RankMe</h3>"));
-        assert!(page.contains("now <b>3.000</b>"), "{}", number(3.0));
+        assert!(page.contains("now <b>3.000</b>"));
     }
 }

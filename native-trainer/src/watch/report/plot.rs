@@ -36,6 +36,8 @@ pub(super) enum Scale {
 pub(super) enum Unit {
     /// As they are.
     Number,
+    /// Close to 1, where more digits matter.
+    Fine,
     /// A share, in per cent.
     Percent,
 }
@@ -45,6 +47,7 @@ impl Unit {
     pub(super) fn write(self, value: f64) -> String {
         match self {
             Self::Number => number(value),
+            Self::Fine => format!("{value:.5}"),
             Self::Percent => format!("{:.1} %", 100.0 * value),
         }
     }
@@ -56,7 +59,7 @@ impl Unit {
                 return format!("{}k", trim(value / 1000.0));
             }
             Self::Number if value != 0.0 && (value.abs() < 1e-3 || value.abs() >= 1e6) => return exponent(value),
-            Self::Number => trim(value),
+            Self::Number | Self::Fine => trim(value),
             Self::Percent => trim(value * 100.0),
         };
         if self == Self::Percent { text + " %" } else { text }

@@ -244,7 +244,8 @@ mod tests {
             ("crops.global_size=33", "crops.global_size"),
             ("no equals sign", "section.key=value"),
         ] {
-            let error = resolve(&[wrong]).expect_err(wrong).to_string();
+            let method = if wrong.starts_with("mae.") { "method=mae" } else { "method=dinov2" };
+            let error = resolve(&[method, wrong]).expect_err(wrong).to_string();
             assert!(error.contains(word), "{wrong}: {error}");
         }
     }

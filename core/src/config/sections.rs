@@ -238,8 +238,10 @@ pub struct Teacher {
 #[serde(rename_all = "snake_case")]
 pub enum LrRule {
     /// `base_lr * sqrt(B / 1024)`, DINOv2.
+    #[serde(rename = "sqrt_wrt_1024")]
     SqrtWrt1024,
     /// `base_lr * B / 256`, MAE.
+    #[serde(rename = "linear_wrt_256")]
     LinearWrt256,
     /// `base_lr`.
     Constant,

@@ -7,6 +7,7 @@
 use super::augment::{self, CropKind, CropPlan, apply, to_tensor_values};
 use crate::config::{Config, Method};
 use crate::image::Rgb8;
+use crate::image::augment::Rect;
 use crate::rng::Rng;
 
 /// The crops that a configuration asks for, in the order of a batch.
@@ -38,6 +39,19 @@ pub fn crops(config: &Config, rng: Rng, draw: u64, image: &Rgb8) -> Vec<Rgb8> {
     plans(config, rng, draw, image.width(), image.height()).iter().map(|plan| apply(plan, image)).collect()
 }
 
+/// The plan that leaves a crop as it is.
+fn whole(crop: &Rgb8) -> CropPlan {
+    CropPlan {
+        rect: Rect { x: 0, y: 0, width: crop.width(), height: crop.height() },
+        size: crop.width(),
+        hflip: false,
+        jitter: Vec::new(),
+        grayscale: false,
+        blur: None,
+        solarize: false,
+    }
+}
+
 /// What a step learns from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -55,8 +69,32 @@ pub struct Batch {
     pub local_number: usize,
     /// s, in pixels.
     pub local_size: usize,
-    mean: [f64; 3],
-    std: [f64; 3],
+    /// What the device cuts the crops from; without it they lie in `global` and `local`, which are empty with it.
+    pub uncut: Option<Uncut>,
+    /// Subtracted after scaling to 0..1: red, green, blue.
+    pub mean: [f64; 3],
+    /// Divisor after that.
+    pub std: [f64; 3],
+}
+
+/// Pictures and the plans of their crops, for the GPU's own pass ([`crate::kernels::augment`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uncut {
+    /// The pictures.
+    pub images: Vec<Rgb8>,
+    /// Global crops in the order of the batch, each with the number of its picture.
+    pub global: Vec<(usize, CropPlan)>,
+    /// Local crops likewise.
+    pub local: Vec<(usize, CropPlan)>,
+}
+
+/// One image on its way into a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prepared {
+    /// Its crops, in the order of [`kinds`].
+    Crops(Vec<Rgb8>),
+    /// The picture whole, and the plans of its crops.
+    Whole(Rgb8, Vec<CropPlan>),
 }
 
 impl Batch {
@@ -74,6 +112,7 @@ impl Batch {
             global_size,
             local_number,
             local_size,
+            uncut: None,
             mean: config.data.mean,
             std: config.data.std,
         }
@@ -100,16 +139,58 @@ impl Batch {
         }
     }
 
-    /// The batch of images whose crops are all there.
+    /// The batch of images that are all there. Where any of them is whole, the device cuts; crops that were cut before
+    /// then go along as pictures of which nothing is cut.
     ///
     /// # Panics
     /// If the crops are not those of the configuration.
-    pub fn collate(config: &Config, images: &[Vec<Rgb8>]) -> Self {
+    pub fn collate(config: &Config, images: Vec<Prepared>) -> Self {
         let mut batch = Self::new(config, images.len());
-        for (place, crops) in images.iter().enumerate() {
-            batch.set(place, crops);
+        if images.iter().all(|image| matches!(image, Prepared::Crops(_))) {
+            for (place, image) in images.iter().enumerate() {
+                if let Prepared::Crops(crops) = image {
+                    batch.set(place, crops);
+                }
+            }
+            return batch;
         }
+        let mut uncut = Uncut { images: Vec::new(), global: Vec::new(), local: Vec::new() };
+        let mut plans: Vec<Vec<(usize, CropPlan)>> = Vec::with_capacity(images.len());
+        for image in images {
+            let first = uncut.images.len();
+            match image {
+                Prepared::Whole(image, of_image) => {
+                    uncut.images.push(image);
+                    plans.push(of_image.into_iter().map(|plan| (first, plan)).collect());
+                }
+                Prepared::Crops(crops) => {
+                    plans.push(crops.iter().enumerate().map(|(at, crop)| (first + at, whole(crop))).collect());
+                    uncut.images.extend(crops);
+                }
+            }
+        }
+        for place in 0..batch.global_number + batch.local_number {
+            let row = if place < batch.global_number { &mut uncut.global } else { &mut uncut.local };
+            row.extend(plans.iter().map(|plans| plans[place].clone()));
+        }
+        (batch.global, batch.local) = (Vec::new(), Vec::new());
+        batch.uncut = Some(uncut);
         batch
+    }
+
+    /// The same batch with its crops cut here, by the CPU.
+    pub fn cut(&self) -> Self {
+        let Some(uncut) = &self.uncut else { return self.clone() };
+        let values = |crops: &[(usize, CropPlan)], size: usize| {
+            let len = 3 * size * size;
+            let mut values = vec![0.0; crops.len() * len];
+            for ((image, plan), values) in crops.iter().zip(values.chunks_exact_mut(len)) {
+                to_tensor_values(&apply(plan, &uncut.images[*image]), self.mean, self.std, values);
+            }
+            values
+        };
+        let (global, local) = (values(&uncut.global, self.global_size), values(&uncut.local, self.local_size));
+        Self { global, local, uncut: None, ..self.clone() }
     }
 }
 
@@ -139,8 +220,8 @@ mod tests {
         config.crops.color_jitter = 0.0;
         config.crops.solarize = [0.0; 3];
         (config.data.mean, config.data.std) = ([0.0; 3], [1.0; 3]);
-        let images: Vec<Vec<Rgb8>> = [10, 20].map(|value| crops(&config, Rng::new(0), 0, &flat(value))).to_vec();
-        let batch = Batch::collate(&config, &images);
+        let images = [10, 20].map(|value| Prepared::Crops(crops(&config, Rng::new(0), 0, &flat(value))));
+        let batch = Batch::collate(&config, images.into());
         assert_eq!((batch.global.len(), batch.local.len()), (4 * 3 * 32 * 32, 6 * 3 * 16 * 16));
         for (values, size) in [(&batch.global, 32), (&batch.local, 16)] {
             for (place, crop) in values.chunks_exact(3 * size * size).enumerate() {
@@ -169,7 +250,21 @@ mod tests {
         let plans = plans(&config, Rng::new(0), 3, 50, 40);
         let [plan] = plans.as_slice() else { panic!("{plans:?}") };
         assert!(plan.jitter.is_empty() && !plan.grayscale && plan.blur.is_none() && !plan.solarize);
-        let batch = Batch::collate(&config, &[crops(&config, Rng::new(0), 3, &gradient())]);
+        let batch = Batch::collate(&config, vec![Prepared::Crops(crops(&config, Rng::new(0), 3, &gradient()))]);
         assert_eq!((batch.global.len(), batch.local.len(), batch.global_number), (3 * 32 * 32, 0, 1));
+    }
+
+    #[test]
+    fn whole_pictures_give_the_crops_that_were_cut_before() {
+        let (config, rng) = (config(), Rng::new(4));
+        let cut = |draw| Prepared::Crops(crops(&config, rng, draw, &gradient()));
+        let uncut = |draw| Prepared::Whole(gradient(), plans(&config, rng, draw, 50, 40));
+        let expected = Batch::collate(&config, vec![cut(7), cut(8)]);
+        assert!(expected.uncut.is_none());
+        for images in [vec![uncut(7), uncut(8)], vec![uncut(7), cut(8)]] {
+            let batch = Batch::collate(&config, images);
+            assert!(batch.uncut.is_some() && batch.global.is_empty());
+            assert_eq!(batch.cut(), expected);
+        }
     }
 }

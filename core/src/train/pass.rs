@@ -1,12 +1,13 @@
 //! Forward passes that end in a loss: MAE's, and DINOv2's student against its teacher.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::trainer::{Centers, Trainer};
 use crate::config::{Centering, Config, Method};
 use crate::data::masking::{IbotMasks, mae_masking};
 use crate::data::multi_crop::Batch;
 use crate::kernels::adamw::sum_of_squares;
+use crate::kernels::augment::augment;
 use crate::kernels::gather_tokens::gather_tokens;
 use crate::layers::drop_path::DropPath;
 use crate::losses::dino::{self, DinoTerms};
@@ -97,8 +98,7 @@ impl Trainer {
 
     fn mae_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
         let config = self.config.mae_decoder();
-        let side = self.config.crops.global_size;
-        let pixels = self.upload(batch.global.clone(), [batch.images, 3, side, side]);
+        let pixels = self.crops(batch, Which::Global, &self.device);
         let Some(masking) = &draws.masking else { unreachable!("MAE draws masks") };
         let Some(decoder) = &self.student.decoder else { unreachable!("MAE has a decoder") };
         let output = mae::forward(&self.student.backbone, decoder, &config, pixels, masking);
@@ -111,12 +111,11 @@ impl Trainer {
     fn dino_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
         let config = &self.config;
         let (crops, images) = (&config.crops, batch.images);
-        let (size, local_size) = (crops.global_size, crops.local_size);
-        let grid = size / config.model.patch_size;
+        let grid = crops.global_size / config.model.patch_size;
         let masks = draws.ibot.as_ref().filter(|masks| !masks.indices.is_empty());
         let targets = self.targets(batch, masks, centers);
 
-        let global = self.upload(batch.global.clone(), [2 * images, 3, size, size]);
+        let global = self.crops(batch, Which::Global, &self.device);
         let mask = masks.map(|masks| {
             let values = masks.masks.iter().map(|&hidden| f32::from(u8::from(hidden))).collect();
             self.upload(values, [2 * images, grid * grid])
@@ -126,8 +125,7 @@ impl Trainer {
         let cls = class_tokens(&student); // [2B, D]
         let global_logits = head.forward(cls.clone());
         let local_logits = (crops.local_number > 0).then(|| {
-            let shape = [crops.local_number * images, 3, local_size, local_size];
-            let local = self.upload(batch.local.clone(), shape);
+            let local = self.crops(batch, Which::Local, &self.device);
             head.forward(class_tokens(&self.student.backbone.forward_train(local, None, &draws.drop_local)))
         });
 
@@ -167,17 +165,30 @@ impl Trainer {
         Pass { loss, figures, centers: targets.centers }
     }
 
+    /// Crops `[n, 3, S, S]` on a device: sent as they are, or cut there.
+    fn crops(&self, batch: &Batch, which: Which, device: &Device) -> Tensor<4> {
+        let (values, number, size) = match which {
+            Which::Global => (&batch.global, batch.global_number, batch.global_size),
+            Which::Local => (&batch.local, batch.local_number, batch.local_size),
+        };
+        let shape = [number * batch.images, 3, size, size];
+        let Some(uncut) = &batch.uncut else {
+            return Tensor::from_data(TensorData::new(values.clone(), shape), device);
+        };
+        let plans = if which == Which::Global { &uncut.global } else { &uncut.local };
+        let crops = augment(&uncut.images, plans, batch.mean, batch.std, &self.plain_device());
+        match device.gradient_checkpointing_strategy() {
+            Some(strategy) => Tensor::from_inner(crops).with_gradient_checkpointing_strategy(strategy),
+            None => crops,
+        }
+    }
+
     /// What the teacher says of the whole global crops.
     fn targets(&self, batch: &Batch, masks: Option<&IbotMasks>, centers: &Centers) -> Targets {
         let config = &self.config;
-        let images = batch.images;
-        let size = config.crops.global_size;
         let Some(teacher) = &self.teacher else { unreachable!("DINO has a teacher") };
         let Some(head) = &teacher.dino_head else { unreachable!("DINO has a head") };
-        let global: Tensor<4> = Tensor::from_data(
-            TensorData::new(batch.global.clone(), [2 * images, 3, size, size]),
-            &self.device.clone().inner(),
-        );
+        let global = self.crops(batch, Which::Global, &self.plain_device());
         let output = teacher.backbone.forward(global);
         let temp = self.schedules.teacher_temp.at(self.step);
         let logits = head.forward(class_tokens(&output)); // [2B, K]
@@ -193,6 +204,13 @@ impl Trainer {
         });
         Targets { dino, ibot, centers: next }
     }
+}
+
+/// The two kinds of crops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Global,
+    Local,
 }
 
 struct Targets {

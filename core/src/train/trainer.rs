@@ -12,6 +12,7 @@ use super::schedule::Schedules;
 use super::walk::{change, gradients, tensors};
 use crate::config::{Config, Method};
 use crate::data::multi_crop::Batch;
+use crate::device::mode::{self, Kernel};
 use crate::device::readback;
 use crate::error::Error;
 use crate::kernels::adamw::sum_of_squares;
@@ -147,6 +148,11 @@ impl Trainer {
     /// The net whose features are looked at: the teacher, or the student where there is none.
     pub fn evaluated(&self) -> &Net {
         self.teacher.as_ref().unwrap_or(&self.student)
+    }
+
+    /// Whether the device cuts crops itself, so that pictures should come whole.
+    pub fn cuts_crops(&self) -> bool {
+        mode::runs(Kernel::Augment, &self.plain_device())
     }
 
     /// Makes one step from a batch in `train.accumulate` parts.

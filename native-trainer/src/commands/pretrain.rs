@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lab_core::config::Config;
-use lab_core::data::multi_crop::Batch;
+use lab_core::data::multi_crop::{Batch, Prepared};
 use lab_core::data::quarantine::Budget;
-use lab_core::image::Rgb8;
 use lab_core::train::event::{Event, Started};
 use lab_core::train::state::{Counters, FORMAT};
 use lab_core::train::{Outcome, Trainer};
@@ -70,7 +69,7 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     stop.on_signals()?;
     let wanted = Wanted { tensorboard: true, report: true, dashboard: !arguments.plain };
     let watchers = Watchers::open(folder.path(), wanted, &stop);
-    let feed = Feed::new(&inputs, &config);
+    let feed = Feed::new(&inputs, &config, trainer.cuts_crops());
     let examiner = Examiner::new(&config, &trainer, &inputs, &feed, &arguments.val)?;
     let mut run = Run {
         allowed: budget.allows(images),
@@ -110,7 +109,7 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     // Two batches in store while one is computed, and something in every worker's hands.
     let ahead = 2 * config.train.batch_size + workers;
     let first = counters.cursor;
-    let prepare = |index: usize| feed.crops(first + index as u64);
+    let prepare = |index: usize| feed.prepare(first + index as u64);
     let result = loader::run(usize::MAX, workers, ahead, prepare, |ordered| run.all(ordered));
     let seconds = run.begun.elapsed().as_secs_f64();
     let stopped = !run.trainer.is_done();
@@ -175,16 +174,13 @@ struct Run<'a> {
     refused_in_row: u64,
 }
 
-/// The crops of one image, or why there are none.
-type Crops = Vec<Rgb8>;
-
 impl Run<'_> {
     fn tell(&mut self, event: &Event) {
         self.watchers.event(event);
     }
 
     /// Steps until the end, or until someone asks to stop; ends with everything saved.
-    fn all(&mut self, ordered: &mut loader::Ordered<'_, Crops>) -> Result<()> {
+    fn all(&mut self, ordered: &mut loader::Ordered<'_, Prepared>) -> Result<()> {
         if self.counters.step == 0 {
             self.look()?;
         }
@@ -209,7 +205,7 @@ impl Run<'_> {
     }
 
     /// The next batch, in parts; bad images are passed over for the next draws.
-    fn gather(&mut self, ordered: &mut loader::Ordered<'_, Crops>) -> Result<(Vec<Batch>, Vec<usize>)> {
+    fn gather(&mut self, ordered: &mut loader::Ordered<'_, Prepared>) -> Result<(Vec<Batch>, Vec<usize>)> {
         let size = self.config.train.batch_size;
         let mut crops = Vec::with_capacity(size);
         let mut images = Vec::with_capacity(size);
@@ -226,7 +222,9 @@ impl Run<'_> {
             }
         }
         let part = size / self.config.train.accumulate;
-        let batches = crops.chunks(part).map(|crops| Batch::collate(self.config, crops)).collect();
+        let mut crops = crops.into_iter();
+        let parts = 0..self.config.train.accumulate;
+        let batches = parts.map(|_| Batch::collate(self.config, crops.by_ref().take(part).collect())).collect();
         Ok((batches, images))
     }
 

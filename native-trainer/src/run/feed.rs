@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lab_core::config::Config;
-use lab_core::data::multi_crop;
+use lab_core::data::multi_crop::{self, Prepared};
 use lab_core::data::sampler::Sampler;
 use lab_core::image::{Limits, Rgb8, decode};
 use lab_core::rng::Rng;
@@ -18,8 +18,13 @@ pub(crate) struct Feed<'a> {
     sampler: Sampler,
     rng: Rng,
     limits: Limits,
+    /// Whether pictures go to the device whole.
+    whole: bool,
     cache: Mutex<Cache>,
 }
+
+/// Largest picture that goes to the device whole, in pixels: a larger one costs more to send than to cut.
+const WHOLE: u64 = 1 << 20;
 
 /// Decoded images, as long as there is room.
 #[derive(Default)]
@@ -29,8 +34,8 @@ struct Cache {
 }
 
 impl<'a> Feed<'a> {
-    /// The images of a run.
-    pub(crate) fn new(inputs: &'a Inputs, config: &'a Config) -> Self {
+    /// The images of a run; `whole` where the device cuts the crops.
+    pub(crate) fn new(inputs: &'a Inputs, config: &'a Config, whole: bool) -> Self {
         let seed = config.train.seed;
         Self {
             inputs,
@@ -38,6 +43,7 @@ impl<'a> Feed<'a> {
             sampler: Sampler::new(seed, inputs.len() as u64),
             rng: Rng::new(seed),
             limits: Limits { max_pixels: config.data.max_pixels, ..Limits::default() },
+            whole,
             cache: Mutex::new(Cache { left: config.data.cache_mib << 20, ..Cache::default() }),
         }
     }
@@ -47,13 +53,18 @@ impl<'a> Feed<'a> {
         self.sampler.draw(draw) as usize
     }
 
-    /// All crops of the image of a draw; runs on a worker.
+    /// The image of a draw, ready for a batch; runs on a worker.
     ///
     /// # Errors
     /// Why the image cannot be used.
-    pub(crate) fn crops(&self, draw: u64) -> Result<Vec<Rgb8>, String> {
+    pub(crate) fn prepare(&self, draw: u64) -> Result<Prepared, String> {
         let image = self.decoded(self.image_of(draw))?;
-        Ok(multi_crop::crops(self.config, self.rng, draw, &image))
+        let (width, height) = (image.width(), image.height());
+        if self.whole && u64::from(width) * u64::from(height) <= WHOLE {
+            let plans = multi_crop::plans(self.config, self.rng, draw, width, height);
+            return Ok(Prepared::Whole((*image).clone(), plans));
+        }
+        Ok(Prepared::Crops(multi_crop::crops(self.config, self.rng, draw, &image)))
     }
 
     /// An image, from memory where it was kept.

@@ -14,7 +14,7 @@ pub(crate) fn write(path: &Path, batches: &[Batch], images: &[&str], what: &str,
     }
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let mut tensors = Vec::new();
-    for (index, batch) in batches.iter().enumerate() {
+    for (index, batch) in batches.iter().map(Batch::cut).enumerate() {
         for (name, values, number, size) in [
             ("global", &batch.global, batch.global_number, batch.global_size),
             ("local", &batch.local, batch.local_number, batch.local_size),

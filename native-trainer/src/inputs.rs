@@ -120,13 +120,11 @@ impl Inputs {
     }
 
     /// An image's class, a number below that of [`Self::classes`]; none where nothing says it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "embed needs no classes; training asks for them"))]
     pub(crate) fn label(&self, index: usize) -> Option<u32> {
         self.items[index].class
     }
 
     /// Names of the classes, by number; some may have no image.
-    #[cfg_attr(not(test), expect(dead_code, reason = "embed needs no classes; training asks for them"))]
     pub(crate) fn classes(&self) -> &[String] {
         self.classes.names()
     }

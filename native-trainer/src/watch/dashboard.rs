@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lab_core::train::event::Event;
@@ -30,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether the screen is ours.
 static ON_SCREEN: AtomicBool = AtomicBool::new(false);
+/// Whether a picture is being drawn.
+static DRAWING: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is a terminal that can show it.
 pub(super) fn is_possible() -> bool {
@@ -50,12 +52,20 @@ fn enter_screen() -> Result<Terminal<CrosstermBackend<Stdout>>> {
     enable_raw_mode().context("cannot take over the terminal")?;
     ON_SCREEN.store(true, Ordering::SeqCst);
     execute!(stdout(), EnterAlternateScreen).context("cannot take over the terminal")?;
-    Terminal::new(CrosstermBackend::new(stdout())).context("cannot take over the terminal")
+    let mut terminal = Terminal::new(CrosstermBackend::new(stdout())).context("cannot take over the terminal")?;
+    terminal.clear().context("cannot take over the terminal")?;
+    Ok(terminal)
 }
 
 /// Gives the screen back, if it is ours. Any thread may, at any time.
 pub(super) fn leave_screen() {
     if ON_SCREEN.swap(false, Ordering::SeqCst) {
+        // A picture under way would end on the screen that comes back. It takes milliseconds; it never ends if it is
+        // the drawing that panicked.
+        let patience = Instant::now() + PAUSE;
+        while DRAWING.load(Ordering::SeqCst) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // Where this fails there is no terminal left.
         drop(disable_raw_mode());
         drop(execute!(stdout(), LeaveAlternateScreen, Show));
@@ -148,10 +158,14 @@ fn show(mut terminal: Terminal<CrosstermBackend<Stdout>>, name: &str, shared: &M
             let shared = lock(shared);
             (shared.story.clone(), shared.options, shared.over)
         };
-        if over {
+        DRAWING.store(true, Ordering::SeqCst);
+        if over || !ON_SCREEN.load(Ordering::SeqCst) {
+            DRAWING.store(false, Ordering::SeqCst);
             return;
         }
-        if let Err(error) = terminal.draw(|frame| draw::draw(frame, name, &story, options, stop.asked(), now())) {
+        let drawn = terminal.draw(|frame| draw::draw(frame, name, &story, options, stop.asked(), now())).map(|_| ());
+        DRAWING.store(false, Ordering::SeqCst);
+        if let Err(error) = drawn {
             lock(shared).failed = Some(format!("cannot draw on the terminal: {error}"));
             return;
         }

@@ -19,7 +19,9 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 
 use super::story::Story;
 use super::{Stop, Watcher, now, plain};
@@ -51,10 +53,9 @@ fn enter_screen() -> Result<Terminal<CrosstermBackend<Stdout>>> {
     });
     enable_raw_mode().context("cannot take over the terminal")?;
     ON_SCREEN.store(true, Ordering::SeqCst);
-    execute!(stdout(), EnterAlternateScreen).context("cannot take over the terminal")?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(stdout())).context("cannot take over the terminal")?;
-    terminal.clear().context("cannot take over the terminal")?;
-    Ok(terminal)
+    // Cleared here: ratatui's own way first asks where the cursor is, and not every terminal answers.
+    execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All)).context("cannot take over the terminal")?;
+    Terminal::new(CrosstermBackend::new(stdout())).context("cannot take over the terminal")
 }
 
 /// Gives the screen back, if it is ours. Any thread may, at any time.

@@ -129,8 +129,9 @@ impl Axis {
             let room = (high / low).powf(0.05);
             return Some(Self { low: low / room, high: high * room, scale });
         }
-        if high - low <= 1e-9 * high.abs().max(low.abs()) {
-            let room = if high == 0.0 { 1.0 } else { high.abs() * 0.1 };
+        // A line that hardly moves is level; its ticks would need more digits than there is room for.
+        if high - low <= 2e-4 * high.abs().max(low.abs()) {
+            let room = if high == 0.0 { 1.0 } else { high.abs() * 0.02 };
             (low, high) = (low - room, high + room);
         }
         let room = 0.05 * (high - low);
@@ -234,10 +235,12 @@ impl Plot<'_> {
         }
         for line in lines.iter().rev() {
             let path = path(line.buckets.iter().map(|bucket| (x(bucket.x()), axis.y(bucket.mean()))));
-            let _ = write!(out, "<path class=\"line {}\" d=\"{path}\"/>", line.colour);
+            let dot = if line.buckets.len() == 1 { " dot" } else { "" };
+            let _ = write!(out, "<path class=\"line {}{dot}\" d=\"{path}\"/>", line.colour);
         }
         out += "</svg><div class=\"x\" aria-hidden=\"true\">";
-        for tick in nice(0.0, steps, 5) {
+        // There are no halves of steps.
+        for tick in nice(0.0, steps, 5).into_iter().filter(|tick| tick.fract() == 0.0) {
             let _ = write!(out, "<span style=\"left:{:.1}%\">{}</span>", 100.0 * tick / steps, Unit::Number.tick(tick));
         }
         out += "</div></div>";
@@ -335,6 +338,10 @@ mod tests {
         assert!(plot(&flat).html(Scale::Linear).is_some_and(|html| html.contains("M0 200l")), "in the middle");
         assert!(plot(&[]).html(Scale::Linear).is_none());
         let dot = [line([3.0])];
-        assert!(plot(&dot).html(Scale::Log).is_some_and(|html| html.contains("h0\"/>")));
+        assert!(
+            plot(&dot)
+                .html(Scale::Log)
+                .is_some_and(|html| html.contains("class=\"line c0 dot\"") && html.contains("h0\"/>"))
+        );
     }
 }

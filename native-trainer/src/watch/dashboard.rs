@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lab_core::train::event::Event;
@@ -19,7 +19,9 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 
 use super::story::Story;
 use super::{Stop, Watcher, now, plain};
@@ -30,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Whether the screen is ours.
 static ON_SCREEN: AtomicBool = AtomicBool::new(false);
+/// Whether a picture is being drawn.
+static DRAWING: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is a terminal that can show it.
 pub(super) fn is_possible() -> bool {
@@ -49,13 +53,20 @@ fn enter_screen() -> Result<Terminal<CrosstermBackend<Stdout>>> {
     });
     enable_raw_mode().context("cannot take over the terminal")?;
     ON_SCREEN.store(true, Ordering::SeqCst);
-    execute!(stdout(), EnterAlternateScreen).context("cannot take over the terminal")?;
+    // Cleared here: ratatui's own way first asks where the cursor is, and not every terminal answers.
+    execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All)).context("cannot take over the terminal")?;
     Terminal::new(CrosstermBackend::new(stdout())).context("cannot take over the terminal")
 }
 
 /// Gives the screen back, if it is ours. Any thread may, at any time.
 pub(super) fn leave_screen() {
     if ON_SCREEN.swap(false, Ordering::SeqCst) {
+        // A picture under way would end on the screen that comes back. It takes milliseconds; it never ends if it is
+        // the drawing that panicked.
+        let patience = Instant::now() + PAUSE;
+        while DRAWING.load(Ordering::SeqCst) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // Where this fails there is no terminal left.
         drop(disable_raw_mode());
         drop(execute!(stdout(), LeaveAlternateScreen, Show));
@@ -148,10 +159,14 @@ fn show(mut terminal: Terminal<CrosstermBackend<Stdout>>, name: &str, shared: &M
             let shared = lock(shared);
             (shared.story.clone(), shared.options, shared.over)
         };
-        if over {
+        DRAWING.store(true, Ordering::SeqCst);
+        if over || !ON_SCREEN.load(Ordering::SeqCst) {
+            DRAWING.store(false, Ordering::SeqCst);
             return;
         }
-        if let Err(error) = terminal.draw(|frame| draw::draw(frame, name, &story, options, stop.asked(), now())) {
+        let drawn = terminal.draw(|frame| draw::draw(frame, name, &story, options, stop.asked(), now())).map(|_| ());
+        DRAWING.store(false, Ordering::SeqCst);
+        if let Err(error) = drawn {
             lock(shared).failed = Some(format!("cannot draw on the terminal: {error}"));
             return;
         }

@@ -23,10 +23,8 @@ impl Asked {
     /// What it means for who asked.
     pub(crate) fn says(self) -> &'static str {
         match self {
-            Self::Stopping => "Stopping after this step; the run is saved and can go on later.",
-            Self::Saving => {
-                "Saving; please wait. Once more ends at once and loses what came since the last checkpoint."
-            }
+            Self::Stopping => "Stopping after this step; the run is saved and can go on.",
+            Self::Saving => "Saving, please wait. Once more ends at once without saving.",
             Self::Abort => "Ended at once; the last checkpoint stands.",
         }
     }

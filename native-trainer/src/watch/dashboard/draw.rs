@@ -139,7 +139,11 @@ fn losses(frame: &mut Frame<'_>, area: Rect, story: &Story, log: bool) {
     let points: Vec<Vec<(f64, f64)>> = all
         .iter()
         .map(|series| {
-            let buckets = series.curve.thinned(usize::from(area.width) * 2);
+            let mut buckets = series.curve.thinned(usize::from(area.width) * 2);
+            // What is not always above 0 has no place among powers of ten.
+            if log && buckets.iter().any(|bucket| bucket.mean() <= 0.0) {
+                buckets.clear();
+            }
             let points = buckets.iter().map(|bucket| (bucket.x(), tall(bucket.mean())));
             points.filter(|(_, y)| y.is_finite()).collect()
         })
@@ -391,7 +395,7 @@ mod tests {
         contains(&picture(&story, (80, 24), Options { log: false, help: true }, None), &["help", "Ctrl-C"]);
         contains(
             &picture(&story, (80, 24), Options::default(), Some(Asked::Stopping)),
-            &["Stopping after this step; the run is saved"],
+            &["Stopping after this step; the run is saved and can go on."],
         );
     }
 

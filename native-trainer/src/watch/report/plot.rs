@@ -109,7 +109,7 @@ struct Axis {
 
 impl Axis {
     /// Holds the lines, and all but the rarest of what lies in their bands: a spike must not press the rest flat.
-    fn of(lines: &[Line], scale: Scale) -> Option<Self> {
+    fn of(lines: &[&Line], scale: Scale) -> Option<Self> {
         let usable = |value: &f64| scale == Scale::Linear || *value > 0.0;
         let buckets = || lines.iter().flat_map(|line| &line.buckets);
         let sorted = |pick: fn(&Bucket) -> f64| {
@@ -129,8 +129,9 @@ impl Axis {
             let room = (high / low).powf(0.05);
             return Some(Self { low: low / room, high: high * room, scale });
         }
-        if high - low <= 1e-9 * high.abs().max(low.abs()) {
-            let room = if high == 0.0 { 1.0 } else { high.abs() * 0.1 };
+        // A line that hardly moves is level; its ticks would need more digits than there is room for.
+        if high - low <= 2e-4 * high.abs().max(low.abs()) {
+            let room = if high == 0.0 { 1.0 } else { high.abs() * 0.02 };
             (low, high) = (low - room, high + room);
         }
         let room = 0.05 * (high - low);
@@ -191,12 +192,19 @@ fn nice(low: f64, high: f64, count: usize) -> Vec<f64> {
 impl Plot<'_> {
     /// Whether powers of ten can show it.
     pub(super) fn fits_log(&self) -> bool {
-        Axis::of(self.lines, Scale::Log).is_some()
+        !self.lines_on(Scale::Log).is_empty()
+    }
+
+    /// The lines that a scale can show: what is not always above 0 has no place among powers of ten.
+    fn lines_on(&self, scale: Scale) -> Vec<&Line> {
+        let fits = |line: &&Line| scale == Scale::Linear || line.buckets.iter().all(|bucket| bucket.mean() > 0.0);
+        self.lines.iter().filter(|line| !line.buckets.is_empty()).filter(fits).collect()
     }
 
     /// The drawing with its axes, or nothing where there is nothing to draw.
     pub(super) fn html(&self, scale: Scale) -> Option<String> {
-        let axis = Axis::of(self.lines, scale)?;
+        let lines = self.lines_on(scale);
+        let axis = Axis::of(&lines, scale)?;
         let steps = self.steps.max(1.0);
         let x = |step: f64| (WIDTH * step / steps).round() as i32;
         let mut out = String::from("<div class=\"plot\"><div class=\"y\" aria-hidden=\"true\">");
@@ -219,18 +227,20 @@ impl Plot<'_> {
             let marks: String = self.resumed.iter().map(|step| format!("M{} 0V{HEIGHT}", x(*step as f64))).collect();
             let _ = write!(out, "<path class=\"mark\" d=\"{marks}\"/>");
         }
-        for line in self.lines {
+        for line in &lines {
             let band = band(&line.buckets, &axis, &x);
             if !band.is_empty() {
                 let _ = write!(out, "<path class=\"band {}\" d=\"{band}\"/>", line.colour);
             }
         }
-        for line in self.lines.iter().rev() {
+        for line in lines.iter().rev() {
             let path = path(line.buckets.iter().map(|bucket| (x(bucket.x()), axis.y(bucket.mean()))));
-            let _ = write!(out, "<path class=\"line {}\" d=\"{path}\"/>", line.colour);
+            let dot = if line.buckets.len() == 1 { " dot" } else { "" };
+            let _ = write!(out, "<path class=\"line {}{dot}\" d=\"{path}\"/>", line.colour);
         }
         out += "</svg><div class=\"x\" aria-hidden=\"true\">";
-        for tick in nice(0.0, steps, 5) {
+        // There are no halves of steps.
+        for tick in nice(0.0, steps, 5).into_iter().filter(|tick| tick.fract() == 0.0) {
             let _ = write!(out, "<span style=\"left:{:.1}%\">{}</span>", 100.0 * tick / steps, Unit::Number.tick(tick));
         }
         out += "</div></div>";
@@ -300,17 +310,20 @@ mod tests {
 
     #[test]
     fn a_log_axis_has_ticks_of_powers() {
-        let axis = Axis::of(&[line([1e-5, 1e-1])], Scale::Log).expect("values");
+        let axis = Axis::of(&[&line([1e-5, 1e-1])], Scale::Log).expect("values");
         assert_eq!(axis.ticks().len(), 5);
-        let axis = Axis::of(&[line([1.1, 1.2])], Scale::Log).expect("values");
+        let axis = Axis::of(&[&line([1.1, 1.2])], Scale::Log).expect("values");
         assert!(axis.ticks().len() >= 2, "{axis:?}");
-        assert!(Axis::of(&[line([-1.0, 0.0])], Scale::Log).is_none(), "nothing is greater than 0");
+        assert!(!plot(&[line([-1.0, 0.0])]).fits_log(), "nothing is greater than 0");
+        let both = [line([1.0, 2.0]), line([0.5, -0.1])];
+        let html = plot(&both).html(Scale::Log).expect("one of them");
+        assert_eq!(html.matches("class=\"line").count(), 1);
     }
 
     #[test]
     fn a_spike_leaves_the_rest_its_room() {
         let values = (0..200_000).map(|step| if step == 77_777 { 1e6 } else { 5.0 + (step % 7) as f64 * 0.1 });
-        let axis = Axis::of(&[line(values)], Scale::Linear).expect("values");
+        let axis = Axis::of(&[&line(values)], Scale::Linear).expect("values");
         // One bucket's mean of a thousand still shows it; the million itself is beyond the edge.
         assert!(axis.high < 1e4, "{axis:?}");
     }
@@ -325,6 +338,10 @@ mod tests {
         assert!(plot(&flat).html(Scale::Linear).is_some_and(|html| html.contains("M0 200l")), "in the middle");
         assert!(plot(&[]).html(Scale::Linear).is_none());
         let dot = [line([3.0])];
-        assert!(plot(&dot).html(Scale::Log).is_some_and(|html| html.contains("h0\"/>")));
+        assert!(
+            plot(&dot)
+                .html(Scale::Log)
+                .is_some_and(|html| html.contains("class=\"line c0 dot\"") && html.contains("h0\"/>"))
+        );
     }
 }

@@ -107,7 +107,7 @@ fn a_folder_becomes_a_model_that_opens() {
             .output()
             .expect("the program starts");
         let about: Value = serde_json::from_slice(&about.stdout).expect("JSON");
-        assert_eq!(about["unknown"].as_array().map(Vec::len), Some(0), "{about}");
+        assert_eq!(about["unknown_tensors"].as_array().map(Vec::len), Some(0), "{about}");
         let mut embed = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
         embed
             .arg("embed")

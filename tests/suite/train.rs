@@ -172,6 +172,14 @@ fn updated(outcome: Outcome) -> Step {
     }
 }
 
+/// The parts of a tensor that a loss determines: not the keys' biases. They shift all scores of a query alike, which
+/// the softmax does not see; their gradient is rounding, and Adam makes a step of any rounding.
+fn told<'a>(name: &str, values: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
+    let third = values.len() / 3;
+    let parts = if name.ends_with("attn.qkv.bias") { [&values[..third], &values[2 * third..]] } else { [values, &[]] };
+    parts.into_iter()
+}
+
 /// Three steps; every stored loss, norm, weight, teacher and centre.
 fn check(folder: &str, settings: &[&[&str]], device: &Device) {
     let config = config(settings);
@@ -201,13 +209,11 @@ fn check(folder: &str, settings: &[&[&str]], device: &Device) {
         for name in names {
             let expected = golden_tensor(&io, &format!("{prefix}{name}")).1;
             // The bar: PyTorch's weights within 1e-4.
-            assert_close(
-                &format!("{folder} step {step} {name}"),
-                &found[&format!("student.{name}")],
-                &expected,
-                1e-4,
-                1e-4,
-            );
+            let found = &found[&format!("student.{name}")];
+            let what = format!("{folder} step {step} {name}");
+            for (expected, found) in told(&name, &expected).zip(told(&name, found)) {
+                assert_close(&what, found, expected, 1e-4, 1e-4);
+            }
             compared += 1;
         }
     }
@@ -216,7 +222,9 @@ fn check(folder: &str, settings: &[&[&str]], device: &Device) {
     for name in ends {
         let Some(found) = found.get(&name) else { continue };
         let expected = golden_tensor(&io, &format!("end.{name}")).1;
-        assert_close(&format!("{folder} {name}"), found, &expected, 1e-4, 1e-4);
+        for (expected, found) in told(&name, &expected).zip(told(&name, found)) {
+            assert_close(&format!("{folder} {name}"), found, expected, 1e-4, 1e-4);
+        }
         compared += 1;
     }
     assert!(compared > 30, "{folder}: only {compared} tensors compared");
@@ -360,7 +368,8 @@ fn initial_losses_are_those_of_the_specification() {
         "teacher.centering=sinkhorn_knopp",
         "model.embed_dim=64",
         "dino.head_hidden_dim=128",
-        "dino.head_bottleneck_dim=64",
+        "dino.head_bottleneck_dim=256",
+        "ibot.head_bottleneck_dim=256",
     ];
     let config = config(&[&SIZES, &DINO, &settings]);
     let mut trainer = block_on(Trainer::begin(config, 100, &cpu())).expect("a run");
@@ -370,16 +379,24 @@ fn initial_losses_are_those_of_the_specification() {
     for (name, expected) in
         [("dino_local", 16.0 / 18.0 * ln_k), ("dino_global", 2.0 / 18.0 * ln_k), ("ibot", 0.5 * ln_k)]
     {
-        // Logits of a new head are cosines below one half: the softmax is almost flat, at temperature 0.1 a few percent
-        // above ln K (the authors' log: 10.03 for 9.86).
-        assert!((loss(name) / expected - 1.0).abs() < 0.1, "{name}: {} for {expected}", loss(name));
+        // Logits of a new head are cosines of random vectors, deviation 1/sqrt(256): at temperature 0.1 the softmax is
+        // not quite flat, and the loss some 0.2 above ln K = 6.9 (the authors' log, too: 10.03 for 9.86).
+        assert!((loss(name) / expected - 1.0).abs() < 0.05, "{name}: {} for {expected}", loss(name));
     }
 }
 
 #[test]
 fn mae_overfits_eight_images() {
-    let settings =
-        ["train.batch_size=8", "optim.base_lr=3e-3", "train.epochs=30", "optim.warmup_epochs=1", "mae.mask_ratio=0.5"];
+    let settings = [
+        "model.embed_dim=64",
+        "mae.decoder_embed_dim=32",
+        "mae.norm_pix_loss=false",
+        "train.batch_size=8",
+        "optim.base_lr=4e-3",
+        "train.epochs=40",
+        "optim.warmup_epochs=1",
+        "mae.mask_ratio=0.5",
+    ];
     let config = config(&[&SIZES, &MAE, &settings]);
     let mut trainer = block_on(Trainer::begin(config, 8, &cpu())).expect("a run");
     let mut batch = Batch::new(trainer.config(), 8);

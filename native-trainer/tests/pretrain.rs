@@ -100,6 +100,7 @@ fn a_folder_becomes_a_model_that_opens() {
         let health = events(&out, "health");
         assert_eq!(health.len(), 3, "{preset}");
         assert!(health[2]["figures"].to_string().contains("knn_cls"), "{}", health[2]);
+        assert!(health[0]["figures"].to_string().contains("knn_pixels"), "{}", health[0]);
         assert!(std::fs::read_to_string(out.join("report.html")).expect("a report").contains("<svg"));
         let about = Command::new(env!("CARGO_BIN_EXE_native-trainer"))
             .args(["inspect", "--json"])

@@ -310,7 +310,7 @@ pub struct Train {
     pub save_minutes: f64,
     /// Steps between two checkpoints, besides; 0: minutes alone decide.
     pub save_steps: u64,
-    /// Epochs between two looks at held-out images and, where there are labels, at k-NN.
+    /// Epochs between two looks at held-out images and, where there are labels, at k-NN; 0: none.
     pub look_epochs: f64,
     /// Steps that may fail one after another before the run gives up.
     pub max_bad_steps: u64,

@@ -181,7 +181,7 @@ impl Run<'_> {
 
     /// Steps until the end, or until someone asks to stop; ends with everything saved.
     fn all(&mut self, ordered: &mut loader::Ordered<'_, Prepared>) -> Result<()> {
-        if self.counters.step == 0 {
+        if self.counters.step == 0 && self.config.train.look_epochs > 0.0 {
             self.look()?;
         }
         while !self.trainer.is_done() && !self.should_stop() {

@@ -19,10 +19,12 @@ const SHOWN: usize = 6;
 /// Images whose features tell rank and spread.
 const HEALTH: usize = 256;
 /// Most queries of k-NN, and most labelled images that they are compared with.
-const QUERIES: usize = 1000;
-const BANK: usize = 5000;
+const QUERIES: usize = 500;
+const BANK: usize = 2000;
 /// DINOv2's k that does best most often.
 const NEIGHBOURS: [usize; 1] = [20];
+/// Most numbers that the comparison by pixels takes.
+const PIXEL_FLOATS: usize = 64 << 20;
 /// Most bytes of prepared pixels kept for looking.
 const BUDGET: usize = 512 << 20;
 /// Steps over which the loss is averaged.
@@ -134,6 +136,9 @@ impl Examiner {
         let (entropy, kl) = (figure("teacher_entropy"), figure("kl"));
         figures.extend(last.into_iter().flat_map(|step| step.teacher.clone()));
         if !self.bank.images.is_empty() {
+            if let Some(pixels) = self.pixel_baseline(trainer)? {
+                figures.push(("knn_pixels".to_owned(), pixels));
+            }
             let bank = self.features(trainer, &self.bank.images)?;
             for (name, queries, bank) in
                 [("knn_cls", &features.cls, &bank.cls), ("knn_mean", &features.mean, &bank.mean)]
@@ -166,6 +171,17 @@ impl Examiner {
         let shown = self.pixels(&self.held_out.images[..self.held_out.images.len().min(SHOWN)]);
         let rows = pollster::block_on(trainer.look(&shown))?;
         Ok(vec![Event::Health(Health { step, epoch, figures, verdict, says }), Event::Look(Look { step, epoch, rows })])
+    }
+
+    /// What k-NN finds without any network, by the pixels themselves: the bar to pass, told at the run's begin.
+    fn pixel_baseline(&self, trainer: &Trainer) -> Result<Option<f64>> {
+        let few = (self.bank.images.len() + self.held_out.images.len()) * self.image <= PIXEL_FLOATS;
+        if trainer.steps_made() > 0 || !few {
+            return Ok(None);
+        }
+        let queries = self.held_out.labelled(&self.pixels(&self.held_out.images), self.image);
+        let bank = self.bank.labelled(&self.pixels(&self.bank.images), self.image);
+        Ok(Some(pollster::block_on(knn(&bank, &queries, &NEIGHBOURS, &trainer.plain_device()))?[0]))
     }
 
     /// The features that the method is judged by: DINO trains its class token, MAE's patches carry more.

@@ -10,8 +10,10 @@ use lab_core::formats::Checkpoint;
 use lab_core::host::MemoryFile;
 use lab_core::layers::drop_path::{DropPath, Subset};
 use lab_core::models::mae::Masking;
-use lab_core::train::event::Step;
+use lab_core::probe::health::{feature_std, rankme};
+use lab_core::train::event::{Step, Verdict};
 use lab_core::train::state::{Counters, FORMAT};
+use lab_core::train::verdict::{Vitals, verdict};
 use lab_core::train::{Draws, Outcome, Trainer};
 use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu};
 use pollster::block_on;
@@ -431,4 +433,88 @@ fn a_checkpoint_of_another_run_is_refused() {
     let error = block_on(trainer.restore(&io, &counters)).expect_err("no state").to_string();
     assert!(error.contains("student.backbone") && error.contains("missing"), "{error}");
     assert_eq!(state(&trainer), before);
+}
+
+#[test]
+fn activation_checkpointing_changes_nothing_but_memory() {
+    for method in [&MAE[..], &DINO[..]] {
+        let [plain, checkpointed] = ["false", "true"].map(|on| {
+            let setting = format!("train.checkpoint_activations={on}");
+            let config = config(&[&SIZES, method, &["model.drop_path_rate=0.2", "optim.warmup_epochs=0", &setting]]);
+            let mut trainer = block_on(Trainer::begin(config, 100, &cpu())).expect("a run");
+            let reports = steps(&mut trainer, 3);
+            (reports.into_iter().map(|step| step.loss).collect::<Vec<_>>(), state(&trainer))
+        });
+        assert_eq!(plain.0, checkpointed.0);
+        for (name, expected) in plain.1 {
+            // What is computed again is computed alike.
+            assert_eq!(checkpointed.1[&name], expected, "{name}");
+        }
+    }
+}
+
+/// DINO on pictures of two kinds for some steps: the last step, and rank and spread of the class tokens.
+fn dino_for(steps: u64, settings: &[&str]) -> Vitals {
+    let all = [
+        "ibot.loss_weight=0",
+        "dino.koleo_loss_weight=0",
+        "optim.base_lr=2e-3",
+        "optim.warmup_epochs=1",
+        "optim.freeze_last_layer_epochs=0",
+        "teacher.momentum_teacher=0.9",
+        "train.epochs=30",
+        "train.batch_size=16",
+    ];
+    let config = config(&[&SIZES, &DINO, &all, settings]);
+    let mut trainer = block_on(Trainer::begin(config, 64, &cpu())).expect("a run");
+    let mut last = None;
+    for _ in 0..steps {
+        let mut batch = Batch::new(trainer.config(), 16);
+        let mut stream = lab_core::rng::Rng::new(9).stream("pictures", trainer.steps_made());
+        let kinds: Vec<f32> = (0..16).map(|_| stream.normal() as f32).collect();
+        for (values, number) in [(&mut batch.global, 2), (&mut batch.local, 3)] {
+            let size = values.len() / (number * 16);
+            for (place, crop) in values.chunks_exact_mut(size).enumerate() {
+                // A wave of the picture's own frequency, and noise that differs from crop to crop.
+                let kind = kinds[place % 16];
+                for (at, value) in crop.iter_mut().enumerate() {
+                    *value = (at as f32 * (0.3 + kind)).sin() + kind + 0.1 * stream.normal() as f32;
+                }
+            }
+        }
+        last = Some(updated(block_on(trainer.step(&[batch])).expect("a step")));
+    }
+    let last = last.expect("at least a step");
+    let teacher = |name: &str| last.teacher.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+    let mut stream = lab_core::rng::Rng::new(9).stream("held out", 0);
+    let pixels: Vec<f32> = (0..48)
+        .flat_map(|_| {
+            let kind = stream.normal() as f32;
+            (0..3 * 16 * 16).map(move |at| (at as f32 * (0.3 + kind)).sin() + kind)
+        })
+        .collect();
+    let features = block_on(trainer.features(&pixels)).expect("features");
+    let rank = rankme(&features.cls, features.dim);
+    Vitals {
+        step: steps,
+        teacher_entropy: teacher("teacher_entropy"),
+        kl: teacher("kl"),
+        rankme: rank,
+        best_rankme: rank,
+        feature_std: feature_std(&features.cls, features.dim),
+        loss: last.loss,
+        best_loss: last.loss,
+    }
+}
+
+#[test]
+fn without_centring_and_sharpening_it_collapses_and_the_verdict_says_so() {
+    // arXiv 2104.14294, §5.3 and figure 7: neither alone is enough; without both every picture gets the same answer.
+    let off = ["teacher.centering=none", "teacher.warmup_teacher_temp=0.1", "teacher.teacher_temp=0.1"];
+    let ill = dino_for(200, &off);
+    let (word, says) = verdict(&ill);
+    assert_eq!(word, Verdict::Collapsing, "{says}: {ill:?}");
+    let well = dino_for(200, &["teacher.centering=sinkhorn_knopp"]);
+    let (word, says) = verdict(&well);
+    assert_ne!(word, Verdict::Collapsing, "{says}: {well:?}");
 }

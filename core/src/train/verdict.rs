@@ -1,4 +1,4 @@
-//! Health in a word and a sentence: is the model learning, or do all images become one?
+//! Health in a word and the numbers that led to it: is the model learning, or do all images become one?
 //!
 //! DINO can collapse in two ways (arXiv 2104.14294, §5.3): one prototype takes everything, and the entropy of the
 //! teacher falls to 0; or all prototypes become alike, the entropy rises to ln K, and nothing tells images apart. MAE
@@ -34,23 +34,23 @@ pub struct Vitals {
 pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
     let &Vitals { step, teacher_entropy, kl, rankme, best_rankme, feature_std, loss, best_loss } = vitals;
     if !(loss.is_finite() && rankme.is_finite() && feature_std.is_finite()) {
-        return (Verdict::Diverging, format!("diverging: the loss is {loss:.3}; lower optim.base_lr"));
+        return (Verdict::Diverging, format!("the loss is {loss:.3}; lower optim.base_lr"));
     }
     if step < YOUNG {
-        return (Verdict::Young, format!("too early to tell: {step} steps"));
+        return (Verdict::Young, format!("{step} steps are made"));
     }
     if let Some(entropy) = teacher_entropy {
         if entropy < 0.05 {
             return (
                 Verdict::Collapsing,
-                format!("collapsing: teacher entropy {entropy:.2} of ln K, one prototype takes all"),
+                format!("teacher entropy {entropy:.2} of ln K, one prototype takes all"),
             );
         }
         if let Some(kl) = kl.filter(|kl| entropy > 0.99 && *kl < 0.02) {
             return (
                 Verdict::Collapsing,
                 format!(
-                    "collapsing: teacher entropy {entropy:.2} of ln K and KL {kl:.3}, every image gets the same answer"
+                    "teacher entropy {entropy:.2} of ln K and KL {kl:.3}, every image gets the same answer"
                 ),
             );
         }
@@ -58,16 +58,16 @@ pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
     if feature_std < 0.1 || rankme < 2.0 {
         return (
             Verdict::Collapsing,
-            format!("collapsing: feature std {feature_std:.2}, RankMe {rankme:.1}, all images become one"),
+            format!("feature std {feature_std:.2}, RankMe {rankme:.1}, all images become one"),
         );
     }
     if rankme < 0.5 * best_rankme {
-        return (Verdict::Watch, format!("watch: RankMe fell to {rankme:.1} from {best_rankme:.1}"));
+        return (Verdict::Watch, format!("RankMe fell to {rankme:.1} from {best_rankme:.1}"));
     }
     if loss > 1.25 * best_loss + 0.05 {
-        return (Verdict::Watch, format!("watch: the loss rose to {loss:.3} from {best_loss:.3}"));
+        return (Verdict::Watch, format!("the loss rose to {loss:.3} from {best_loss:.3}"));
     }
-    (Verdict::Good, format!("good: feature std {feature_std:.2}, RankMe {rankme:.1}"))
+    (Verdict::Good, format!("feature std {feature_std:.2}, RankMe {rankme:.1}"))
 }
 
 #[cfg(test)]
@@ -91,13 +91,13 @@ mod tests {
             assert_eq!(found, expected, "{says}");
             assert!(says.contains(word), "{says}");
         };
-        check(well, Verdict::Good, "good");
-        check(Vitals { step: 3, ..well }, Verdict::Young, "early");
+        check(well, Verdict::Good, "RankMe 40.0");
+        check(Vitals { step: 3, ..well }, Verdict::Young, "3 steps");
         check(Vitals { teacher_entropy: Some(0.02), ..well }, Verdict::Collapsing, "teacher entropy 0.02 of ln K");
         check(Vitals { teacher_entropy: Some(1.0), kl: Some(0.0), ..well }, Verdict::Collapsing, "same answer");
         check(Vitals { feature_std: 0.01, ..well }, Verdict::Collapsing, "feature std");
         check(Vitals { rankme: 10.0, ..well }, Verdict::Watch, "RankMe");
         check(Vitals { loss: 9.0, ..well }, Verdict::Watch, "loss");
-        check(Vitals { loss: f64::NAN, ..well }, Verdict::Diverging, "diverging");
+        check(Vitals { loss: f64::NAN, ..well }, Verdict::Diverging, "base_lr");
     }
 }

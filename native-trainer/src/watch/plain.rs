@@ -44,7 +44,7 @@ impl Plain {
                 Some(step_line(step, &self.story))
             }
             Event::Health(health) => {
-                Some(format!("health at step {}: {}. {}", health.step, verdict_word(health.verdict), health.says))
+                Some(format!("health at step {}: {}: {}", health.step, verdict_word(health.verdict), health.says))
             }
             Event::Look(_) => None,
             Event::Saved { step, path, seconds } => Some(format!("saved step {step} in {seconds:.1} s: {path}")),
@@ -123,7 +123,7 @@ pub(super) fn end(story: &Story) -> Option<String> {
         }
     }
     if let Some(health) = &story.health {
-        line += &format!("; {}. {}", verdict_word(health.verdict), health.says);
+        line += &format!("; {}: {}", verdict_word(health.verdict), health.says);
     }
     Some(line)
 }

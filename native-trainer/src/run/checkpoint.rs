@@ -121,7 +121,7 @@ impl Checkpoints {
                 steps.push((step, path));
             }
         }
-        steps.sort_by(|a, b| b.0.cmp(&a.0));
+        steps.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
         Ok(steps)
     }
 }

@@ -91,7 +91,8 @@ pub struct Step {
     pub losses: Vec<(String, f64)>,
     /// Norms of the gradients before clipping: `backbone`, `dino_head`, `ibot_head`, `decoder`.
     pub norms: Vec<(String, f64)>,
-    /// Figures of the teacher at this step: `teacher_entropy` (share of ln K), `center_norm`, `kl`.
+    /// Figures of the teacher at this step: `teacher_entropy` (share of ln K), `information` (what its answer tells of
+    /// the image, as a share of the most that a batch can show; 0 is collapse), `center_norm`, `kl` (nats).
     pub teacher: Vec<(String, f64)>,
     /// Learning rate.
     pub lr: f64,

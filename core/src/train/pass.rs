@@ -155,11 +155,17 @@ impl Trainer {
         for (name, term) in terms {
             figures.push(name, term);
         }
+        // What the teacher's answer tells of the image: the entropy of the mean answer less the mean entropy. It is 0
+        // exactly when every image gets the same answer, whatever that is.
+        let mean_answer = entropy(targets.dino.clone().mean_dim(0));
         let entropy = entropy(targets.dino.clone());
+        let most = ((2 * images) as f64).ln().min((config.dino.head_n_prototypes as f64).ln());
+        let information = (mean_answer - entropy.clone()) / most.max(f64::MIN_POSITIVE);
         let cross = dino::cross_entropy(swap(global_logits, images), targets.dino, temp);
         let ln_k = (config.dino.head_n_prototypes as f64).ln().max(f64::MIN_POSITIVE);
         figures.push("teacher.kl", cross.inner() - entropy.clone());
         figures.push("teacher.teacher_entropy", entropy / ln_k);
+        figures.push("teacher.information", information);
         let norm = sum_of_squares(targets.centers.dino.clone()).sqrt();
         figures.push("teacher.center_norm", norm);
         Pass { loss, figures, centers: targets.centers }

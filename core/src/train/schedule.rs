@@ -88,6 +88,11 @@ impl Schedules {
             epoch_length,
         }
     }
+
+    /// Steps until the full learning rate.
+    pub fn warmup(&self) -> u64 {
+        self.lr.warmup
+    }
 }
 
 #[cfg(test)]

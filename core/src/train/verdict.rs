@@ -1,8 +1,9 @@
 //! Health in a word and the numbers that led to it: is the model learning, or do all images become one?
 //!
-//! DINO can collapse in two ways (arXiv 2104.14294, §5.3): one prototype takes everything, and the entropy of the
-//! teacher falls to 0; or all prototypes become alike, the entropy rises to ln K, and nothing tells images apart. MAE
-//! cannot collapse so, but its features can.
+//! DINO can collapse in two ways (arXiv 2104.14294, §5.3): one prototype takes everything and the entropy of the
+//! teacher falls to 0, or it stays anywhere and every image gets the same answer all the same. The second is seen in
+//! what the answer tells of the image: the entropy of the mean answer less the mean entropy. MAE cannot collapse so, but
+//! its features can.
 
 use super::event::Verdict;
 
@@ -14,10 +15,12 @@ const YOUNG: u64 = 50;
 pub struct Vitals {
     /// Steps made.
     pub step: u64,
+    /// Steps of the warm-up.
+    pub warmup: u64,
     /// Of the teacher's class tokens, as a share of ln K.
     pub teacher_entropy: Option<f64>,
-    /// Kullback-Leibler divergence of the student from the teacher, in nats.
-    pub kl: Option<f64>,
+    /// What the teacher's answer tells of the image, as a share of the most that a batch can show.
+    pub information: Option<f64>,
     /// Of held-out features ([`crate::probe::health::rankme`]).
     pub rankme: f64,
     /// The best so far.
@@ -32,34 +35,16 @@ pub struct Vitals {
 
 /// The verdict, and the numbers that led to it.
 pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
-    let &Vitals { step, teacher_entropy, kl, rankme, best_rankme, feature_std, loss, best_loss } = vitals;
+    let &Vitals { step, warmup, rankme, best_rankme, feature_std, loss, best_loss, .. } = vitals;
     if !(loss.is_finite() && rankme.is_finite() && feature_std.is_finite()) {
         return (Verdict::Diverging, format!("the loss is {loss:.3}; lower optim.base_lr"));
     }
     if step < YOUNG {
         return (Verdict::Young, format!("{step} steps are made"));
     }
-    if let Some(entropy) = teacher_entropy {
-        if entropy < 0.05 {
-            return (
-                Verdict::Collapsing,
-                format!("teacher entropy {entropy:.2} of ln K, one prototype takes all"),
-            );
-        }
-        if let Some(kl) = kl.filter(|kl| entropy > 0.99 && *kl < 0.02) {
-            return (
-                Verdict::Collapsing,
-                format!(
-                    "teacher entropy {entropy:.2} of ln K and KL {kl:.3}, every image gets the same answer"
-                ),
-            );
-        }
-    }
-    if feature_std < 0.1 || rankme < 2.0 {
-        return (
-            Verdict::Collapsing,
-            format!("feature std {feature_std:.2}, RankMe {rankme:.1}, all images become one"),
-        );
+    if let Some(says) = collapse(vitals) {
+        // A new head tells little apart; the warm-up is there for that.
+        return (if step < warmup { Verdict::Watch } else { Verdict::Collapsing }, says);
     }
     if rankme < 0.5 * best_rankme {
         return (Verdict::Watch, format!("RankMe fell to {rankme:.1} from {best_rankme:.1}"));
@@ -70,6 +55,23 @@ pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
     (Verdict::Good, format!("feature std {feature_std:.2}, RankMe {rankme:.1}"))
 }
 
+/// Why all images have become one, if they have.
+fn collapse(vitals: &Vitals) -> Option<String> {
+    let &Vitals { teacher_entropy, information, rankme, feature_std, .. } = vitals;
+    let entropy = teacher_entropy.unwrap_or_default();
+    if teacher_entropy.is_some_and(|entropy| entropy < 0.02) {
+        return Some(format!("teacher entropy {entropy:.2} of ln K, one prototype takes all"));
+    }
+    if let Some(information) = information.filter(|information| *information < 0.05) {
+        return Some(format!(
+            "teacher entropy {entropy:.2} of ln K, and its answer tells {information:.3} of what it could: every image \
+             gets the same"
+        ));
+    }
+    (feature_std < 0.1 || rankme < 1.5)
+        .then(|| format!("feature std {feature_std:.2}, RankMe {rankme:.1}, all images become one"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,8 +80,9 @@ mod tests {
     fn each_illness_has_its_name() {
         let well = Vitals {
             step: 1000,
+            warmup: 100,
             teacher_entropy: Some(0.6),
-            kl: Some(0.5),
+            information: Some(0.4),
             rankme: 40.0,
             best_rankme: 45.0,
             feature_std: 0.8,
@@ -93,8 +96,13 @@ mod tests {
         };
         check(well, Verdict::Good, "RankMe 40.0");
         check(Vitals { step: 3, ..well }, Verdict::Young, "3 steps");
-        check(Vitals { teacher_entropy: Some(0.02), ..well }, Verdict::Collapsing, "teacher entropy 0.02 of ln K");
-        check(Vitals { teacher_entropy: Some(1.0), kl: Some(0.0), ..well }, Verdict::Collapsing, "same answer");
+        check(Vitals { teacher_entropy: Some(0.01), ..well }, Verdict::Collapsing, "teacher entropy 0.01 of ln K");
+        check(
+            Vitals { teacher_entropy: Some(1.0), information: Some(0.0), ..well },
+            Verdict::Collapsing,
+            "same answer",
+        );
+        check(Vitals { information: Some(0.0), warmup: 2000, ..well }, Verdict::Watch, "every image");
         check(Vitals { feature_std: 0.01, ..well }, Verdict::Collapsing, "feature std");
         check(Vitals { rankme: 10.0, ..well }, Verdict::Watch, "RankMe");
         check(Vitals { loss: 9.0, ..well }, Verdict::Watch, "loss");

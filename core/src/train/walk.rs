@@ -123,9 +123,15 @@ impl ModuleMapper for Change<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let (shape, learns, tracked) = (tensor.shape(), tensor.is_require_grad(), tensor.is_autodiff());
+        let (shape, learns) = (tensor.shape(), tensor.is_require_grad());
+        let strategy = tensor.gradient_checkpointing_strategy();
         let values: Tensor<D> = (self.change)(&self.path.name(), flat(tensor)).reshape(shape);
-        let values = if tracked { Tensor::from_inner(values).set_require_grad(learns) } else { values };
+        let values = match strategy {
+            Some(strategy) => {
+                Tensor::from_inner(values).with_gradient_checkpointing_strategy(strategy).set_require_grad(learns)
+            }
+            None => values,
+        };
         Param::from_mapped_value(id, values, mapper)
     }
 }

@@ -133,7 +133,7 @@ impl Examiner {
         let mut figures = vec![("rankme".to_owned(), rank), ("feature_std".to_owned(), spread)];
         let last = self.last.as_ref();
         let figure = |name: &str| last?.teacher.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-        let (entropy, kl) = (figure("teacher_entropy"), figure("kl"));
+        let (entropy, information) = (figure("teacher_entropy"), figure("information"));
         figures.extend(last.into_iter().flat_map(|step| step.teacher.clone()));
         if !self.bank.images.is_empty() {
             if let Some(pixels) = self.pixel_baseline(trainer)? {
@@ -160,8 +160,9 @@ impl Examiner {
         self.best_rankme = self.best_rankme.max(rank);
         let (verdict, says) = verdict(&Vitals {
             step,
+            warmup: trainer.schedules().warmup(),
             teacher_entropy: entropy,
-            kl,
+            information,
             rankme: rank,
             best_rankme: self.best_rankme,
             feature_std: spread,

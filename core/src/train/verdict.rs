@@ -100,7 +100,7 @@ mod tests {
         check(
             Vitals { teacher_entropy: Some(1.0), information: Some(0.0), ..well },
             Verdict::Collapsing,
-            "same answer",
+            "gets the same",
         );
         check(Vitals { information: Some(0.0), warmup: 2000, ..well }, Verdict::Watch, "every image");
         check(Vitals { feature_std: 0.01, ..well }, Verdict::Collapsing, "feature std");

@@ -66,6 +66,7 @@ pub fn coefficients(in_size: u32, out_size: u32, filter: Filter) -> Coefficients
 }
 
 /// Bounds, room and weights from `in_size` pixels to `out_size` as Pillow rounds them, for the GPU's `augment` kernel.
+#[cfg_attr(not(feature = "wgpu"), allow(dead_code, reason = "only the GPU's pass takes them from outside"))]
 pub(crate) fn fixed_coefficients(in_size: u32, out_size: u32, filter: Filter) -> (Vec<[u32; 2]>, usize, Vec<i32>) {
     let axis = Axis::new(in_size, out_size, filter, 0..out_size);
     let weights = axis.fixed();

@@ -277,16 +277,6 @@ pub struct Optim {
     pub freeze_last_layer_epochs: f64,
 }
 
-/// Numbers on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Single.
-    F32,
-    /// Weights of linear layers in half for the passes, masters in single, with loss scaling.
-    F16,
-}
-
 /// The run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,8 +292,6 @@ pub struct Train {
     pub epochs: f64,
     /// Steps of an epoch; 0: as many as the images give.
     pub epoch_length: u64,
-    /// Numbers on the device.
-    pub precision: Precision,
     /// Whether blocks are computed again in the backward pass instead of kept.
     pub checkpoint_activations: bool,
     /// Minutes between two checkpoints.
@@ -410,7 +398,6 @@ impl Default for Config {
                 accumulate: 1,
                 epochs: 100.0,
                 epoch_length: 1250, // DINOv2's OFFICIAL_EPOCH_LENGTH
-                precision: Precision::F32,
                 checkpoint_activations: false,
                 save_minutes: 10.0,
                 save_steps: 0,

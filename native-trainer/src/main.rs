@@ -11,6 +11,7 @@ mod engine;
 mod host;
 mod inputs;
 mod loader;
+mod memory;
 mod progress;
 mod recipe;
 mod run;

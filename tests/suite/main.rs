@@ -1,6 +1,7 @@
 //! The suite: kernels against references, layers and models against PyTorch, formats against hostile files, and the
 //! house against its own rules.
 
+mod begin;
 mod data;
 mod engine;
 mod formats;

@@ -96,6 +96,8 @@ pub struct Data {
     pub max_pixels: u64,
     /// Keep decoded images in memory up to so many MiB; 0 keeps none.
     pub cache_mib: u64,
+    /// Whether a large JPEG is decoded at a half, a quarter or an eighth of its size where its crops need no more.
+    pub scaled_decode: bool,
 }
 
 /// Crops of each image: two global and some local ones for DINOv2, one global for MAE.
@@ -277,6 +279,16 @@ pub struct Optim {
     pub freeze_last_layer_epochs: f64,
 }
 
+/// What products multiply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, with weights, sums and everything else in 32 bits and a loss that is scaled against underflow.
+    F16,
+}
+
 /// The run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,6 +306,8 @@ pub struct Train {
     pub epoch_length: u64,
     /// Whether blocks are computed again in the backward pass instead of kept.
     pub checkpoint_activations: bool,
+    /// What products multiply; f16 is for devices whose own library multiplies it (tensor cores).
+    pub precision: Precision,
     /// Minutes between two checkpoints.
     pub save_minutes: f64,
     /// Steps between two checkpoints, besides; 0: minutes alone decide.
@@ -327,6 +341,7 @@ impl Default for Config {
                 bad_budget: "1%".to_owned(),
                 max_pixels: 100_000_000,
                 cache_mib: 0,
+                scaled_decode: true,
             },
             crops: Crops {
                 global_size: 224,
@@ -399,6 +414,7 @@ impl Default for Config {
                 epochs: 100.0,
                 epoch_length: 1250, // DINOv2's OFFICIAL_EPOCH_LENGTH
                 checkpoint_activations: false,
+                precision: Precision::F32,
                 save_minutes: 10.0,
                 save_steps: 0,
                 look_epochs: 1.0,

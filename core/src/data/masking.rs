@@ -28,6 +28,35 @@ pub struct IbotMasks {
 }
 
 impl IbotMasks {
+    /// The masks of equal shares of the images, in order: each crop-major again.
+    ///
+    /// # Panics
+    ///
+    /// When there are no equal shares.
+    pub fn deal(self, shares: usize) -> Vec<Self> {
+        if shares == 1 {
+            return vec![self];
+        }
+        let images = self.masks.len() / 2; // [B, N] numbers each crop
+        assert!(images.is_multiple_of(shares), "{images} patches of masks for {shares} shares");
+        let each = images / shares;
+        let deal = |share: usize| {
+            let ranges = [0, images].map(|crop| crop + share * each..crop + (share + 1) * each);
+            let masks = ranges.iter().flat_map(|range| self.masks[range.clone()].iter().copied()).collect();
+            let (mut indices, mut weights) = (Vec::new(), Vec::new());
+            for (crop, range) in ranges.iter().enumerate() {
+                for (&index, &weight) in self.indices.iter().zip(&self.weights) {
+                    if range.contains(&(index as usize)) {
+                        indices.push((index as usize - range.start + crop * each) as i32);
+                        weights.push(weight);
+                    }
+                }
+            }
+            Self { masks, indices, weights, upperbound: self.upperbound }
+        };
+        (0..shares).map(deal).collect()
+    }
+
     /// Masks for the two global crops of each of `images` images.
     ///
     /// A share of the crops is masked, each with a ratio from its own part of the configured range; the others stay

@@ -4,6 +4,8 @@
 //! thread can make it, in any order. Batches are crop-major as DINOv2's `data/collate.py`: the first crop of all images,
 //! then the second.
 
+use std::collections::BTreeMap;
+
 use super::augment::{self, CropKind, CropPlan, apply, to_tensor_values};
 use crate::config::{Config, Method};
 use crate::image::Rgb8;
@@ -86,6 +88,17 @@ pub struct Uncut {
     pub global: Vec<(usize, CropPlan)>,
     /// Local crops likewise.
     pub local: Vec<(usize, CropPlan)>,
+}
+
+impl Uncut {
+    /// These crops, with the pictures among `images` that they are cut from.
+    fn of(images: &[Rgb8], global: Vec<(usize, CropPlan)>, local: Vec<(usize, CropPlan)>) -> Self {
+        let mut places: BTreeMap<usize, usize> = global.iter().chain(&local).map(|(image, _)| (*image, 0)).collect();
+        places.values_mut().enumerate().for_each(|(at, place)| *place = at);
+        let moved = |crops: Vec<(usize, CropPlan)>| crops.into_iter().map(|(image, plan)| (places[&image], plan));
+        let (global, local) = (moved(global).collect(), moved(local).collect());
+        Self { images: places.keys().map(|&image| images[image].clone()).collect(), global, local }
+    }
 }
 
 /// One image on its way into a batch.
@@ -178,6 +191,37 @@ impl Batch {
         batch
     }
 
+    /// Equal shares of the images, in order, each a batch of its own.
+    ///
+    /// # Panics
+    /// When there are no equal shares.
+    pub fn deal(&self, shares: usize) -> Vec<Self> {
+        assert!(self.images.is_multiple_of(shares), "{} images for {shares} shares", self.images);
+        let images = self.images / shares;
+        // Crop-major: of each crop the images of the share.
+        fn rows<T: Clone>(all: &[T], crops: usize, share: usize, shares: usize) -> Vec<T> {
+            let of_crop = all.len() / crops.max(1);
+            let each = of_crop / shares;
+            let of = |crop: usize| &all[crop * of_crop + share * each..][..each];
+            (0..crops).flat_map(of).cloned().collect()
+        }
+        let deal = |share: usize| {
+            let uncut = self.uncut.as_ref().map(|uncut| {
+                let global = rows(&uncut.global, self.global_number, share, shares);
+                let local = rows(&uncut.local, self.local_number, share, shares);
+                Uncut::of(&uncut.images, global, local)
+            });
+            Self {
+                global: rows(&self.global, self.global_number, share, shares),
+                local: rows(&self.local, self.local_number, share, shares),
+                images,
+                uncut,
+                ..*self
+            }
+        };
+        (0..shares).map(deal).collect()
+    }
+
     /// The same batch with its crops cut here, by the CPU.
     pub fn cut(&self) -> Self {
         let Some(uncut) = &self.uncut else { return self.clone() };
@@ -252,6 +296,19 @@ mod tests {
         assert!(plan.jitter.is_empty() && !plan.grayscale && plan.blur.is_none() && !plan.solarize);
         let batch = Batch::collate(&config, vec![Prepared::Crops(crops(&config, Rng::new(0), 3, &gradient()))]);
         assert_eq!((batch.global.len(), batch.local.len(), batch.global_number), (3 * 32 * 32, 0, 1));
+    }
+
+    #[test]
+    fn shares_are_crop_major_again() {
+        let (config, rng) = (config(), Rng::new(4));
+        let cut = |draw| Prepared::Crops(crops(&config, rng, draw, &gradient()));
+        let uncut = |draw| Prepared::Whole(gradient(), plans(&config, rng, draw, 50, 40));
+        let shares = Batch::collate(&config, vec![cut(1), cut(2), cut(3), cut(4)]).deal(2);
+        assert_eq!(shares[0], Batch::collate(&config, vec![cut(1), cut(2)]));
+        assert_eq!(shares[1], Batch::collate(&config, vec![cut(3), cut(4)]));
+        let shares = Batch::collate(&config, vec![uncut(1), cut(2), uncut(3), uncut(4)]).deal(2);
+        assert_eq!(shares[1], Batch::collate(&config, vec![uncut(3), uncut(4)]));
+        assert_eq!(shares[0].cut(), Batch::collate(&config, vec![cut(1), cut(2)]));
     }
 
     #[test]

@@ -55,6 +55,22 @@ pub fn max_binding_bytes(device: &Device) -> u64 {
     0
 }
 
+/// Bytes that the device has set aside for this process, as far as it tells.
+pub fn reserved_bytes(device: &Device) -> Option<u64> {
+    device.clone().inner().memory_pool_usage().map(|usage| usage.bytes_reserved)
+}
+
+/// A tensor on another device of the run; as it is where it is there already. Neither has autodiff.
+///
+/// From a GPU it waits for the GPU, which a browser forbids: a browser has one device, and no other to move to.
+pub fn carried<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+    if tensor.device() == *device {
+        return tensor;
+    }
+    #[expect(clippy::disallowed_methods, reason = "several devices are native")]
+    tensor.to_device(device)
+}
+
 /// A tensor's values, on the host. The only way home, and asynchronous: a blocking read panics in a browser.
 ///
 /// # Errors

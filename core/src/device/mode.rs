@@ -3,6 +3,7 @@
 //! The state is the process's: a page has one device, a native run compares whole runs. A kernel that fails its
 //! self-check is switched off alone ([`replace`]); [`set_kernels`] switches all.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use burn::tensor::Device;
@@ -105,6 +106,33 @@ pub fn runs(kernel: Kernel, device: &Device) -> bool {
     takes_wgsl(device)
         && !REFERENCE.load(Ordering::Relaxed)
         && REPLACED.load(Ordering::Relaxed) & (1 << kernel as u32) == 0
+}
+
+thread_local! {
+    static HALF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, the products of this thread that take their reference path multiply 16-bit floats.
+#[derive(Debug)]
+pub struct HalfProducts {
+    before: bool,
+}
+
+/// Makes products multiply 16-bit floats (`on`) or leaves them as they are, until the guard is dropped.
+#[must_use = "products are as before when the guard is dropped"]
+pub fn half_products(on: bool) -> HalfProducts {
+    HalfProducts { before: HALF.with(|half| half.replace(half.get() || on)) }
+}
+
+impl Drop for HalfProducts {
+    fn drop(&mut self) {
+        HALF.with(|half| half.set(self.before));
+    }
+}
+
+/// Whether products of this thread multiply 16-bit floats now.
+pub fn products_are_half() -> bool {
+    HALF.with(Cell::get)
 }
 
 /// Whether a device takes WGSL at all: burn's wgpu runtime does, the CPU and the runtimes with compilers of their own

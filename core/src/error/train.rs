@@ -79,6 +79,25 @@ pub enum TrainError {
         /// The last of the steps.
         step: u64,
     },
+    /// A batch that the devices cannot share.
+    #[error(
+        "{images} images a part of a batch cannot be shared by {devices} devices, expected a multiple of {devices} with at \
+         least {least} each: change train.batch_size or train.accumulate"
+    )]
+    Shares {
+        /// `train.batch_size` over `train.accumulate`.
+        images: usize,
+        /// All devices of the run.
+        devices: usize,
+        /// Images that each needs.
+        least: usize,
+    },
+    /// The device cannot multiply 16-bit floats to any use.
+    #[error("train.precision is f16, expected f32 on this device: {reason}")]
+    Precision {
+        /// Why not, and what would do.
+        reason: String,
+    },
     /// A checkpoint does not fit the run.
     #[error("the checkpoint does not fit this run: {what} is {found}, expected {expected}; {advice}")]
     Checkpoint {

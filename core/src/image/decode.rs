@@ -46,6 +46,18 @@ const FORMATS: [(ImageFormat, &str); 6] = [
 /// # Errors
 /// [`ImageError`]: an unknown format, a file that is cut or broken, or one beyond `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, ImageError> {
+    let (decoder, format, orientation) = open(bytes, limits)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(|error| convert_error(error, format, bytes.len()))?;
+    let (width, height) = (decoded.width(), decoded.height());
+    let rgb = Rgb8::new(width, height, into_rgb(decoded))?;
+    Ok(orient(rgb, orientation))
+}
+
+/// A decoder that has read the file's header, within `limits`; the format's name; how the picture is turned.
+pub(super) fn open<'a>(
+    bytes: &'a [u8],
+    limits: &Limits,
+) -> Result<(impl ImageDecoder + use<'a>, &'static str, Orientation), ImageError> {
     if bytes.len() as u64 > limits.max_bytes {
         return Err(ImageError::TooManyBytes { bytes: bytes.len() as u64, max_bytes: limits.max_bytes });
     }
@@ -71,10 +83,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, ImageError> {
     }
     // Broken EXIF is common, and no reason to lose the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let decoded = DynamicImage::from_decoder(decoder).map_err(fail)?;
-    let (width, height) = (decoded.width(), decoded.height());
-    let rgb = Rgb8::new(width, height, into_rgb(decoded))?;
-    Ok(orient(rgb, orientation))
+    Ok((decoder, format, orientation))
 }
 
 /// Samples of any kind to red, green, blue, as Pillow's `convert("RGB")`.
@@ -99,7 +108,8 @@ fn into_rgb(decoded: DynamicImage) -> Vec<u8> {
     }
 }
 
-fn orient(image: Rgb8, orientation: Orientation) -> Rgb8 {
+/// The picture turned and mirrored.
+pub(super) fn orient(image: Rgb8, orientation: Orientation) -> Rgb8 {
     if orientation == Orientation::NoTransforms {
         return image;
     }

@@ -4,6 +4,7 @@
 //! - [`resize`]: Pillow's antialiased bilinear and bicubic, to the last bit
 //! - [`augment`]: crops and their changes of colour, as torchvision makes them
 //! - [`color`]: numbers as colours
+//! - [`scaled`]: JPEG at a half, a quarter or an eighth of its size, for training
 //! - [`preprocess`]: resize, crop and normalise as each released model expects it
 //!
 //! Everything here runs on the CPU; the GPU's `preprocess` kernel takes its filter weights from [`resize::coefficients`]
@@ -14,6 +15,7 @@ pub mod color;
 pub mod decode;
 pub mod preprocess;
 pub mod resize;
+pub mod scaled;
 
 pub use decode::{Limits, decode};
 pub use preprocess::{Plan, Preprocess};

@@ -4,22 +4,35 @@
 //! workgroup memory for GPUs, registers only for software adapters; see `docs/decisions`. burn's own product does not
 //! run in a browser, so there every product goes through here.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::mode;
 #[cfg(feature = "wgpu")]
 use super::mode::Kernel;
 
-/// `a x b`: f32 `[B0, B1, M, K]` and `[B0, B1, K, N]` to `[B0, B1, M, N]`.
+/// `a x b`: f32 `[B0, B1, M, K]` and `[B0, B1, K, N]` to `[B0, B1, M, N]`. Under [`mode::half_products`] both are
+/// rounded to 16 bits first, and so is what comes out, as under PyTorch's autocast: tensor cores want it so.
 ///
 /// # Panics
 ///
 /// When the shapes do not fit: shapes are ours, so that is a bug of ours.
 pub fn matmul(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    if mode::products_are_half() {
+        return matmul_f32(a.cast(DType::F16), b.cast(DType::F16)).cast(DType::F32);
+    }
+    matmul_f32(a, b)
+}
+
+/// [`matmul`] as its operands are, whatever the mode: for what must not lose digits.
+///
+/// # Panics
+///
+/// As [`matmul`].
+pub fn matmul_f32(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     let ([a0, a1, _, ak], [b0, b1, bk, _]) = (a.dims(), b.dims());
     assert!(a0 == b0 && a1 == b1 && ak == bk, "matmul: {:?} x {:?}", a.dims(), b.dims());
     #[cfg(feature = "wgpu")]
-    if mode::runs(Kernel::Matmul, &a.device()) {
+    if a.dtype() == DType::F32 && mode::runs(Kernel::Matmul, &a.device()) {
         use burn::backend::Dispatch;
         return Tensor::from_dispatch(Dispatch::fused_matmul(a.into_dispatch(), b.into_dispatch()));
     }

@@ -37,6 +37,11 @@ impl Subset {
         Self::new(&ids, batch, device)
     }
 
+    /// The same, for tensors without autodiff.
+    fn without_autodiff(&self) -> Self {
+        Self { ids: self.ids.clone().inner(), batch: self.batch }
+    }
+
     /// S.
     pub fn samples(&self) -> usize {
         self.ids.dims()[1]
@@ -70,5 +75,10 @@ impl DropPath {
     pub fn draw(batch: usize, rate: f64, stream: &mut Stream, device: &Device) -> Option<Self> {
         let mut subset = || Subset::draw(batch, rate, stream, device);
         (rate > 0.0).then(|| Self { attn: subset(), mlp: subset() })
+    }
+
+    /// The same, for tensors without autodiff.
+    pub(crate) fn without_autodiff(&self) -> Self {
+        Self { attn: self.attn.without_autodiff(), mlp: self.mlp.without_autodiff() }
     }
 }

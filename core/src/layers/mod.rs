@@ -9,3 +9,4 @@ pub mod linear;
 pub mod mlp;
 pub mod patch_embed;
 pub mod pos_embed;
+pub mod recompute;

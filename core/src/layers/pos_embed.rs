@@ -6,7 +6,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::kernels::matmul::matmul;
+use crate::kernels::matmul::matmul_f32;
 
 /// How a source interpolates; always bicubic, `align_corners = false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,9 +86,9 @@ pub fn interpolate(patches: Tensor<3>, rows: usize, columns: usize, interpolatio
     let device = patches.device();
     let matrix =
         |to: usize| Tensor::<2>::from_data(TensorData::new(interpolation.matrix(native, to), [to, native]), &device);
-    let down = matmul(matrix(rows).unsqueeze(), patches.reshape([1, 1, native, native * d]));
+    let down = matmul_f32(matrix(rows).unsqueeze(), patches.reshape([1, 1, native, native * d]));
     let across = matrix(columns).unsqueeze::<4>().repeat_dim(1, rows);
-    matmul(across, down.reshape([1, rows, native, d])).reshape([1, rows * columns, d])
+    matmul_f32(across, down.reshape([1, rows, native, d])).reshape([1, rows * columns, d])
 }
 
 /// MAE's fixed table for a grid of `side` by `side`, class row of zeros first: `[1 + side * side, dim]`, row-major.

@@ -7,7 +7,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::kernels::gather_tokens::gather_tokens;
-use crate::kernels::matmul::matmul;
+use crate::kernels::matmul::matmul_f32;
 
 /// dinov2: loss/koleo_loss.py; of the normalisation, of each component of a difference, and of the logarithm.
 const EPS: f64 = 1e-8;
@@ -25,7 +25,7 @@ pub fn koleo(x: Tensor<2>) -> Tensor<1> {
     // max(|x|, eps), below the root, so that a row of zeros has a gradient.
     let x = x / squares.clamp_min(EPS * EPS).sqrt();
     let constant: Tensor<4> = x.clone().detach().reshape([1, 1, b, d]);
-    let dots = matmul(constant.clone(), constant.swap_dims(2, 3)).reshape([b, b]);
+    let dots = matmul_f32(constant.clone(), constant.swap_dims(2, 3)).reshape([b, b]);
     // No row is its own neighbour. DINOv2 writes -1 on the diagonal, which an exactly opposite row ties with; this lies
     // below every product of unit vectors.
     let diagonal: Vec<f32> = (0..b * b).map(|at| if at % (b + 1) == 0 { -3.0 } else { 0.0 }).collect();

@@ -8,7 +8,6 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::config::{Ffn, MaeConfig, VitConfig};
 use super::parameters::Parameters;
-use super::trace::Trace;
 use super::vit::Vit;
 use crate::error::Error;
 use crate::kernels::gather_tokens::gather_tokens;
@@ -17,6 +16,7 @@ use crate::kernels::patch_embed::patches_of;
 use crate::layers::block::Block;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::linear::Linear;
+use crate::layers::recompute::{self, Tape};
 use crate::losses::mae::{mae_loss, normalise_patches, patch_moments};
 
 /// The decoder.
@@ -92,6 +92,29 @@ impl Masking {
         masking
     }
 
+    /// The masks of equal shares of the images, in order.
+    ///
+    /// # Panics
+    ///
+    /// When there are no equal shares.
+    pub fn deal(self, shares: usize) -> Vec<Self> {
+        if shares == 1 {
+            return vec![self];
+        }
+        assert!(self.batch.is_multiple_of(shares), "masks of {} images for {shares} shares", self.batch);
+        let batch = self.batch / shares;
+        let rows = |columns: usize, share: usize| share * batch * columns..(share + 1) * batch * columns;
+        let deal = |share: usize| Self {
+            ids_keep: self.ids_keep[rows(self.kept, share)].to_vec(),
+            ids_restore: self.ids_restore[rows(self.patches, share)].to_vec(),
+            mask: self.mask[rows(self.patches, share)].to_vec(),
+            batch,
+            kept: self.kept,
+            patches: self.patches,
+        };
+        (0..shares).map(deal).collect()
+    }
+
     fn push(&mut self, ids_shuffle: &[usize]) {
         let mut restore = vec![0; self.patches];
         for (place, &patch) in ids_shuffle.iter().enumerate() {
@@ -149,7 +172,7 @@ impl MaeDecoder {
     }
 
     /// Encoded tokens `[B, 1 + M, D]` and `ids_restore [B, N]` to pixels `[B, N, p * p * 3]`.
-    pub fn forward(&self, latent: Tensor<3>, ids_restore: Tensor<2, Int>) -> Tensor<3> {
+    pub fn forward(&self, latent: Tensor<3>, ids_restore: Tensor<2, Int>, tape: Option<&mut Tape>) -> Tensor<3> {
         let x = self.decoder_embed.forward(latent, Activation::Identity); // [B, 1 + M, D']
         let [b, seen, _] = x.dims();
         let patches = ids_restore.dims()[1];
@@ -158,10 +181,8 @@ impl MaeDecoder {
         let shown = x.narrow(1, 1, seen - 1);
         let shuffled = if patches + 1 == seen { shown } else { Tensor::cat(vec![shown, hidden], 1) };
         let x = Tensor::cat(vec![cls, gather_tokens(shuffled, ids_restore)], 1); // [B, 1 + N, D']
-        let mut x = x + self.decoder_pos_embed.val();
-        for block in &self.decoder_blocks {
-            x = block.forward(x, None).0;
-        }
+        let x = x + self.decoder_pos_embed.val();
+        let x = recompute::run(&self.decoder_blocks, &[], x, tape);
         let x = self.decoder_pred.forward(self.decoder_norm.forward(x), Activation::Identity);
         x.narrow(1, 1, patches)
     }
@@ -175,10 +196,22 @@ pub fn forward(
     pixels: Tensor<4>,
     masking: &Masking,
 ) -> MaeOutput {
+    forward_train(encoder, decoder, config, pixels, masking, None)
+}
+
+/// The same; with a tape the blocks of both keep their inputs only.
+pub fn forward_train(
+    encoder: &Vit,
+    decoder: &MaeDecoder,
+    config: &MaeConfig,
+    pixels: Tensor<4>,
+    masking: &Masking,
+    mut tape: Option<&mut Tape>,
+) -> MaeOutput {
     let ids_keep = masking.ids(&masking.ids_keep, masking.kept, &pixels);
     let ids_restore = masking.ids(&masking.ids_restore, masking.patches, &pixels);
-    let latent = encoder.forward_kept(pixels.clone(), ids_keep, &mut Trace::none());
-    let logits = decoder.forward(latent, ids_restore);
+    let latent = encoder.forward_kept(pixels.clone(), ids_keep, tape.as_deref_mut());
+    let logits = decoder.forward(latent, ids_restore, tape);
     let target = patchify(pixels, encoder.patch_size());
     let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
     let mask = TensorData::new(masking.mask.clone(), [masking.batch, masking.patches]);

@@ -17,6 +17,7 @@ use crate::layers::drop_path::DropPath;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::pos_embed::{Interpolation, interpolate};
+use crate::layers::recompute::{self, Tape};
 
 /// An encoder.
 #[derive(Module, Debug)]
@@ -149,24 +150,27 @@ impl Vit {
     }
 
     /// DINOv2's student: `mask` `[B, N]` is 1 where the mask token stands for a patch; `drops` has the samples of each
-    /// block's branches, or is empty where every branch is computed for all.
-    pub fn forward_train(&self, pixels: Tensor<4>, mask: Option<Tensor<2>>, drops: &[DropPath]) -> VitOutput {
+    /// block's branches, or is empty where every branch is computed for all. With a tape the blocks keep their inputs
+    /// only.
+    pub fn forward_train(
+        &self,
+        pixels: Tensor<4>,
+        mask: Option<Tensor<2>>,
+        drops: &[DropPath],
+        tape: Option<&mut Tape>,
+    ) -> VitOutput {
         let [_, _, height, width] = pixels.dims();
         let grid = self.grid(height, width);
-        let mut x = self.prepend_tokens(self.embed_patches(pixels, mask));
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward_train(x, None, drops.get(index));
-        }
-        self.forward_head(x, grid)
+        let x = self.prepend_tokens(self.embed_patches(pixels, mask));
+        self.forward_head(recompute::run(&self.blocks, drops, x, tape), grid)
     }
 
     /// MAE's encoder: only the patches `ids_keep` `[B, M]` enter; tokens `[B, 1 + M, D]` after the final norm.
-    pub fn forward_kept(&self, pixels: Tensor<4>, ids_keep: Tensor<2, Int>, trace: &mut Trace) -> Tensor<3> {
+    pub fn forward_kept(&self, pixels: Tensor<4>, ids_keep: Tensor<2, Int>, tape: Option<&mut Tape>) -> Tensor<3> {
         let x = self.embed_patches(pixels, None); // [B, N, D]
         let x = gather_tokens(x, ids_keep); // [B, M, D]
         let x = self.prepend_tokens(x); // [B, 1 + M, D]
-        let x = self.forward_blocks(x, trace);
-        self.norm.forward(x)
+        self.norm.forward(recompute::run(&self.blocks, &[], x, tape))
     }
 
     /// Patches with their positions, `[B, N, D]`; the mask token stands where `mask` `[B, N]` is 1.

@@ -2,6 +2,7 @@
 //!
 //! - [`trainer`]: one step after another; [`pass`](self): the forward passes of MAE and DINOv2 that end in a loss
 //! - [`schedule`], [`optim`]: values that change with the step, AdamW with its groups
+//! - [`loss_scale`](self): what keeps 16-bit gradients from vanishing
 //! - [`plan`]: what a run needs
 //! - [`walk`]: every tensor of a net by its name
 //! - [`state`]: a run as named tensors, and back
@@ -12,6 +13,7 @@
 mod begin;
 pub mod event;
 pub mod look;
+mod loss_scale;
 pub mod optim;
 mod pass;
 pub mod plan;
@@ -21,5 +23,7 @@ pub mod trainer;
 pub mod verdict;
 pub mod walk;
 
+pub use begin::Begun;
+pub use loss_scale::LossScale;
 pub use pass::Draws;
 pub use trainer::{Outcome, Trainer};

@@ -39,8 +39,9 @@ impl Needs {
         self.weights + self.gradients + self.optimiser + self.activations
     }
 
-    /// The needs of a configuration over `images` images.
-    pub fn of(config: &Config, images: u64) -> Self {
+    /// The needs of a configuration over `images` images. `kernels` says whether attention is the WGSL kernel, which
+    /// never holds all probabilities.
+    pub fn of(config: &Config, images: u64, kernels: bool) -> Self {
         let sizes = net_config(config);
         let vit = &sizes.vit;
         let heads = [&sizes.dino_head, &sizes.ibot_head];
@@ -57,7 +58,7 @@ impl Needs {
             weights: all + teacher,
             gradients: all * if config.train.accumulate > 1 { 2 } else { 1 },
             optimiser: 2 * all,
-            activations: part * activations(config, vit, sizes.mae.as_ref()),
+            activations: activations(config, vit, sizes.mae.as_ref(), part, kernels),
             disk: 3 * (3 * all + teacher) + all,
             steps: schedules.total,
             seen: schedules.total * config.train.batch_size as u64,
@@ -121,28 +122,74 @@ fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Opt
     (global + 2 * head + of_patches) + 3 * (student as u64 + (2 + n_local) * head + of_patches)
 }
 
-/// Bytes that one image keeps. Per token and block: input and output of both norms, the fused projection, attention's
-/// output, both branches and residuals (12 widths); and of the feed-forward half its hidden layer through the exact
-/// GELU's operations (6 of them).
-fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>) -> u64 {
-    let of_blocks = |depth: usize, dim: usize, hidden: usize, tokens: usize| depth * tokens * (12 * dim + 6 * hidden);
+/// Numbers that a block keeps for its backward pass, for each token: see docs/benchmarks.md for how it was measured.
+/// Of width D: input and output of both norms, the fused projection and its heads, attention's output, both branches
+/// and residuals; of the feed-forward half's width its hidden layer through the exact GELU's operations.
+const OF_WIDTH: usize = 12;
+const OF_HIDDEN: usize = 6;
+/// Probabilities before and after the softmax, where no kernel spares them.
+const OF_PROBABILITIES: usize = 2;
+
+/// Some blocks, and the tokens of one image that go through them.
+#[derive(Clone, Copy)]
+struct Stretch {
+    depth: usize,
+    dim: usize,
+    hidden: usize,
+    heads: usize,
+    tokens: usize,
+}
+
+impl Stretch {
+    /// What a block keeps of an image.
+    fn block(&self, kernels: bool) -> usize {
+        let probabilities = if kernels { 0 } else { OF_PROBABILITIES * self.heads * self.tokens };
+        self.tokens * (OF_WIDTH * self.dim + OF_HIDDEN * self.hidden + probabilities)
+    }
+}
+
+/// Bytes that a part of `images` images keeps for the backward pass.
+fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images: u64, kernels: bool) -> u64 {
     let grid = vit.grid();
-    let floats = match mae {
+    let patches = grid * grid;
+    let encoder = |tokens: usize| Stretch {
+        depth: vit.depth,
+        dim: vit.embed_dim,
+        hidden: vit.ffn_hidden(),
+        heads: vit.num_heads,
+        tokens,
+    };
+    // Stretches with how often an image goes through them, and what is kept besides.
+    let (stretches, besides) = match mae {
         Some(mae) => {
-            let patches = grid * grid;
             let kept = (patches as f64 * (1.0 - mae.mask_ratio)) as usize + 1;
-            of_blocks(vit.depth, vit.embed_dim, vit.ffn_hidden(), kept)
-                + of_blocks(mae.decoder_depth, mae.decoder_embed_dim, mae.decoder_hidden, patches + 1)
-                + 4 * patches * 3 * vit.patch_size.pow(2)
+            let decoder = Stretch {
+                depth: mae.decoder_depth,
+                dim: mae.decoder_embed_dim,
+                hidden: mae.decoder_hidden,
+                heads: mae.decoder_num_heads,
+                tokens: patches + 1,
+            };
+            (vec![(1, encoder(kept)), (1, decoder)], 4 * patches * 3 * vit.patch_size.pow(2))
         }
         None => {
             let local = config.crops.local_size / vit.patch_size;
-            let tokens = 2 * vit.tokens(grid, grid) + config.crops.local_number * vit.tokens(local, local);
-            let crops = 2 + config.crops.local_number;
-            of_blocks(vit.depth, vit.embed_dim, vit.ffn_hidden(), tokens) + 4 * crops * config.dino.head_n_prototypes
+            let number = config.crops.local_number;
+            let stretches = vec![(2, encoder(vit.tokens(grid, grid))), (number, encoder(vit.tokens(local, local)))];
+            (stretches, 4 * (2 + number) * config.dino.head_n_prototypes)
         }
     };
-    4 * floats as u64
+    let all =
+        |of: &dyn Fn(&Stretch) -> usize| stretches.iter().map(|(times, stretch)| times * of(stretch)).sum::<usize>();
+    let floats = match config.train.checkpoint_activations {
+        // Each block keeps its input, and one at a time is in memory as a whole.
+        true => {
+            let largest = stretches.iter().map(|(times, stretch)| times * stretch.block(kernels)).max();
+            all(&|stretch| stretch.depth * stretch.tokens * stretch.dim) + largest.unwrap_or_default()
+        }
+        false => all(&|stretch| stretch.depth * stretch.block(kernels)),
+    };
+    4 * images * (floats + besides) as u64
 }
 
 #[cfg(test)]
@@ -151,8 +198,10 @@ mod tests {
 
     #[test]
     fn the_published_sizes() {
-        let needs =
-            |preset: &str| Needs::of(&Config::resolve(Some(preset), None, &[]).expect("a preset"), 2_000_000_000);
+        let needs = |preset: &str| {
+            let config = Config::resolve(Some(preset), None, &[]).expect("a preset");
+            Needs::of(&config, 2_000_000_000, true)
+        };
         // Webssl specification §1.1 and §3.4: 303 655 168 parameters, a head of 57.5 M with b = 384; iBOT's has b = 256.
         let web = needs("webdino-300m");
         assert_eq!(web.encoder, 303_655_168);
@@ -170,7 +219,7 @@ mod tests {
     fn smaller_parts_need_less_memory() {
         let needs = |set: &str| {
             let config = Config::resolve(Some("small-mae"), None, &[set.to_owned()]).expect("a preset");
-            Needs::of(&config, 50_000)
+            Needs::of(&config, 50_000, true)
         };
         let (whole, parts) = (needs("train.accumulate=1"), needs("train.accumulate=8"));
         assert_eq!(whole.activations, 8 * parts.activations);

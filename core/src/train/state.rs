@@ -1,7 +1,7 @@
 //! A run as named tensors, and back: what a checkpoint holds.
 //!
 //! `student.*`, `teacher.*`, `optim.m.*`, `optim.v.*`, `optim.t.*` (updates of each tensor), `center.dino`,
-//! `center.ibot`; the counters beside them are [`Counters`]. All streams of chance are functions of seed and step, so
+//! `center.ibot`, with 16-bit products `loss_scale`; the counters beside them are [`Counters`]. All streams of chance are functions of seed and step, so
 //! the step is their position. Writing and reading again changes no bit: everything is kept in f32, as it is computed.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::loss_scale::LossScale;
 use super::optim::Moments;
 use super::trainer::Trainer;
 use super::walk::{Named, change, tensors};
@@ -60,6 +61,9 @@ pub struct Counters {
 /// The layout that this code writes.
 pub const FORMAT: u32 = 1;
 
+/// The entry of a run with 16-bit products: scale of the loss, steps since it changed.
+const LOSS_SCALE: &str = "loss_scale";
+
 impl Trainer {
     /// Every tensor of the run between two steps. Cheap: nothing leaves the device yet, and later steps do not change
     /// what was taken.
@@ -80,6 +84,12 @@ impl Trainer {
                 let shape = center.dims().to_vec();
                 entries.push(Entry { name: name.to_owned(), values: center.clone().reshape([shape[1]]), shape });
             }
+        }
+        if let Some(LossScale { scale, good }) = self.loss_scale {
+            // A power of two, and a count below 2000: exact in f32.
+            let values = TensorData::new(vec![scale as f32, good as f32], [2]);
+            let values = Tensor::from_data(values, &self.plain_device());
+            entries.push(Entry { name: LOSS_SCALE.to_owned(), shape: vec![2], values });
         }
         for (name, moments) in &self.optim.moments {
             let device = moments.first.device();
@@ -154,6 +164,13 @@ impl Trainer {
                 *center = read(name.to_owned(), &shape).await?.1.reshape(shape);
             }
         }
+        let mut loss_scale = self.loss_scale;
+        if let Some(loss_scale) = &mut loss_scale {
+            read(LOSS_SCALE.to_owned(), &[2]).await?;
+            let values = checkpoint.read(LOSS_SCALE).await?.to_f32()?;
+            *loss_scale = LossScale { scale: f64::from(values[0]), good: values[1] as u64 };
+            left.retain(|name| *name != LOSS_SCALE);
+        }
         left.retain(|name| !found.contains_key(*name) && !name.starts_with("center."));
         if let Some(unknown) = left.first() {
             let (what, found) = (format!("tensor {unknown}"), "present".to_owned());
@@ -166,6 +183,8 @@ impl Trainer {
         self.optim.moments = moments;
         self.centers = centers;
         self.step = counters.step;
+        self.loss_scale = loss_scale;
+        self.hand_out();
         Ok(())
     }
 

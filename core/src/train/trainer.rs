@@ -3,20 +3,25 @@
 //! Order within a step (dinov2: `train/train.py`): schedules, teacher and its targets, student, loss, backward, check
 //! that everything is finite, clip, optimiser, teacher's moving average. Nothing of a step that fails the check is kept.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
 
 use super::event::Step;
+use super::loss_scale::LossScale;
 use super::optim::{AdamW, PARTS, part};
-use super::pass::{Draws, Figures, Pass};
+use super::pass::{Draws, Figures, Lesson, Pass};
 use super::schedule::Schedules;
 use super::walk::{change, gradients, tensors};
 use crate::config::{Config, Method};
 use crate::data::multi_crop::Batch;
 use crate::device::mode::{self, Kernel};
-use crate::device::readback;
-use crate::error::Error;
+use crate::device::{carried, readback};
+use crate::error::{Error, TrainError};
 use crate::kernels::adamw::sum_of_squares;
 use crate::kernels::ema::ema;
+use crate::layers::recompute::Tape;
 use crate::models::dino_head::DinoHeadConfig;
 use crate::models::net::{Net, NetConfig};
 use crate::models::parameters::Init;
@@ -36,6 +41,28 @@ pub struct Trainer {
     pub(super) optim: AdamW,
     pub(super) centers: Centers,
     pub(super) step: u64,
+    /// Of a run whose products multiply 16-bit floats.
+    pub(super) loss_scale: Option<LossScale>,
+    /// The other devices of the run.
+    pub(super) replicas: Vec<Replica>,
+}
+
+/// The nets once more, on another device; between two steps all copies are the same.
+#[derive(Debug)]
+pub(super) struct Replica {
+    /// With autodiff.
+    device: Device,
+    student: Net,
+    teacher: Option<Net>,
+}
+
+/// A device with its nets.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// With autodiff.
+    pub(super) device: &'a Device,
+    pub(super) student: &'a Net,
+    pub(super) teacher: Option<&'a Net>,
 }
 
 /// Running means of the teacher's outputs, `[1, K]`.
@@ -52,6 +79,11 @@ pub struct Centers {
 pub enum Outcome {
     /// The weights moved. Times and rates are the host's to fill in.
     Updated(Step),
+    /// Gradients were beyond 16 bits; the scale of the loss is halved, nothing else changed, not even the step's number.
+    Overflowed {
+        /// The scale for the next try.
+        loss_scale: f64,
+    },
     /// Something was not finite; nothing changed, not even the step's number.
     Refused {
         /// The first figure that was not finite: a loss, a teacher's figure, or the norm of a part's gradients.
@@ -86,24 +118,12 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// The device's.
+    /// The device's, and [`TrainError::Precision`].
     pub async fn begin(config: Config, images: u64, device: &Device) -> Result<Self, Error> {
         let rng = Rng::new(config.train.seed);
-        let init = match config.method {
-            Method::Mae => Init::Mae,
-            Method::Dinov2 => Init::Dinov2 { layerscale: config.model.layerscale },
-        };
         let sizes = net_config(&config);
-        let tracked = match config.train.checkpoint_activations {
-            true => device.clone().autodiff().gradient_checkpointing(),
-            false => device.clone().autodiff(),
-        };
-        let student = Net::begin(&sizes, init, rng, &tracked).await?;
-        // The same draw once more: the teacher begins as the student.
-        let teacher = match config.method {
-            Method::Dinov2 => Some(Net::begin(&sizes, init, rng, device).await?),
-            Method::Mae => None,
-        };
+        let loss_scale = LossScale::begin(&config, device)?;
+        let Replica { device: tracked, student, teacher } = Self::begin_nets(&config, rng, device).await?;
         let width = |head: &Option<DinoHeadConfig>| head.as_ref().map_or(1, |head| head.n_prototypes);
         let dino = width(&sizes.dino_head);
         let ibot = if sizes.ibot_head.is_some() { width(&sizes.ibot_head) } else { dino };
@@ -116,8 +136,80 @@ impl Trainer {
             optim: AdamW::default(),
             centers: Centers { dino: Tensor::zeros([1, dino], device), ibot: Tensor::zeros([1, ibot], device) },
             step: 0,
+            loss_scale,
+            replicas: Vec::new(),
             config,
         })
+    }
+
+    /// Deals every batch out to more devices (without autodiff) beside the first, in equal shares.
+    ///
+    /// The gradients are averaged and the optimiser runs on the first device, which then hands the weights out. What
+    /// DINO takes over a batch (Sinkhorn-Knopp, centres) is taken over all devices, so that the sum is that of one
+    /// device with the whole batch; KoLeo and stochastic depth stay each device's own, as in DINOv2.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Shares`] when a part of a batch has no equal shares, and as [`begin`](Self::begin).
+    pub async fn spread(&mut self, devices: &[Device]) -> Result<(), Error> {
+        let (all, train) = (devices.len() + 1, &self.config.train);
+        let part = train.batch_size / train.accumulate;
+        let least =
+            if self.config.method == Method::Dinov2 && self.config.dino.koleo_loss_weight > 0.0 { 2 } else { 1 };
+        if !part.is_multiple_of(all) || part / all < least {
+            return Err(TrainError::Shares { images: part, devices: all, least }.into());
+        }
+        for device in devices {
+            LossScale::begin(&self.config, device)?;
+            let copy = Self::begin_nets(&self.config, self.rng, device).await?;
+            self.replicas.push(copy);
+        }
+        self.hand_out();
+        Ok(())
+    }
+
+    /// Gives every replica the weights of the first device.
+    pub(super) fn hand_out(&mut self) {
+        if self.replicas.is_empty() {
+            return;
+        }
+        let by_name = |net: &Net| tensors(net).into_iter().map(|tensor| (tensor.name, tensor.values)).collect();
+        let student: BTreeMap<String, Tensor<1>> = by_name(&self.student);
+        let teacher: Option<BTreeMap<String, Tensor<1>>> = self.teacher.as_ref().map(by_name);
+        for replica in &mut self.replicas {
+            let device = replica.device.clone().inner();
+            let give = |net: Net, from: &BTreeMap<String, Tensor<1>>| {
+                change(net, &mut |name, _| carried(from[name].clone(), &device))
+            };
+            replica.student = give(replica.student.clone(), &student);
+            replica.teacher = replica.teacher.take().zip(teacher.as_ref()).map(|(net, from)| give(net, from));
+        }
+    }
+
+    /// All devices with their nets, the first one first.
+    pub(super) fn places(&self) -> Vec<Place<'_>> {
+        let first = Place { device: &self.device, student: &self.student, teacher: self.teacher.as_ref() };
+        let rest = self.replicas.iter();
+        let rest =
+            rest.map(|Replica { device, student, teacher }| Place { device, student, teacher: teacher.as_ref() });
+        std::iter::once(first).chain(rest).collect()
+    }
+
+    /// Student and teacher at their begin, drawn from the run's seed.
+    async fn begin_nets(config: &Config, rng: Rng, device: &Device) -> Result<Replica, Error> {
+        let init = match config.method {
+            Method::Mae => Init::Mae,
+            Method::Dinov2 => Init::Dinov2 { layerscale: config.model.layerscale },
+        };
+        let sizes = net_config(config);
+        let tracked = device.clone().autodiff();
+        let student = Net::begin(&sizes, init, rng, &tracked).await?;
+        // The same draw once more: the teacher begins as the student.
+        let teacher = match config.method {
+            Method::Dinov2 => Some(Net::begin(&sizes, init, rng, device).await?),
+            Method::Mae => None,
+        };
+        Ok(Replica { device: tracked, student, teacher })
     }
 
     /// The run's configuration.
@@ -166,37 +258,49 @@ impl Trainer {
         self.step_with(parts, &draws).await
     }
 
-    /// The same with given draws, one for each part.
+    /// The same with given draws, for each part one for each device.
     ///
     /// # Errors
     ///
     /// As [`step`](Self::step).
-    pub async fn step_with(&mut self, parts: &[Batch], draws: &[Draws]) -> Result<Outcome, Error> {
+    pub async fn step_with(&mut self, parts: &[Batch], draws: &[Vec<Draws>]) -> Result<Outcome, Error> {
         assert!(
             !parts.is_empty() && parts.len() == draws.len(),
             "a step of {} parts, {} draws",
             parts.len(),
             draws.len()
         );
-        let share = 1.0 / parts.len() as f64;
-        let mut sum: Vec<(String, Tensor<1>)> = Vec::new();
+        let devices = 1 + self.replicas.len();
+        let share = 1.0 / (parts.len() * devices) as f64;
+        let main = self.plain_device();
+        let scale = self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale);
+        let mut sum: BTreeMap<String, Tensor<1>> = BTreeMap::new();
         let mut figures = Figures::default();
         let mut centers = self.centers.clone();
         for (batch, draws) in parts.iter().zip(draws) {
-            let Pass { loss, figures: of_part, centers: next } = self.pass(batch, draws, &centers);
+            let _half = mode::half_products(self.loss_scale.is_some());
+            let places = self.places();
+            let shares = match devices {
+                1 => Cow::Borrowed(std::slice::from_ref(batch)),
+                _ => Cow::Owned(batch.deal(devices)),
+            };
+            let Lesson { targets, figures: of_teacher, centers: next } = self.teach(&places, &shares, draws, &centers);
             centers = next;
-            figures.add(of_part, share);
-            let mut graph = (loss * share).backward();
-            let of_part = gradients(&self.student, &mut graph);
-            if sum.is_empty() {
-                sum = of_part;
-            } else {
-                for ((name, total), (other, gradient)) in sum.iter_mut().zip(of_part) {
-                    assert_eq!(*name, other, "every part of a batch reaches the same tensors");
-                    *total = total.clone() + gradient;
+            let mut targets = targets.into_iter();
+            for ((place, share_of_batch), draws) in places.iter().zip(shares.iter()).zip(draws) {
+                let Pass { loss, tape, figures: of_share } = self.pass(place, share_of_batch, draws, targets.next());
+                figures.add(of_share, share, &main);
+                for (name, gradient) in backward(place.student, loss * (share * scale), tape) {
+                    let gradient = carried(gradient, &main);
+                    let total = sum.remove(&name).map_or(gradient.clone(), |total| total + gradient);
+                    sum.insert(name, total);
                 }
             }
+            figures.add(of_teacher, 1.0 / parts.len() as f64, &main);
         }
+        // In the order of the net's fields, whatever the order in which they came.
+        let ordered = tensors(&self.student).into_iter();
+        let sum: Vec<(String, Tensor<1>)> = ordered.filter_map(|tensor| sum.remove_entry(&tensor.name)).collect();
         let mut squares: [Option<Tensor<1>>; 4] = Default::default();
         for (name, gradient) in &sum {
             let square = sum_of_squares(gradient.clone());
@@ -210,19 +314,27 @@ impl Trainer {
         wanted.extend(squares.into_iter().flatten());
         let mut values = readback(Tensor::cat(wanted, 0)).await?.into_iter().map(f64::from);
         let found: Vec<f64> = values.by_ref().take(figures.values.len()).collect();
-        let norms: Vec<f64> = values.map(f64::sqrt).collect();
-        let named = figures.names.iter().cloned().zip(found.iter().copied());
-        let of_gradients =
-            present.iter().zip(&norms).map(|(&part, &norm)| (format!("gradients of {}", PARTS[part]), norm));
-        if let Some((what, _)) = named.chain(of_gradients).find(|(_, value)| !value.is_finite()) {
+        let norms: Vec<f64> = values.map(|square| square.sqrt() / scale).collect();
+        let mut named = figures.names.iter().cloned().zip(found.iter().copied());
+        if let Some((what, _)) = named.find(|(_, value)| !value.is_finite()) {
             return Ok(Outcome::Refused { what });
+        }
+        let mut of_gradients = present.iter().zip(&norms);
+        if let Some((&part, _)) = of_gradients.find(|(_, norm)| !norm.is_finite()) {
+            return Ok(match self.loss_scale.as_mut().filter(|loss_scale| loss_scale.scale > 1.0) {
+                Some(loss_scale) => {
+                    loss_scale.shrink();
+                    Outcome::Overflowed { loss_scale: loss_scale.scale }
+                }
+                None => Outcome::Refused { what: format!("gradients of {}", PARTS[part]) },
+            });
         }
 
         let clip = self.config.optim.clip_grad;
-        let mut factors = [1.0; 4];
+        let mut factors = [1.0 / scale; 4];
         for (&part, &norm) in present.iter().zip(&norms) {
             if clip > 0.0 {
-                factors[part] = (clip / (norm + 1e-6)).min(1.0); // torch.nn.utils.clip_grad_norm_
+                factors[part] = (clip / (norm + 1e-6)).min(1.0) / scale; // torch.nn.utils.clip_grad_norm_
             }
         }
         let student = self.student.clone();
@@ -236,6 +348,10 @@ impl Trainer {
             }));
         }
         self.centers = centers;
+        self.hand_out();
+        if let Some(loss_scale) = &mut self.loss_scale {
+            loss_scale.grow();
+        }
         let report = self.report(&figures.names, &found, present.iter().map(|&part| PARTS[part]).zip(norms));
         self.step += 1;
         Ok(Outcome::Updated(report))
@@ -266,9 +382,12 @@ impl Trainer {
         }
         step
     }
+}
 
-    /// Numbers from the host on the student's device, with autodiff.
-    pub(super) fn upload<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
-    }
+/// The gradients of a net's tensors; with a tape a tensor may come in several parts.
+fn backward(net: &Net, loss: Tensor<1>, tape: Option<Tape>) -> Vec<(String, Tensor<1>)> {
+    let Some(tape) = tape else { return gradients(net, &mut loss.backward()) };
+    let mut found = Vec::new();
+    tape.backward(&loss, &mut |graph| found.extend(gradients(net, graph)));
+    found
 }

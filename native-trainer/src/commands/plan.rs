@@ -9,24 +9,27 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use lab_core::config::Config;
 use lab_core::data::multi_crop::Batch;
+use lab_core::device::mode;
 use lab_core::train::plan::Needs;
 use lab_core::train::{Outcome, Trainer};
+use lab_protocol::EngineKind;
 use serde_json::json;
 
 use super::pretrain::resolve_from;
 use crate::cli::PlanArgs;
 use crate::progress::duration;
-use crate::{engine, text};
+use crate::{engine, memory, text};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     let config = resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)?;
-    let needs = Needs::of(&config, arguments.images);
     let measured = match arguments.no_measure {
         true => None,
         false => Some(measure(arguments, &config)?),
     };
-    let seconds = measured.as_ref().map(|(_, per_image)| per_image * needs.seen as f64);
+    let kernels = measured.as_ref().is_none_or(|measured| measured.kernels);
+    let needs = Needs::of(&config, arguments.images, kernels);
+    let seconds = measured.as_ref().map(|measured| measured.seconds * needs.seen as f64);
     if arguments.json {
         let json = json!({
             "encoder_parameters": needs.encoder,
@@ -39,9 +42,14 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
             "disk_bytes": needs.disk,
             "steps": needs.steps,
             "images_seen": needs.seen,
-            "device": measured.as_ref().map(|(device, _)| device),
-            "images_per_sec": measured.as_ref().map(|(_, per_image)| 1.0 / per_image),
+            "device": measured.as_ref().map(|measured| &measured.device),
+            "images_per_sec": measured.as_ref().map(|measured| 1.0 / measured.seconds),
             "seconds": seconds,
+            "measured_step": measured.as_ref().map(|measured| json!({
+                "images": measured.images,
+                "memory_bytes": measured.memory,
+                "estimated_memory_bytes": measured.estimate,
+            })),
         });
         text::print(&format!("{json:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -65,10 +73,15 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         ("disk", format!("{} for checkpoints and model", text::bytes(needs.disk))),
         ("steps", format!("{} of {} images, {} seen", needs.steps, config.train.batch_size, text::count(needs.seen))),
     ];
-    if let (Some((device, per_image)), Some(seconds)) = (&measured, seconds) {
-        let rate = 1.0 / per_image;
+    if let (Some(measured), Some(seconds)) = (&measured, seconds) {
+        let rate = 1.0 / measured.seconds;
         let speed = needs.flops_per_image as f64 * rate;
-        rows.push(("device", device.clone()));
+        rows.push(("device", measured.device.clone()));
+        if let Some(memory) = measured.memory {
+            let step = text::plural(measured.images, "image");
+            let (found, said) = (text::bytes(memory), text::bytes(measured.estimate));
+            rows.push(("measured", format!("{found} for a step of {step}, where the estimate says {said}")));
+        }
         rows.push(("speed", format!("{rate:.1} images/s, {}FLOP/s", text::count(speed as u64))));
         rows.push(("time", duration(std::time::Duration::from_secs_f64(seconds.min(1e12)))));
     }
@@ -78,19 +91,40 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         let next = (config.train.accumulate + 1..=config.train.batch_size)
             .find(|&parts| config.train.batch_size.is_multiple_of(parts) && parts >= 2 * config.train.accumulate);
         let next = next.unwrap_or(config.train.batch_size);
-        text::print(&format!("if it does not fit: --set train.accumulate={next} needs less memory\n"))?;
+        let mut advice = format!("if it does not fit: --set train.accumulate={next} needs less memory");
+        if !config.train.checkpoint_activations {
+            advice += ", --set train.checkpoint_activations=true too, at some four thirds of the time";
+        }
+        text::print(&format!("{advice}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The device, and seconds an image, by the second of two small steps.
-fn measure(arguments: &PlanArgs, config: &Config) -> Result<(String, f64)> {
+/// What a step that was really made tells.
+struct Measured {
+    device: String,
+    /// Seconds an image.
+    seconds: f64,
+    /// Images of the step.
+    images: u64,
+    /// The most bytes that the run took while it made the step; `None` where neither system nor device tells.
+    memory: Option<u64>,
+    /// What the estimate says of a step of so many images.
+    estimate: u64,
+    /// Whether attention is the kernel's.
+    kernels: bool,
+}
+
+/// Makes two small steps: the second tells the time, both the memory.
+fn measure(arguments: &PlanArgs, config: &Config) -> Result<Measured> {
     let device = engine::open(&arguments.engine)?;
     let part = config.train.batch_size / config.train.accumulate;
     let images = (part / 4).max(2);
     let mut small = config.clone();
     (small.train.batch_size, small.train.accumulate) = (images, 1);
     text::note(&format!("measuring a step of {}", text::plural(images as u64, "image")));
+    memory::forget_peak();
+    let before = memory::resident();
     let mut trainer = pollster::block_on(Trainer::begin(small.clone(), arguments.images, &device.device))?;
     let mut batch = Batch::new(&small, images);
     for (index, value) in batch.global.iter_mut().chain(&mut batch.local).enumerate() {
@@ -106,5 +140,17 @@ fn measure(arguments: &PlanArgs, config: &Config) -> Result<(String, f64)> {
         }
         seconds = start.elapsed().as_secs_f64();
     }
-    Ok((engine::describe(&device.info), seconds / images as f64))
+    let memory = match device.info.kind {
+        EngineKind::Cpu => memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before)),
+        EngineKind::Gpu => lab_core::device::reserved_bytes(&device.device),
+    };
+    let kernels = mode::runs(mode::Kernel::Attention, &device.device);
+    Ok(Measured {
+        device: engine::describe(&device.info),
+        seconds: seconds / images as f64,
+        images: images as u64,
+        memory,
+        estimate: Needs::of(&small, arguments.images, kernels).memory(),
+        kernels,
+    })
 }

@@ -272,6 +272,12 @@ impl Run<'_> {
                 self.examiner.note(&step);
                 self.tell(&Event::Step(step));
             }
+            Outcome::Overflowed { loss_scale } => {
+                let step = self.counters.step;
+                let message =
+                    format!("step {step}: gradients beyond 16 bits; the loss is scaled by {loss_scale} from here on");
+                self.tell(&Event::Warning { message });
+            }
             Outcome::Refused { what } => {
                 self.counters.bad_steps += 1;
                 self.refused_in_row += 1;

@@ -128,6 +128,9 @@ pub(crate) struct PretrainArgs {
     /// Plain lines instead of the dashboard
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Devices that share each batch, such as gpu:0,gpu:1; the first one keeps the optimiser
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "device")]
+    pub(crate) devices: Vec<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

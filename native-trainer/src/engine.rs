@@ -34,6 +34,15 @@ pub(crate) fn open(arguments: &EngineArgs) -> Result<OpenDevice> {
     Ok(open)
 }
 
+/// Opens several devices by their names, each as [`open`] does.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_all(ids: &[String], arguments: &EngineArgs) -> Result<Vec<OpenDevice>> {
+    let open_one = |id: &String| open(&EngineArgs { device: id.clone(), kernels: arguments.kernels });
+    ids.iter().map(open_one).collect()
+}
+
 /// A device in a few words.
 pub(crate) fn describe(info: &EngineInfo) -> String {
     let kind = match info.kind {

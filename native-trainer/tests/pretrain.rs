@@ -53,6 +53,14 @@ fn command(data: &Path, out: &Path, preset: &str, more: &[&str]) -> Command {
     command
 }
 
+/// The same, without a word on the device.
+fn shared(data: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+    command.arg("pretrain").arg(data).args(["--preset", "tiny-dinov2", "--plain", "--out"]).arg(out);
+    command.args(TINY.iter().flat_map(|set| ["--set", set])).args(more);
+    command
+}
+
 struct Ran {
     status: Option<i32>,
     out: String,
@@ -145,6 +153,44 @@ fn stopping_and_going_on_changes_no_bit() {
 }
 
 #[test]
+fn devices_share_a_batch_and_go_on_to_the_bit() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = images(place.path());
+    let [whole, parts] = ["whole", "parts"].map(|name| place.path().join(name));
+    let two = ["--devices", "cpu,cpu", "--set", "train.epochs=2"];
+    run(shared(&data, &whole, &two)).ends(0);
+    assert!(events(&whole, "started")[0]["device"].as_str().is_some_and(|device| device.contains(" + ")));
+    run(shared(&data, &parts, &[&two[..], &["--steps", "3"]].concat())).ends(0);
+    run(shared(&data, &parts, &two)).ends(0);
+    assert_eq!(state(&whole, 10), state(&parts, 10));
+}
+
+/// A photograph's crops are cut from a part of its size: the run is the same whenever it is resumed, and `embed`
+/// knows nothing of it.
+#[test]
+fn large_photographs_are_decoded_at_a_part_of_their_size() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = place.path().join("photos");
+    std::fs::create_dir_all(&data).expect("a folder");
+    for seed in 0..8u32 {
+        let wave = |at: u32, speed: u32| (127.0 + 120.0 * (f64::from(at * (speed + seed % 3)) / 90.0).sin()) as u8;
+        let photo = RgbImage::from_fn(600, 450, |x, y| Rgb([wave(x, 1), wave(y, 2), wave(x + y, 1)]));
+        photo.save(data.join(format!("{seed}.jpg"))).expect("a file");
+    }
+    let outs = ["whole", "parts", "full"].map(|name| place.path().join(name));
+    run(command(&data, &outs[0], "tiny-mae", &[])).ends(0);
+    run(command(&data, &outs[1], "tiny-mae", &["--steps", "7"])).ends(0);
+    run(command(&data, &outs[1], "tiny-mae", &[])).ends(0);
+    assert_eq!(state(&outs[0], 20), state(&outs[1], 20));
+    // Decoded whole the pixels are a little others, and so is the loss.
+    run(command(&data, &outs[2], "tiny-mae", &["--set", "data.scaled_decode=false"])).ends(0);
+    assert_ne!(state(&outs[0], 20), state(&outs[2], 20));
+    let loss = |out: &Path| events(out, "step")[0]["loss"].as_f64().expect("a loss");
+    let (scaled, full) = (loss(&outs[0]), loss(&outs[2]));
+    assert!((scaled - full).abs() < 0.05 * full, "{scaled} and {full}");
+}
+
+#[test]
 fn bad_images_are_passed_over_within_the_budget() {
     let place = tempfile::tempdir().expect("a folder");
     let data = images(place.path());
@@ -175,6 +221,9 @@ fn what_is_wrong_is_said_before_anything_starts() {
     check(command(&data, &out, "tiny-mae", &["--resume"]), "holds no run");
     run(command(&data, &out, "tiny-mae", &["--steps", "1"])).ends(0);
     check(command(&data, &out, "tiny-mae", &["--set", "optim.base_lr=7"]), "optim.base_lr was");
+    let three = ["--devices", "cpu,cpu,cpu"];
+    check(shared(&data, &place.path().join("three"), &three), "multiple of 3");
+    check(shared(&data, &place.path().join("none"), &["--devices", "cpu,tpu"]), "tpu");
     std::fs::remove_file(data.join("flat/00.png")).expect("it is there");
     check(command(&data, &out, "tiny-mae", &[]), "DATA now has 29");
 }
@@ -269,4 +318,37 @@ fn a_plan_tells_what_a_run_needs() {
     let sets: Vec<&str> = TINY.iter().flat_map(|set| ["--set", set]).collect();
     let tiny = run_plan(&[&["--preset", "tiny-dinov2", "--device", "cpu"][..], &sets].concat());
     assert!(tiny["images_per_sec"].as_f64().is_some_and(|rate| rate > 0.0), "{tiny}");
+}
+
+/// What `plan` measured and estimated for a step, in bytes.
+#[cfg(target_os = "linux")]
+fn measured(preset: &str, more: &[&str]) -> (f64, f64) {
+    let sets = ["model.embed_dim=64", "model.depth=12", "model.num_heads=2", "crops.global_size=32"];
+    let sets = sets.iter().chain(&["crops.local_size=16", "crops.local_number=2", "train.batch_size=32"]);
+    let sets = sets.chain(&["mae.decoder_embed_dim=64", "mae.decoder_depth=12", "mae.decoder_num_heads=2"]);
+    let sets = sets.chain(&["dino.head_n_prototypes=512", "dino.head_hidden_dim=128", "model.drop_path_rate=0"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+    command.args(["plan", "--json", "--preset", preset, "--device", "cpu"]);
+    command.args(sets.chain(more).flat_map(|set| ["--set", set]));
+    let plan: Value = serde_json::from_str(&run(command).ends(0).out).expect("JSON");
+    let step = &plan["measured_step"];
+    let number = |name: &str| step[name].as_f64().unwrap_or_else(|| panic!("{name}: {plan}"));
+    (number("memory_bytes"), number("estimated_memory_bytes"))
+}
+
+/// The estimate of memory against the peak of a step that is really made; and blocks that are computed again need less
+/// of it, really and as estimated.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_estimates_what_a_step_takes() {
+    for preset in ["tiny-mae", "tiny-dinov2"] {
+        let (found, said) = measured(preset, &[]);
+        let (less, said_less) = measured(preset, &["train.checkpoint_activations=true"]);
+        eprintln!("{preset}: measured {found:.3e}, estimated {said:.3e}; again {less:.3e}, {said_less:.3e}");
+        for (found, said) in [(found, said), (less, said_less)] {
+            let ratio = said / found;
+            assert!((1.0 / 1.5..1.5).contains(&ratio), "{preset}: {said} estimated, {found} measured");
+        }
+        assert!(less < 0.5 * found, "{preset}: {less} of {found}");
+    }
 }

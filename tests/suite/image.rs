@@ -4,7 +4,7 @@
 
 use lab_core::error::ImageError;
 use lab_core::image::preprocess::{CropRounding, IMAGENET_MEAN, IMAGENET_STD, Resize};
-use lab_core::image::{Filter, Limits, Preprocess, Rgb8, decode, resize};
+use lab_core::image::{Filter, Limits, Preprocess, Rgb8, decode, resize, scaled};
 
 macro_rules! golden {
     ($path:literal) => {
@@ -70,6 +70,66 @@ fn every_kind_of_image_decodes_as_in_pillow() {
         }
     }
     assert!(far.is_empty(), "{far:?}");
+}
+
+/// The mean colour of each square of `side` x `side` pixels; both sides of the picture are multiples of it.
+fn averaged(image: &Rgb8, side: usize) -> Rgb8 {
+    let (width, height) = (image.width() as usize / side, image.height() as usize / side);
+    let mean = |place: usize| {
+        let (x, y, c) = (place / 3 % width, place / 3 / width, place % 3);
+        let row = image.width() as usize;
+        let sample = |i: usize| u32::from(image.data()[((y * side + i / side) * row + x * side + i % side) * 3 + c]);
+        let count = (side * side) as u32;
+        (((0..side * side).map(sample).sum::<u32>() + count / 2) / count) as u8
+    };
+    Rgb8::new(width as u32, height as u32, (0..width * height * 3).map(mean).collect()).expect("as many bytes")
+}
+
+/// Mean distance of the greys of two pictures of one size, in levels. JPEG keeps colours at half the size.
+fn grey_distance(found: &Rgb8, expected: &Rgb8) -> f64 {
+    assert_eq!((found.width(), found.height()), (expected.width(), expected.height()));
+    let grey = |pixel: &[u8]| 0.299 * f64::from(pixel[0]) + 0.587 * f64::from(pixel[1]) + 0.114 * f64::from(pixel[2]);
+    let (found, expected) = (found.data().chunks_exact(3), expected.data().chunks_exact(3));
+    let count = found.len() as f64;
+    found.zip(expected).map(|(a, b)| (grey(a) - grey(b)).abs()).sum::<f64>() / count
+}
+
+#[test]
+fn a_scaled_jpeg_is_the_whole_one_made_small() {
+    let mut seen = 0;
+    for &(name, bytes, expected, _) in IMAGES.iter().filter(|(name, ..)| name.ends_with(".jpg")) {
+        let limits = Limits::default();
+        let header = scaled::header(bytes, &limits).expect(name);
+        let whole = picture(expected);
+        assert_eq!((header.width, header.height), (whole.width(), whole.height()), "{name}: turned as it will be");
+        // Inks are mixed before they are scaled: whole, as ever.
+        assert_eq!(header.scales, name != "cmyk.jpg", "{name}");
+        for eighths in [1, 2, 4, 8] {
+            let found = scaled::decode_scaled(bytes, &limits, eighths).expect(name);
+            if !header.scales || eighths == scaled::WHOLE {
+                assert_eq!(found, picture(bytes), "{name}");
+                continue;
+            }
+            let side = |side: u32| (side * eighths).div_ceil(8);
+            assert_eq!((found.width(), found.height()), (side(whole.width()), side(whole.height())), "{name}");
+            let gap = grey_distance(&found, &averaged(&whole, (8 / eighths) as usize));
+            eprintln!("{name} {eighths} {gap}");
+            assert!(gap < 6.0, "{name} at {eighths} eighths: {gap} levels on average");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 30, "{seen} pictures compared");
+    // What is no JPEG has no scale.
+    let png = golden!("images/alpha.png");
+    let limits = Limits::default();
+    assert!(!scaled::header(png, &limits).expect("a picture").scales);
+    assert_eq!(scaled::decode_scaled(png, &limits, 2).expect("a picture"), picture(png));
+    // Limits hold for the whole picture, cut files are cut.
+    let jpeg = golden!("images/progressive.jpg");
+    let small = Limits { max_pixels: 64 * 48 - 1, ..limits };
+    assert!(matches!(scaled::decode_scaled(jpeg, &small, 1), Err(ImageError::TooManyPixels { .. })));
+    let error = scaled::decode_scaled(&jpeg[..jpeg.len() / 2], &limits, 1).expect_err("cut");
+    assert!(matches!(error, ImageError::Truncated { .. }), "{error}");
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod models;
 mod probe;
 mod train;
 mod views;
+mod ways;

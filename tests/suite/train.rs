@@ -435,24 +435,6 @@ fn a_checkpoint_of_another_run_is_refused() {
     assert_eq!(state(&trainer), before);
 }
 
-#[test]
-fn activation_checkpointing_changes_nothing_but_memory() {
-    for method in [&MAE[..], &DINO[..]] {
-        let [plain, checkpointed] = ["false", "true"].map(|on| {
-            let setting = format!("train.checkpoint_activations={on}");
-            let config = config(&[&SIZES, method, &["model.drop_path_rate=0.2", "optim.warmup_epochs=0", &setting]]);
-            let mut trainer = block_on(Trainer::begin(config, 100, &cpu())).expect("a run");
-            let reports = steps(&mut trainer, 3);
-            (reports.into_iter().map(|step| step.loss).collect::<Vec<_>>(), state(&trainer))
-        });
-        assert_eq!(plain.0, checkpointed.0);
-        for (name, expected) in plain.1 {
-            // What is computed again is computed alike, to the bit.
-            assert_eq!(checkpointed.1[&name], expected, "{name}");
-        }
-    }
-}
-
 /// DINO on pictures of two kinds for some steps: the last step, and rank and spread of the class tokens.
 fn dino_for(steps: u64, settings: &[&str]) -> Vitals {
     let all = [

@@ -102,7 +102,7 @@ mod gpu {
 
     static MAX_BINDING: AtomicU64 = AtomicU64::new(0);
 
-    /// What the open device allows. Kept for the process, as the switch of the kernels is: one GPU a process.
+    /// What the open devices allow. Kept for the process, as the switch of the kernels is.
     pub(super) fn limits_of_open_device() -> u64 {
         MAX_BINDING.load(Ordering::Relaxed)
     }
@@ -128,8 +128,12 @@ mod gpu {
         let options = Device::wgpu_options().device_kind(kind);
         let (device, setup) = options.init_with_setup_async().await.map_err(failed)?;
         let info = describe(&setup.adapter.get_info(), &setup.device.limits(), setup.device.features());
-        mode::set_software_adapter(info.software);
-        MAX_BINDING.store(info.max_binding_bytes, Ordering::Relaxed);
+        // Of several devices, what all of them bear.
+        let before = MAX_BINDING.load(Ordering::Relaxed);
+        let others = before > 0;
+        mode::set_software_adapter(info.software || others && mode::software_adapter());
+        let least = if others { before.min(info.max_binding_bytes) } else { info.max_binding_bytes };
+        MAX_BINDING.store(least, Ordering::Relaxed);
         Ok(OpenGpu { open: OpenDevice { device, info }, setup })
     }
 

@@ -79,11 +79,16 @@ pub fn decode_scaled(bytes: &[u8], limits: &Limits, eighths: u32) -> Result<Rgb8
     }
     let (decoder, _, orientation) = open(bytes, limits)?;
     let (width, height) = decoder.dimensions();
+    let full = [width, height];
     drop(decoder);
     let side = |side: u32| scaled(side, eighths) as u16; // a JPEG's sides have 16 bits
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     decoder.set_max_decoding_buffer_size(usize::try_from(limits.max_bytes).unwrap_or(usize::MAX));
     let (width, height) = decoder.scale(side(width), side(height)).map_err(convert_error)?;
+    if width != side(full[0]) || height != side(full[1]) {
+        let reason = format!("the decoder offers {width} x {height} pixels for {eighths} eighths of {full:?}");
+        return Err(ImageError::Corrupt { format: "JPEG", reason });
+    }
     let samples = decoder.decode().map_err(convert_error)?;
     let pixels = usize::from(width) * usize::from(height);
     let rgb = match samples.len().checked_div(pixels) {
@@ -126,5 +131,67 @@ fn convert_error(error: jpeg_decoder::Error) -> ImageError {
             ImageError::Unsupported { format: "JPEG", feature: format!("{feature:?}") }
         }
         error => ImageError::Corrupt { format: "JPEG", reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(x: u32, y: u32, width: u32, height: u32, size: u32) -> CropPlan {
+        let rect = Rect { x, y, width, height };
+        CropPlan { rect, size, hflip: true, jitter: vec![], grayscale: false, blur: None, solarize: true }
+    }
+
+    #[test]
+    fn the_scale_is_the_least_that_every_crop_bears() {
+        for (side, size, expected) in [
+            (2240, 224, 1),
+            (1792, 224, 1),
+            (1791, 224, 2),
+            (896, 224, 2),
+            (895, 224, 4),
+            (448, 224, 4),
+            (447, 224, 8),
+            (100, 224, 8),
+        ] {
+            assert_eq!(eighths(&[plan(0, 0, side, 3000, size)]), expected, "{side}");
+            assert_eq!(eighths(&[plan(0, 0, 3000, 3000, 96), plan(0, 0, 3000, side, size)]), expected, "{side}");
+        }
+    }
+
+    #[test]
+    fn scaled_plans_lie_where_they_lay() {
+        let mut random = 1u32;
+        let mut below = |most: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) % most
+        };
+        for _ in 0..2000 {
+            let (width, height) = (1 + below(5000), 1 + below(5000));
+            let header = Header { width, height, scales: true };
+            let (x, y) = (below(width), below(height));
+            let whole = plan(x, y, 1 + below(width - x), 1 + below(height - y), 224);
+            for part in EIGHTHS {
+                let small = scale_plan(&whole, header, part);
+                let (rect, all) = (small.rect, [scaled(width, part), scaled(height, part)]);
+                assert!(rect.width > 0 && rect.height > 0, "{whole:?} at {part}: {rect:?}");
+                assert!(
+                    rect.x + rect.width <= all[0] && rect.y + rect.height <= all[1],
+                    "{whole:?} at {part}: {rect:?}"
+                );
+                for (small, large) in [
+                    (rect.x, whole.rect.x),
+                    (rect.y, whole.rect.y),
+                    (rect.x + rect.width, whole.rect.x + whole.rect.width),
+                    (rect.y + rect.height, whole.rect.y + whole.rect.height),
+                ] {
+                    let exact = f64::from(large) * f64::from(part) / 8.0;
+                    // Half a pixel of rounding, and one where the rectangle would be none.
+                    assert!((f64::from(small) - exact).abs() <= 1.5, "{small} for {exact}");
+                }
+                assert_eq!((small.size, small.hflip, small.solarize), (224, true, true));
+            }
+        }
     }
 }

@@ -182,10 +182,10 @@ fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images
     let all =
         |of: &dyn Fn(&Stretch) -> usize| stretches.iter().map(|(times, stretch)| times * of(stretch)).sum::<usize>();
     let floats = match config.train.checkpoint_activations {
-        // Each block keeps its input, and one at a time is in memory as a whole.
+        // Each block keeps its input; one at a time is in memory as a whole, with its gradients on their way.
         true => {
             let largest = stretches.iter().map(|(times, stretch)| times * stretch.block(kernels)).max();
-            all(&|stretch| stretch.depth * stretch.tokens * stretch.dim) + largest.unwrap_or_default()
+            all(&|stretch| stretch.depth * stretch.tokens * stretch.dim) + 2 * largest.unwrap_or_default()
         }
         false => all(&|stretch| stretch.depth * stretch.block(kernels)),
     };

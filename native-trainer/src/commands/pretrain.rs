@@ -41,10 +41,16 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     }
     let budget: Budget = config.data.bad_budget.parse().context("data.bad_budget")?;
     let folder = RunFolder::open(&arguments.out, &config, arguments.resume)?;
-    let device = engine::open(&arguments.engine)?;
-    let name = engine::describe(&device.info);
+    let devices = match arguments.devices.is_empty() {
+        true => vec![engine::open(&arguments.engine)?],
+        false => engine::open_all(&arguments.devices, &arguments.engine)?,
+    };
+    let name = devices.iter().map(|device| engine::describe(&device.info)).collect::<Vec<_>>().join(" + ");
+    let mut devices = devices.into_iter().map(|device| device.device);
+    let Some(first) = devices.next() else { bail!("--devices names no device") };
 
-    let mut trainer = pollster::block_on(Trainer::begin(config.clone(), images, &device.device))?;
+    let mut trainer = pollster::block_on(Trainer::begin(config.clone(), images, &first))?;
+    pollster::block_on(trainer.spread(&devices.collect::<Vec<_>>())).context("--devices")?;
     let mut counters = Counters { format: FORMAT, step: 0, cursor: 0, bad_images: 0, bad_steps: 0, images };
     if !config.model.init.is_empty() {
         let files = crate::host::open_model(&PathBuf::from(&config.model.init)).context("model.init")?;

@@ -188,6 +188,16 @@ pub enum DeviceError {
         /// What there is.
         known: Vec<String>,
     },
+    /// This build cannot reach it.
+    #[error(
+        "{asked} needs a build with the feature {feature}: cargo build -p native-trainer --release --features {feature}"
+    )]
+    Feature {
+        /// What was asked for.
+        asked: String,
+        /// The Cargo feature.
+        feature: &'static str,
+    },
     /// It is there but could not be opened.
     #[error("the device {device} could not be opened: {reason}; update the graphics driver, or use the cpu")]
     Open {

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Parity(ParityArgs),
     /// List the devices of this machine, their limits, and which kernels pass their self-check
     Devices(DevicesArgs),
+    /// Lend a device to runs on other machines, until Ctrl-C
+    #[cfg(feature = "remote")]
+    Serve(ServeArgs),
 }
 
 const MODEL_HELP: &str = "A Hugging Face folder, or a .safetensors or PyTorch file (.pth, .pt, .bin)";
@@ -193,10 +196,22 @@ pub(crate) struct DevicesArgs {
     pub(crate) no_check: bool,
 }
 
+/// `native-trainer serve`
+#[cfg(feature = "remote")]
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen. Nothing is encrypted and whoever connects may compute: keep to loopback and tunnels
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: String,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
 /// What computes, and with which kernels.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// "auto" (the first real GPU, else the CPU) or an id that `native-trainer devices` lists: cpu, gpu:0, ...
+    /// "auto" (the first real GPU, else the CPU) or an id that `native-trainer devices` lists: cpu, gpu:0, ...; with
+    /// their features cuda:0, rocm:0, ws://HOST:PORT
     #[arg(long, value_name = "ID", default_value = "auto")]
     pub(crate) device: String,
     /// The hand-written kernels, or their twins in tensor operations

@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => commands::embed::run(&arguments),
         Command::Parity(arguments) => commands::parity::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
+        #[cfg(feature = "remote")]
+        Command::Serve(arguments) => commands::serve::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -223,7 +223,11 @@ fn what_is_wrong_is_said_before_anything_starts() {
     check(command(&data, &out, "tiny-mae", &["--set", "optim.base_lr=7"]), "optim.base_lr was");
     let three = ["--devices", "cpu,cpu,cpu"];
     check(shared(&data, &place.path().join("three"), &three), "multiple of 3");
-    check(shared(&data, &place.path().join("none"), &["--devices", "cpu,tpu"]), "tpu");
+    check(shared(&data, &place.path().join("none"), &["--devices", "cpu,tpu"]), "no device is called tpu");
+    #[cfg(not(feature = "remote"))]
+    check(shared(&data, &place.path().join("far"), &["--devices", "cpu,ws://far:3000"]), "feature remote");
+    #[cfg(not(feature = "cuda"))]
+    check(shared(&data, &place.path().join("cuda"), &["--devices", "cuda:0"]), "feature cuda");
     std::fs::remove_file(data.join("flat/00.png")).expect("it is there");
     check(command(&data, &out, "tiny-mae", &[]), "DATA now has 29");
 }

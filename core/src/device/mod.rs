@@ -1,6 +1,8 @@
 //! The one door to the device: what there is, opening one, its limits, and bringing numbers home.
 
 pub mod mode;
+#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
+mod other;
 
 use burn::tensor::{Device, Tensor};
 use lab_protocol::{EngineInfo, EngineKind};
@@ -87,6 +89,8 @@ pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Dev
 pub use gpu::{OpenGpu, open_gpu};
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 pub use gpu::{list, open, open_with_setup};
+#[cfg(all(feature = "remote", not(target_family = "wasm")))]
+pub use other::serve;
 
 #[cfg(feature = "wgpu")]
 mod gpu {
@@ -164,7 +168,7 @@ mod gpu {
         use burn::tensor::DeviceKind;
         use burn::tensor::wgpu::{WgpuSetup, wgpu};
 
-        use super::super::{DeviceDescription, OpenDevice, cpu};
+        use super::super::{DeviceDescription, OpenDevice, cpu, other};
         use super::{describe, open_gpu};
         use crate::error::DeviceError;
 
@@ -227,11 +231,11 @@ mod gpu {
         }
 
         /// Opens a device by its name: `cpu`, `gpu:N` as [`list`] counts, `gpu` for the first, or `auto`: the first
-        /// that is not software, else the CPU.
+        /// that is not software, else the CPU. With their features also `cuda:N`, `rocm:N`, `ws://HOST:PORT`.
         ///
         /// # Errors
         ///
-        /// [`DeviceError::Unknown`], [`DeviceError::Open`].
+        /// [`DeviceError::Unknown`], [`DeviceError::Feature`], [`DeviceError::Open`].
         pub async fn open(id: &str) -> Result<OpenDevice, DeviceError> {
             Ok(open_with_setup(id).await?.0)
         }
@@ -244,6 +248,9 @@ mod gpu {
         pub async fn open_with_setup(id: &str) -> Result<(OpenDevice, Option<WgpuSetup>), DeviceError> {
             if id == "cpu" {
                 return Ok((cpu(), None));
+            }
+            if let Some(open) = other::open(id) {
+                return Ok((open?, None));
             }
             let infos: Vec<_> = adapters().iter().map(wgpu::Adapter::get_info).collect();
             let kinds = kinds(&infos);

@@ -136,10 +136,13 @@ pub fn products_are_half() -> bool {
 }
 
 /// Whether a device takes WGSL at all: burn's wgpu runtime does, the CPU and the runtimes with compilers of their own
-/// do not.
+/// do not. With the features `vulkan` and `metal` wgpu has such a compiler, which refuses WGSL text.
 #[cfg(feature = "wgpu")]
 pub fn takes_wgsl(device: &Device) -> bool {
     use burn::backend::DispatchDevice;
+    if cfg!(any(feature = "vulkan", feature = "metal")) {
+        return false;
+    }
     match device.clone().inner().as_dispatch() {
         DispatchDevice::Cube(device) => matches!(device, cubecl::Device::Wgpu(_)),
         #[allow(unreachable_patterns, reason = "which other backends exist depends on features")]

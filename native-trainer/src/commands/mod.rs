@@ -6,3 +6,5 @@ pub(crate) mod inspect;
 pub(crate) mod parity;
 pub(crate) mod plan;
 pub(crate) mod pretrain;
+#[cfg(feature = "remote")]
+pub(crate) mod serve;

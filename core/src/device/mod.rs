@@ -167,6 +167,7 @@ mod gpu {
     mod native {
         use burn::tensor::DeviceKind;
         use burn::tensor::wgpu::{WgpuSetup, wgpu};
+        use lab_protocol::{EngineInfo, EngineKind};
 
         use super::super::{DeviceDescription, OpenDevice, cpu, other};
         use super::{describe, open_gpu};
@@ -220,6 +221,19 @@ mod gpu {
                     }
                 })
                 .collect();
+            all.extend(other::list().into_iter().map(|(id, backend)| DeviceDescription {
+                info: EngineInfo {
+                    kind: EngineKind::Gpu,
+                    device: format!("{backend} device"),
+                    software: false,
+                    f16: false,
+                    max_binding_bytes: 0,
+                },
+                id,
+                backend: backend.to_owned(),
+                memory_bytes: None,
+                limits: Vec::new(),
+            }));
             all.push(DeviceDescription {
                 id: "cpu".to_owned(),
                 info: cpu().info,

@@ -27,6 +27,24 @@ pub(super) fn open(id: &str) -> Option<Result<OpenDevice, DeviceError>> {
     })
 }
 
+/// The names of what there is of these on this machine, as far as this build and the drivers tell.
+pub(super) fn list() -> Vec<(String, &'static str)> {
+    #[allow(unused_mut, reason = "which kinds there are depends on features")]
+    let mut found = Vec::new();
+    #[cfg(feature = "cuda")]
+    found.extend(numbered("cuda", "CUDA", || Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec().len()));
+    #[cfg(feature = "rocm")]
+    found.extend(numbered("rocm", "ROCm", || Device::enumerate(burn::tensor::DeviceType::Rocm).into_vec().len()));
+    found
+}
+
+/// `kind:0` to the last; none where the library panics for want of a driver.
+#[cfg(any(feature = "cuda", feature = "rocm"))]
+fn numbered(kind: &str, backend: &'static str, count: impl FnOnce() -> usize) -> Vec<(String, &'static str)> {
+    let count = std::panic::catch_unwind(std::panic::AssertUnwindSafe(count)).unwrap_or(0);
+    (0..count).map(|number| (format!("{kind}:{number}"), backend)).collect()
+}
+
 /// Opens a device of a library that panics where there is none: a small sum is computed and read back.
 #[cfg(any(feature = "cuda", feature = "rocm"))]
 fn probed(id: &str, name: &str, device: impl FnOnce() -> Device) -> Result<OpenDevice, DeviceError> {

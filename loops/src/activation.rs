@@ -1,7 +1,7 @@
 //! `activation(x + bias)`, what follows every linear layer, and its gradients.
 
 use crate::math::exp;
-use crate::split::{rows, total};
+use crate::split::{Loop, total, vector_rows};
 
 /// What follows `x Wᵀ + b`, element by element. The discriminants are those of `shaders/common/epilogue.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,32 +105,61 @@ pub fn backward(x: &[f32], bias: &[f32], dy: &[f32], activation: Activation, dx:
 }
 
 fn apply(x: &[f32], bias: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
-    let dim = bias.len();
-    rows([out], [dim], |start, [out]| {
-        let x = &x[start * dim..][..out.len()];
+    vector_rows([out], [bias.len()], Apply { x, bias, f });
+}
+
+struct Apply<'a, F> {
+    x: &'a [f32],
+    bias: &'a [f32],
+    f: F,
+}
+
+impl<F: Fn(f32) -> f32 + Sync> Loop<1> for Apply<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(&self, start: usize, [out]: [&mut [f32]; 1]) {
+        let dim = self.bias.len();
+        let x = &self.x[start * dim..][..out.len()];
         for (out, x) in out.chunks_exact_mut(dim).zip(x.chunks_exact(dim)) {
-            for ((out, &x), &bias) in out.iter_mut().zip(x).zip(bias) {
-                *out = f(x + bias);
+            for ((out, &x), &bias) in out.iter_mut().zip(x).zip(self.bias) {
+                *out = (self.f)(x + bias);
             }
         }
-    });
+    }
 }
 
 fn slopes(x: &[f32], bias: &[f32], dy: &[f32], dx: &mut [f32], dbias: &mut [f32], slope: impl Fn(f32) -> f32 + Sync) {
-    let dim = bias.len();
-    let sums = rows([dx], [dim], |start, [dx]| {
-        let (x, dy) = (&x[start * dim..][..dx.len()], &dy[start * dim..][..dx.len()]);
+    let sums = vector_rows([dx], [bias.len()], Slopes { x, bias, dy, slope });
+    total(sums, dbias);
+}
+
+struct Slopes<'a, F> {
+    x: &'a [f32],
+    bias: &'a [f32],
+    dy: &'a [f32],
+    slope: F,
+}
+
+impl<F: Fn(f32) -> f32 + Sync> Loop<1> for Slopes<'_, F> {
+    /// The bias's share of these rows.
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run(&self, start: usize, [dx]: [&mut [f32]; 1]) -> Vec<f32> {
+        let dim = self.bias.len();
+        let range = start * dim..start * dim + dx.len();
+        let (x, dy) = (&self.x[range.clone()], &self.dy[range]);
         let mut sum = vec![0.0; dim];
         for ((dx, x), dy) in dx.chunks_exact_mut(dim).zip(x.chunks_exact(dim)).zip(dy.chunks_exact(dim)) {
-            for ((((dx, &x), &dy), &bias), sum) in dx.iter_mut().zip(x).zip(dy).zip(bias).zip(&mut sum) {
-                let gradient = dy * slope(x + bias);
+            for ((((dx, &x), &dy), &bias), sum) in dx.iter_mut().zip(x).zip(dy).zip(self.bias).zip(&mut sum) {
+                let gradient = dy * (self.slope)(x + bias);
                 *dx = gradient;
                 *sum += gradient;
             }
         }
         sum
-    });
-    total(sums, dbias);
+    }
 }
 
 #[cfg(test)]

@@ -1,36 +1,70 @@
 //! `(x - mean) / sqrt(var + eps) * gamma + beta` over rows, `var` biased, and its gradients.
 
 use crate::math::{sum, sum2};
-use crate::split::{rows, total};
+use crate::split::{Loop, total, vector_rows};
 
 /// x and out `[rows, dim]`, gamma and beta `[dim]`.
 pub fn forward(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, out: &mut [f32]) {
     let dim = gamma.len();
     assert!(x.len() == out.len() && beta.len() == dim, "layer_norm: sizes");
-    rows([out], [dim], |start, [out]| {
-        let x = &x[start * dim..][..out.len()];
+    vector_rows([out], [dim], Forward { x, gamma, beta, eps });
+}
+
+struct Forward<'a> {
+    x: &'a [f32],
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    eps: f32,
+}
+
+impl Loop<1> for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(&self, start: usize, [out]: [&mut [f32]; 1]) {
+        let dim = self.gamma.len();
+        let x = &self.x[start * dim..][..out.len()];
         for (out, x) in out.chunks_exact_mut(dim).zip(x.chunks_exact(dim)) {
-            let (mean, inverse) = moments(x, eps);
-            for (((out, &x), &gamma), &beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+            let (mean, inverse) = moments(x, self.eps);
+            for (((out, &x), &gamma), &beta) in out.iter_mut().zip(x).zip(self.gamma).zip(self.beta) {
                 *out = (x - mean) * inverse * gamma + beta;
             }
         }
-    });
+    }
 }
 
 /// The gradients of x `[rows, dim]`, gamma and beta `[dim]`; the row's moments are computed once more.
 ///
 /// With `g = dy gamma` and `xhat` the normalised row: `dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps)`.
 pub fn backward(x: &[f32], gamma: &[f32], dy: &[f32], eps: f32, dx: &mut [f32], [dgamma, dbeta]: [&mut [f32]; 2]) {
-    let dim = gamma.len();
     assert!(x.len() == dy.len() && x.len() == dx.len(), "layer_norm: gradients");
-    let sums = rows([dx], [dim], |start, [dx]| {
-        let (x, dy) = (&x[start * dim..][..dx.len()], &dy[start * dim..][..dx.len()]);
+    let sums = vector_rows([dx], [gamma.len()], Backward { x, gamma, dy, eps });
+    let (of_gamma, of_beta): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
+    total(of_gamma, dgamma);
+    total(of_beta, dbeta);
+}
+
+struct Backward<'a> {
+    x: &'a [f32],
+    gamma: &'a [f32],
+    dy: &'a [f32],
+    eps: f32,
+}
+
+impl Loop<1> for Backward<'_> {
+    /// The shares of gamma and beta of these rows.
+    type Output = (Vec<f32>, Vec<f32>);
+
+    #[inline(always)]
+    fn run(&self, start: usize, [dx]: [&mut [f32]; 1]) -> Self::Output {
+        let dim = self.gamma.len();
+        let range = start * dim..start * dim + dx.len();
+        let (x, dy) = (&self.x[range.clone()], &self.dy[range]);
         let (mut of_gamma, mut of_beta) = (vec![0.0; dim], vec![0.0; dim]);
         for ((dx, x), dy) in dx.chunks_exact_mut(dim).zip(x.chunks_exact(dim)).zip(dy.chunks_exact(dim)) {
-            let (mean, inverse) = moments(x, eps);
+            let (mean, inverse) = moments(x, self.eps);
             for (((((dx, &x), &dy), &gamma), of_gamma), of_beta) in
-                dx.iter_mut().zip(x).zip(dy).zip(gamma).zip(&mut of_gamma).zip(&mut of_beta)
+                dx.iter_mut().zip(x).zip(dy).zip(self.gamma).zip(&mut of_gamma).zip(&mut of_beta)
             {
                 *of_gamma += dy * (x - mean) * inverse;
                 *of_beta += dy;
@@ -44,10 +78,7 @@ pub fn backward(x: &[f32], gamma: &[f32], dy: &[f32], eps: f32, dx: &mut [f32], 
             }
         }
         (of_gamma, of_beta)
-    });
-    let (of_gamma, of_beta): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
-    total(of_gamma, dgamma);
-    total(of_beta, dbeta);
+    }
 }
 
 /// Mean, and one over the standard deviation.

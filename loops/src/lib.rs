@@ -3,13 +3,15 @@
 //!
 //! No tensor library here, so that this crate alone is optimised in development builds and read in an afternoon.
 //! Loops are written for the compiler to vectorise: no branches, sums in sixteen lanes, and every call goes through
-//! [`pulp`], which picks AVX2 or AVX-512 at run time. Sums over rows are added in blocks of a fixed size and in order:
+//! [`pulp`], which takes AVX2 where the processor has it. Sums over rows are added in blocks of a fixed size and in order:
 //! the number of threads changes no bit.
 
 pub mod activation;
 pub mod layer_norm;
 mod math;
+pub mod optim;
 pub mod softmax;
 mod split;
+pub mod tokens;
 
 pub use activation::Activation;

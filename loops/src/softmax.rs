@@ -1,15 +1,27 @@
 //! Softmax over rows of attention scores, and the ways between heads and tokens.
 
 use crate::math::{exp, max, sum, sum2};
-use crate::split::rows;
+use crate::split::{Loop, rows, vector_rows};
 
 /// Scores `[rows, width]` become `softmax(scale * scores)` in place; `lse` `[rows]` the log of the denominator.
 pub fn forward(scores: &mut [f32], width: usize, scale: f32, lse: &mut [f32]) {
-    rows([scores, lse], [width, 1], |_, [scores, lse]| {
-        for (row, lse) in scores.chunks_exact_mut(width).zip(lse) {
-            let highest = max(row) * scale;
+    vector_rows([scores, lse], [width, 1], Forward { width, scale });
+}
+
+struct Forward {
+    width: usize,
+    scale: f32,
+}
+
+impl Loop<2> for Forward {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(&self, _start: usize, [scores, lse]: [&mut [f32]; 2]) {
+        for (row, lse) in scores.chunks_exact_mut(self.width).zip(lse) {
+            let highest = max(row) * self.scale;
             for x in row.iter_mut() {
-                *x = exp(*x * scale - highest);
+                *x = exp(*x * self.scale - highest);
             }
             let denominator = sum(row, |x| x);
             let inverse = 1.0 / denominator;
@@ -18,31 +30,57 @@ pub fn forward(scores: &mut [f32], width: usize, scale: f32, lse: &mut [f32]) {
             }
             *lse = highest + denominator.ln();
         }
-    });
+    }
 }
 
 /// Scores become probabilities once more, from the log of the denominator.
 pub fn again(scores: &mut [f32], width: usize, scale: f32, lse: &[f32]) {
-    rows([scores], [width], |start, [scores]| {
-        for (row, &lse) in scores.chunks_exact_mut(width).zip(&lse[start..]) {
+    vector_rows([scores], [width], Again { width, scale, lse });
+}
+
+struct Again<'a> {
+    width: usize,
+    scale: f32,
+    lse: &'a [f32],
+}
+
+impl Loop<1> for Again<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(&self, start: usize, [scores]: [&mut [f32]; 1]) {
+        for (row, &lse) in scores.chunks_exact_mut(self.width).zip(&self.lse[start..]) {
             for x in row.iter_mut() {
-                *x = exp(*x * scale - lse);
+                *x = exp(*x * self.scale - lse);
             }
         }
-    });
+    }
 }
 
 /// The gradients of probabilities become those of scores, in place: `scale p (dp - Σ p dp)`.
 pub fn backward(probs: &[f32], dprobs: &mut [f32], width: usize, scale: f32) {
-    rows([dprobs], [width], |start, [dprobs]| {
-        let probs = &probs[start * width..][..dprobs.len()];
-        for (dp, p) in dprobs.chunks_exact_mut(width).zip(probs.chunks_exact(width)) {
+    vector_rows([dprobs], [width], Backward { probs, width, scale });
+}
+
+struct Backward<'a> {
+    probs: &'a [f32],
+    width: usize,
+    scale: f32,
+}
+
+impl Loop<1> for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(&self, start: usize, [dprobs]: [&mut [f32]; 1]) {
+        let probs = &self.probs[start * self.width..][..dprobs.len()];
+        for (dp, p) in dprobs.chunks_exact_mut(self.width).zip(probs.chunks_exact(self.width)) {
             let mean = sum2(p, dp, |p, dp| p * dp);
             for (dp, &p) in dp.iter_mut().zip(p) {
-                *dp = scale * p * (*dp - mean);
+                *dp = self.scale * p * (*dp - mean);
             }
         }
-    });
+    }
 }
 
 /// Puts `parts` tensors `[B, heads, N, head_dim]` beside each other in tokens, `[B, N, parts, heads, head_dim]`.

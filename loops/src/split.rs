@@ -1,4 +1,4 @@
-//! Rows over cores: the same blocks everywhere, on several threads where there are some.
+//! Rows over cores and lanes: the same blocks everywhere, on several threads and with wide registers where there are some.
 
 #[cfg(not(target_family = "wasm"))]
 use rayon::prelude::*;
@@ -28,13 +28,37 @@ pub(crate) fn rows<const N: usize, R: Send>(
         pieces.push((start, piece));
         start += count;
     }
-    let arch = pulp::Arch::new();
-    let work = |(start, piece)| arch.dispatch(|| work(start, piece));
+    let work = |(start, piece)| work(start, piece);
     #[cfg(not(target_family = "wasm"))]
     if pieces.len() > 1 {
         return pieces.into_par_iter().map(work).collect();
     }
     pieces.into_iter().map(work).collect()
+}
+
+/// A loop over rows that gains from wide registers: `run` must be `#[inline(always)]`, since only what is inlined is
+/// compiled for them (a closure cannot promise that).
+pub(crate) trait Loop<const N: usize>: Sync {
+    /// What each block returns.
+    type Output: Send;
+
+    /// Fills the rows from `start` on.
+    fn run(&self, start: usize, outputs: [&mut [f32]; N]) -> Self::Output;
+}
+
+/// [`rows`] with AVX2 and FMA where the processor has them; elsewhere the compiler's flags decide (NEON, wasm's SIMD128).
+pub(crate) fn vector_rows<const N: usize, L: Loop<N>>(
+    outputs: [&mut [f32]; N],
+    widths: [usize; N],
+    work: L,
+) -> Vec<L::Output> {
+    rows(outputs, widths, |start, piece| {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            return pulp::Simd::vectorize(simd, || work.run(start, piece));
+        }
+        work.run(start, piece)
+    })
 }
 
 /// The sum of vectors of one length, in their order.

@@ -71,7 +71,10 @@ impl Kernel {
 
     /// Whether the CPU has loops for it (`loops/`); for the others it takes the reference.
     fn has_loops(self) -> bool {
-        matches!(self, Self::BiasActivation | Self::LayerNorm | Self::Attention)
+        matches!(
+            self,
+            Self::BiasActivation | Self::LayerNorm | Self::Attention | Self::GatherTokens | Self::AdamW | Self::Ema
+        )
     }
 }
 

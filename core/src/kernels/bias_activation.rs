@@ -122,7 +122,7 @@ mod launches {
             dy: FloatTensor<Self>,
             activation: u32,
         ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-            use crate::kernels::flex::{contiguous, dims, filled, slice};
+            use crate::kernels::flex::{contiguous, dims, filled, from, slice};
 
             let (x, bias, dy) = (contiguous(x), contiguous(bias), contiguous(dy));
             let shape = dims::<3>(&x);
@@ -131,7 +131,7 @@ mod launches {
                 let activation = activation_of(activation);
                 lab_loops::activation::backward(slice(&x), slice(&bias), slice(&dy), activation, dx, &mut dbias);
             });
-            (dx, filled([shape[2]], |out| out.copy_from_slice(&dbias)))
+            (dx, from(dbias, [shape[2]]))
         }
     }
 

@@ -13,11 +13,26 @@ pub(crate) fn slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("contiguous f32: the doors hand over nothing else")
 }
 
+/// The numbers of a tensor of indices.
+pub(crate) fn indices(tensor: FlexTensor) -> Vec<usize> {
+    let tensor = contiguous(tensor);
+    let signed = |id: i64| usize::try_from(id).expect("indices are not negative");
+    match tensor.as_slice::<i32>() {
+        Some(ids) => ids.iter().map(|&id| signed(id.into())).collect(),
+        None => tensor.as_slice::<i64>().expect("indices are i32 or i64").iter().map(|&id| signed(id)).collect(),
+    }
+}
+
 /// A new tensor that `fill` fills; it begins with zeros.
 pub(crate) fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
     let shape = shape.into();
     let mut values = vec![0.0; shape.num_elements()];
     fill(&mut values);
+    from(values, shape)
+}
+
+/// A new tensor of these numbers.
+pub(crate) fn from(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 

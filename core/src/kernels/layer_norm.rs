@@ -101,7 +101,7 @@ mod launches {
         use lab_loops::layer_norm;
 
         use super::LayerNormOps;
-        use crate::kernels::flex::{contiguous, dims, filled, slice};
+        use crate::kernels::flex::{contiguous, dims, filled, from, slice};
 
         impl LayerNormOps for Flex {
             fn fused_layer_norm(
@@ -127,8 +127,7 @@ mod launches {
                     let of_parameters = [dgamma.as_mut_slice(), dbeta.as_mut_slice()];
                     layer_norm::backward(slice(&x), slice(&gamma), slice(&dy), eps, dx, of_parameters);
                 });
-                let tensor = |values: Vec<f32>| filled([shape[2]], |out| out.copy_from_slice(&values));
-                (dx, tensor(dgamma), tensor(dbeta))
+                (dx, from(dgamma, [shape[2]]), from(dbeta, [shape[2]]))
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! A file a kernel, four parts each: the door (what layers call), the launch, the backward pass, and the reference:
 //! the same formula in tensor operations. A door takes the kernel where the device runs WGSL and [`mode`] allows it,
-//! for three of them the CPU's loops (`lab-loops`), and the reference everywhere else. Only [`launch`] and the launches
-//! speak CubeCL, only [`flex`] and those three launches know Flex's memory; nothing here knows a layer.
+//! for some of them the CPU's loops (`lab-loops`), and the reference everywhere else. Only [`launch`] and the launches
+//! speak CubeCL, only [`flex`] and the launches know Flex's memory; nothing here knows a layer.
 
 pub mod adamw;
 pub mod attention;

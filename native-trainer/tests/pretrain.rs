@@ -326,13 +326,13 @@ fn a_plan_tells_what_a_run_needs() {
 
 /// What `plan` measured and estimated for a step, in bytes.
 #[cfg(target_os = "linux")]
-fn measured(preset: &str, more: &[&str]) -> (f64, f64) {
+fn measured(preset: &str, more: &[&str], kernels: &str) -> (f64, f64) {
     let sets = ["model.embed_dim=64", "model.depth=12", "model.num_heads=2", "crops.global_size=32"];
     let sets = sets.iter().chain(&["crops.local_size=16", "crops.local_number=2", "train.batch_size=32"]);
     let sets = sets.chain(&["mae.decoder_embed_dim=64", "mae.decoder_depth=12", "mae.decoder_num_heads=2"]);
     let sets = sets.chain(&["dino.head_n_prototypes=512", "dino.head_hidden_dim=128", "model.drop_path_rate=0"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
-    command.args(["plan", "--json", "--preset", preset, "--device", "cpu"]);
+    command.args(["plan", "--json", "--preset", preset, "--device", "cpu", "--kernels", kernels]);
     command.args(sets.chain(more).flat_map(|set| ["--set", set]));
     let plan: Value = serde_json::from_str(&run(command).ends(0).out).expect("JSON");
     let step = &plan["measured_step"];
@@ -341,18 +341,21 @@ fn measured(preset: &str, more: &[&str]) -> (f64, f64) {
 }
 
 /// The estimate of memory against the peak of a step that is really made; and blocks that are computed again need less
-/// of it, really and as estimated.
+/// of it, really and as estimated. The process's own 10 MiB show where little is kept.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_plan_estimates_what_a_step_takes() {
+    let check = |what: &str, (found, said): (f64, f64), factor: f64| {
+        eprintln!("{what}: measured {found:.3e}, estimated {said:.3e}");
+        let ratio = said / found;
+        assert!((1.0 / factor..factor).contains(&ratio), "{what}: {said} estimated, {found} measured");
+        found
+    };
     for preset in ["tiny-mae", "tiny-dinov2"] {
-        let (found, said) = measured(preset, &[]);
-        let (less, said_less) = measured(preset, &["train.checkpoint_activations=true"]);
-        eprintln!("{preset}: measured {found:.3e}, estimated {said:.3e}; again {less:.3e}, {said_less:.3e}");
-        for (found, said) in [(found, said), (less, said_less)] {
-            let ratio = said / found;
-            assert!((1.0 / 1.5..1.5).contains(&ratio), "{preset}: {said} estimated, {found} measured");
-        }
-        assert!(less < 0.5 * found, "{preset}: {less} of {found}");
+        let kept = check(preset, measured(preset, &[], "wgsl"), 1.4);
+        let again = measured(preset, &["train.checkpoint_activations=true"], "wgsl");
+        let again = check(&format!("{preset}, computed again"), again, 1.7);
+        assert!(again < 0.6 * kept, "{preset}: {again} of {kept}");
     }
+    check("tensor operations", measured("tiny-mae", &[], "reference"), 1.4);
 }

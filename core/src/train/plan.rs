@@ -39,8 +39,8 @@ impl Needs {
         self.weights + self.gradients + self.optimiser + self.activations
     }
 
-    /// The needs of a configuration over `images` images. `kernels` says whether attention is the WGSL kernel, which
-    /// never holds all probabilities.
+    /// The needs of a configuration over `images` images. `kernels` says whether norms, activations and
+    /// attention are kernels (WGSL, or the CPU's loops), which keep less than tensor operations do.
     pub fn of(config: &Config, images: u64, kernels: bool) -> Self {
         let sizes = net_config(config);
         let vit = &sizes.vit;
@@ -122,13 +122,19 @@ fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Opt
     (global + 2 * head + of_patches) + 3 * (student as u64 + (2 + n_local) * head + of_patches)
 }
 
-/// Numbers that a block keeps for its backward pass, for each token: see docs/benchmarks.md for how it was measured.
-/// Of width D: input and output of both norms, the fused projection and its heads, attention's output, both branches
-/// and residuals; of the feed-forward half's width its hidden layer through the exact GELU's operations.
-const OF_WIDTH: usize = 12;
-const OF_HIDDEN: usize = 6;
-/// Probabilities before and after the softmax, where no kernel spares them.
-const OF_PROBABILITIES: usize = 2;
+/// Numbers that a block keeps for its backward pass, for each token; docs/benchmarks.md has them beside measured peaks.
+struct Kept {
+    /// Of width D: input and output of both norms, the fused projection and its heads, attention's output, both
+    /// branches and residuals.
+    width: usize,
+    /// Of the hidden layer's: before and after its activation, and on the way through it.
+    hidden: usize,
+    /// Probabilities a head and token, before and after the softmax.
+    probabilities: usize,
+}
+
+const BY_KERNELS: Kept = Kept { width: 10, hidden: 4, probabilities: 0 };
+const BY_OPERATIONS: Kept = Kept { width: 12, hidden: 6, probabilities: 2 };
 
 /// Some blocks, and the tokens of one image that go through them.
 #[derive(Clone, Copy)]
@@ -143,8 +149,9 @@ struct Stretch {
 impl Stretch {
     /// What a block keeps of an image.
     fn block(&self, kernels: bool) -> usize {
-        let probabilities = if kernels { 0 } else { OF_PROBABILITIES * self.heads * self.tokens };
-        self.tokens * (OF_WIDTH * self.dim + OF_HIDDEN * self.hidden + probabilities)
+        let kept = if kernels { BY_KERNELS } else { BY_OPERATIONS };
+        let probabilities = kept.probabilities * self.heads * self.tokens;
+        self.tokens * (kept.width * self.dim + kept.hidden * self.hidden + probabilities)
     }
 }
 

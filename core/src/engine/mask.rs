@@ -102,7 +102,7 @@ impl Engine {
                 let norm_pix = self.reconstruct(image, &hidden).await?;
                 let Some(last) = &self.mask.last else { return Err(EngineError::NoImage { image: image.0 }.into()) };
                 let over = last.losses.iter().zip(&last.hidden).filter(|(_, hidden)| **hidden);
-                let (sum, count) = over.fold((0.0, 0), |(sum, count), (loss, _)| (sum + loss, count + 1));
+                let (sum, count) = over.fold((0.0_f32, 0_usize), |(sum, count), (loss, _)| (sum + loss, count + 1));
                 Ok(MaskEvent::Reconstructed {
                     grid: last.grid,
                     losses: last.losses.clone(),

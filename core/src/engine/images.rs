@@ -19,7 +19,7 @@ use crate::models::trace::Trace;
 use crate::models::vit::VitOutput;
 
 /// Images whose tokens stay on the device.
-const TRACES: usize = 4;
+const TRACES: usize = 8;
 /// Bytes that those tokens may take together; one image's are always kept.
 const TRACE_BYTES: u64 = 512 << 20;
 /// Bytes of decoded pictures that are kept.

@@ -171,7 +171,7 @@ fn sample(mae: &Mae<'_>, kind: MaskKind, ratio: f32, seed: u32) -> Vec<bool> {
     (config.crops.global_size, config.model.patch_size) = (mae.model.config().img_size, mae.model.config().patch_size);
     let patches = mae.grid()[0] * mae.grid()[1];
     // The encoder sees at least one patch.
-    config.mae.mask_ratio = f64::from(ratio).clamp(0.0, 1.0 - 1.0 / patches.max(1) as f64);
+    config.mae.mask_ratio = f64::from(ratio).clamp(0.0, 1.0 - 1.001 / patches.max(1) as f64);
     config.mae.masking = match kind {
         MaskKind::Random => MaskingKind::Random,
         MaskKind::Block => MaskingKind::Block,

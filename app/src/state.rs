@@ -9,8 +9,10 @@ use web_sys::{Blob, File};
 use crate::grid;
 use crate::hash::{self, Address};
 use crate::link::Link;
-use crate::registry::{self, Offer};
+use crate::offers::Offer;
+use crate::registry;
 use crate::rooms::{Room, States};
+use crate::signals;
 
 /// An image that the user or a sample gave us.
 #[derive(Clone)]
@@ -28,7 +30,7 @@ pub(crate) struct Picture {
 }
 
 /// Where the model comes from, for an engine that starts later.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) enum Source {
     /// The one that ships with the page.
     BuiltIn,
@@ -279,7 +281,7 @@ impl Store {
             images.iter().find(|picture| picture.sample == Some(sample)).map(|picture| picture.id)
         });
         match known {
-            Some(id) => hash::put(self.selected, Some(id)),
+            Some(id) => signals::put(self.selected, Some(id)),
             None => self.sample.set(Some(sample.to_owned())),
         }
     }

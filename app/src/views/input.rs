@@ -5,7 +5,9 @@ use leptos::prelude::*;
 
 use crate::grid::place;
 use crate::state::{Shown, Store};
-use crate::texts;
+use crate::texts::see as texts;
+use crate::views::paint::Paint;
+use crate::views::picker::Picker;
 use crate::views::surface::Surface;
 
 /// The input picture with its patch grid.
@@ -23,7 +25,11 @@ pub(crate) fn Input(store: Store) -> impl IntoView {
     };
     view! {
         <figure class="input">
-            <Surface store view=Signal::derive(|| View::Input) shown label mark test="view-input" keyboard=true/>
+            <div class="title"><h2>{texts::INPUT}</h2></div>
+            <p class="explain">{texts::INPUT_EXPLAIN}</p>
+            <Surface store paint=Signal::derive(|| Some(Paint::main(View::Input))) shown label test="view-input">
+                <Picker store label mark grid=store.grid keyboard=true />
+            </Surface>
             <figcaption aria-live="polite">{caption}</figcaption>
         </figure>
     }

@@ -15,6 +15,11 @@ pub enum ModelSource {
         /// Absolute, or relative to the page.
         url: String,
     },
+    /// A model in the store.
+    Stored {
+        /// Its key.
+        key: String,
+    },
 }
 
 /// Who computes matrix products and their like.

@@ -8,10 +8,12 @@
 //! - this page: what all rooms share, and one nested variant a room
 //! - [`engine`]: devices, kernels, models; [`view`]: what can be drawn
 //! - [`mask`], [`train`], [`probe`]: a room each
+//! - [`storage`]: models kept in the browser
 
 pub mod engine;
 pub mod mask;
 pub mod probe;
+pub mod storage;
 pub mod train;
 pub mod view;
 
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use engine::*;
 pub use mask::*;
 pub use probe::*;
+pub use storage::*;
 pub use train::*;
 pub use view::*;
 
@@ -131,6 +134,14 @@ pub enum Command {
         /// Which.
         kernels: Kernels,
     },
+    /// Hold every binding of the GPU to so many bytes from now on, so that large tensors are split as on a small device;
+    /// 0 takes the device's own limit again. For tests. Answer: [`Event::Done`].
+    LimitBinding {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// The store of models is asked, beside the engine and without waiting for it; answer: [`Event::Storage`].
+    Storage(StorageCommand),
     /// The room Mask asks; answer: [`Event::Mask`].
     Mask(MaskCommand),
     /// The room Train asks; answer: [`Event::Train`].
@@ -215,6 +226,8 @@ pub enum Event {
         /// A row a tensor.
         report: ParityReport,
     },
+    /// The store of models is answered.
+    Storage(StorageEvent),
     /// The room Mask is answered.
     Mask(MaskEvent),
     /// The room Train is answered.

@@ -15,6 +15,7 @@ use web_sys::{Blob, OffscreenCanvas};
 
 use crate::canvas::Canvas;
 use crate::host::{BlobFile, bytes_of, now};
+use crate::store::open_stored;
 use crate::{files, rooms, wire};
 
 /// Progress is told no more often than this, in milliseconds.
@@ -221,6 +222,11 @@ impl Engine {
                 self.engine.set_kernels(kernels);
                 Ok(Event::Done.into())
             }
+            Command::LimitBinding { bytes } => {
+                self.engine.limit_binding(bytes);
+                Ok(Event::Done.into())
+            }
+            Command::Storage(_) => Err("the store is asked beside the engine, not through it: reload the page".to_owned()),
             Command::Mask(command) => rooms::mask::obey(self, command, attachments, reply).await,
             Command::Train(command) => rooms::train::obey(self, command, attachments, reply).await,
             Command::Probe(command) => rooms::probe::obey(self, command, attachments, reply).await,
@@ -238,6 +244,10 @@ impl Engine {
             ModelSource::Url { url } => {
                 let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
                 self.engine.load_model(&url, files, &mut progress).await.map_err(said)?
+            }
+            ModelSource::Stored { key } => {
+                let (kept, files) = open_stored(&key).await.map_err(said)?;
+                self.engine.load_model(&kept.name, files, &mut progress).await.map_err(said)?
             }
         };
         Ok(Event::ModelLoaded { model }.into())

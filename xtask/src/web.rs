@@ -35,6 +35,8 @@ pub(crate) enum Lints {
 /// The engines: folder under `engine/`, and the features of `lab-worker`.
 const ENGINES: [(&str, &[&str]); 2] =
     [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
+/// The line of `public/sw.js` that gives way to the list of files.
+const UNLISTED: &str = "const MANIFEST = null; // replaced when built";
 const WASM: &str = "wasm32-unknown-unknown";
 /// What every browser with WebGPU or SIMD reads, and what Rust 1.95 emits for wasm32.
 const WASM_FEATURES: [&str; 7] = [
@@ -86,7 +88,8 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
     write(&dist().join("engine").join("manifest.json"), text.as_bytes())?;
-    inline_scripts_to_files(&dist())
+    inline_scripts_to_files(&dist())?;
+    list_for_offline(&dist())
 }
 
 fn linted(command: Command, lints: Lints) -> Command {
@@ -165,6 +168,33 @@ fn inline_scripts_to_files(dist: &Path) -> Result<()> {
         write(&dist.join(name), text.as_bytes())?;
     }
     write(&index, html.as_bytes())
+}
+
+/// Writes into `sw.js` what the page is made of, so that it can be kept for use without a network.
+///
+/// `first` marks what is kept at the first visit: page, CPU engine, samples. The GPU's engine is large and not for every
+/// machine; it is kept when it is first used.
+fn list_for_offline(dist: &Path) -> Result<()> {
+    let worker = dist.join("sw.js");
+    let script = String::from_utf8(read(&worker)?).context("sw.js is not UTF-8")?;
+    let mut files = serde_json::Map::new();
+    for path in walk(dist)? {
+        let name = path.strip_prefix(dist).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        if name != "sw.js" {
+            let bytes = read(&path)?;
+            let first = !name.starts_with("engine/gpu/") && !name.starts_with("examples/");
+            files.insert(name, json!({ "sha256": sha256(&bytes), "first": first }));
+        }
+    }
+    write(&worker, listed(&script, &Value::Object(files))?.as_bytes())
+}
+
+/// The service worker with its list of files.
+fn listed(script: &str, files: &Value) -> Result<String> {
+    let version = sha256(format!("{script}{files}").as_bytes());
+    let manifest = json!({ "version": version[..16], "files": files });
+    ensure!(script.matches(UNLISTED).count() == 1, "sw.js has no line `{UNLISTED}` to write the files into");
+    Ok(script.replace(UNLISTED, &format!("const MANIFEST = {manifest};")))
 }
 
 /// The page without inline scripts, and the files that now hold them.
@@ -252,6 +282,17 @@ mod tests {
             format!("<head><script type=\"module\" src=\"./{name}\"></script><script src=\"a.js\"></script></head>")
         );
         assert!(split_inline_scripts("<script>never ends").is_err());
+    }
+
+    #[test]
+    fn the_service_worker_changes_with_any_file() {
+        let script = format!("// head\n{UNLISTED}\nrest();\n");
+        let list = |hash: &str| listed(&script, &json!({ "a.js": { "sha256": hash, "first": true } })).unwrap();
+        let (one, other) = (list("00"), list("11"));
+        assert_ne!(one, other);
+        assert_eq!(one, list("00"));
+        assert!(one.contains(r#""a.js":{"first":true,"sha256":"00"}"#) && one.ends_with("rest();\n"), "{one}");
+        assert!(listed("nothing to replace", &json!({})).is_err());
     }
 
     #[test]

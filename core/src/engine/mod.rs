@@ -16,7 +16,7 @@ mod views;
 
 use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, ParityReport, SelfCheck};
 
-use crate::device::{OpenDevice, readback};
+use crate::device::{self, OpenDevice, readback};
 use crate::error::{EngineError, Error};
 use crate::formats::{Checkpoint, ModelFiles};
 use crate::host::ReadAt;
@@ -223,6 +223,12 @@ impl Engine {
         let files = ModelFiles::from_files(files).await?;
         let model = load(files, &self.open.device, LoadOptions::default(), progress).await?;
         parity::run(&model, &io, atol, rtol).await
+    }
+
+    /// Holds every binding of the GPU to so many bytes when a model is loaded, as on a device that allows no more; 0 takes
+    /// the device's own limit again.
+    pub fn limit_binding(&self, bytes: u64) {
+        device::limit_binding(bytes);
     }
 
     /// Uses the WGSL kernels or their twins from now on. Tokens are computed anew, so that the two can be compared.

@@ -69,11 +69,11 @@ impl Store {
     pub async fn handle(&self, text: String, post: Function) -> Result<(), JsValue> {
         let request = wire::parse(&text).map_err(|error| JsValue::from_str(&error))?;
         let reply = Reply { post, id: request.id, last: Cell::new(f64::NEG_INFINITY) };
-        let Command::Storage { command } = request.command else {
+        let Command::Storage(command) = request.command else {
             return reply.send(Event::Failed { message: "This is no command of the store.".to_owned() });
         };
         match self.obey(command, &reply).await {
-            Ok(event) => reply.send(Event::Storage { event }),
+            Ok(event) => reply.send(Event::Storage(event)),
             Err(sentence) => reply.send(Event::Failed { message: wire::sentence(&sentence) }),
         }
     }

@@ -19,4 +19,6 @@ mod download;
 mod opfs;
 
 #[cfg(target_family = "wasm")]
+pub use api::Store;
+#[cfg(target_family = "wasm")]
 pub(crate) use opfs::open as open_stored;

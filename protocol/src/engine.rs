@@ -114,6 +114,8 @@ pub struct ModelInfo {
     pub untrained: bool,
     /// How pixels are prepared, as one sentence.
     pub preprocessing: String,
+    /// A short name for the weights: the same ones have the same, wherever they came from. Empty before they are read.
+    pub fingerprint: String,
 }
 
 /// Stored outputs against ours.

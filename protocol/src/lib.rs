@@ -7,7 +7,7 @@
 //!
 //! - this page: what all rooms share, and one nested variant a room
 //! - [`engine`]: devices, kernels, models; [`view`]: what can be drawn
-//! - [`mask`], [`train`], [`probe`]: a room each
+//! - [`mask`], [`train`], [`probe`], [`video`]: a room each
 //! - [`storage`]: models kept in the browser
 
 pub mod engine;
@@ -15,6 +15,7 @@ pub mod mask;
 pub mod probe;
 pub mod storage;
 pub mod train;
+pub mod video;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use mask::*;
 pub use probe::*;
 pub use storage::*;
 pub use train::*;
+pub use video::*;
 pub use view::*;
 
 /// Raised whenever a type of this crate changes. Page and worker compare it first: Trunk hashes the page's files, but
@@ -148,6 +150,8 @@ pub enum Command {
     Train(TrainCommand),
     /// The room Probe asks; answer: [`Event::Probe`].
     Probe(ProbeCommand),
+    /// The room Video asks; answer: [`Event::Video`].
+    Video(VideoCommand),
 }
 
 /// Everything the engine can say.
@@ -234,6 +238,8 @@ pub enum Event {
     Train(TrainEvent),
     /// The room Probe is answered.
     Probe(ProbeEvent),
+    /// The room Video is answered.
+    Video(VideoEvent),
     /// Nothing more to tell.
     Done,
     /// Something is not as it should be, yet the work goes on.

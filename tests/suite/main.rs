@@ -11,5 +11,6 @@ mod layers;
 mod losses;
 mod models;
 mod probe;
+mod storage;
 mod train;
 mod views;

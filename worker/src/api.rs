@@ -39,11 +39,17 @@ pub(crate) struct Reply {
 impl Reply {
     /// Posts an event, with copies of `vectors` as its attachments.
     pub(crate) fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
+        self.send_with(event, vectors, &Array::new())
+    }
+
+    /// The same, with `buffers` behind them.
+    fn send_with(&self, event: Event, vectors: &[&[f32]], buffers: &Array) -> Result<(), JsValue> {
         let attachments: Array = Array::new();
         for vector in vectors {
             // A copy of its own, which can be transferred.
             attachments.push(&JsValue::from(Float32Array::from(*vector).buffer()));
         }
+        let attachments = attachments.concat(buffers);
         let text = wire::write(self.id, event);
         let (text, attachments) = (JsValue::from_str(&text), JsValue::from(attachments));
         self.post.call2(&JsValue::NULL, &text, &attachments).map(|_| ())
@@ -117,7 +123,7 @@ impl Engine {
         match self.obey(request.command, &attachments, &reply).await {
             Ok(answer) => {
                 let vectors: Vec<&[f32]> = answer.vectors.iter().map(Vec::as_slice).collect();
-                reply.send(answer.event, &vectors)
+                reply.send_with(answer.event, &vectors, &answer.buffers)
             }
             Err(error) => {
                 #[cfg(feature = "gpu")]
@@ -139,11 +145,13 @@ pub(crate) struct Answer {
     pub(crate) event: Event,
     /// Sent along as `ArrayBuffer`s.
     pub(crate) vectors: Vec<Vec<f32>>,
+    /// `ArrayBuffer`s behind those.
+    pub(crate) buffers: Array,
 }
 
 impl From<Event> for Answer {
     fn from(event: Event) -> Self {
-        Self { event, vectors: Vec::new() }
+        Self { event, vectors: Vec::new(), buffers: Array::new() }
     }
 }
 
@@ -192,7 +200,7 @@ impl Engine {
                     vectors.push(embedded.patches);
                 }
                 let (dim, grid, millis) = (embedded.dim, embedded.grid, embedded.millis);
-                Ok(Answer { event: Event::Embedded { image, dim, grid, millis }, vectors })
+                Ok(Answer { vectors, ..Event::Embedded { image, dim, grid, millis }.into() })
             }
             Command::AttachCanvas { canvas } => {
                 let target = attachment::<OffscreenCanvas>(attachments, "an OffscreenCanvas")?;
@@ -226,10 +234,13 @@ impl Engine {
                 self.engine.limit_binding(bytes);
                 Ok(Event::Done.into())
             }
-            Command::Storage(_) => Err("the store is asked beside the engine, not through it: reload the page".to_owned()),
+            Command::Storage(_) => {
+                Err("the store is asked beside the engine, not through it: reload the page".to_owned())
+            }
             Command::Mask(command) => rooms::mask::obey(self, command, attachments, reply).await,
             Command::Train(command) => rooms::train::obey(self, command, attachments, reply).await,
-            Command::Probe(command) => rooms::probe::obey(self, command, attachments, reply).await,
+            Command::Probe(command) => rooms::probe::obey(self, command, attachments).await,
+            Command::Video(command) => rooms::video::obey(self, command, attachments).await,
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`Engine`]: one device, at most one model, the images given to it, and what the model saw in the last few of them
 //! - [`Picture`]: numbers on the device and how to colour them
 //! - [`paint`]: a picture's pixels, computed on the CPU: the twin of `shaders/views`
-//! - `views`, [`mask`], [`train`], [`probe`]: what each room asks; a room's state is a struct of its own
+//! - `views`, [`mask`], [`train`], [`probe`], [`video`]: what each room asks; a room's state is a struct of its own
 
 mod images;
 pub mod mask;
@@ -12,6 +12,7 @@ pub mod paint;
 mod picture;
 pub mod probe;
 pub mod train;
+pub mod video;
 mod views;
 
 use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, ParityReport, SelfCheck};
@@ -49,6 +50,7 @@ pub struct Engine {
     mask: mask::State,
     train: train::State,
     probe: probe::State,
+    video: video::State,
 }
 
 /// An image's embedding, on the host.
@@ -77,6 +79,7 @@ impl Engine {
             mask: mask::State::default(),
             train: train::State::default(),
             probe: probe::State::default(),
+            video: video::State::default(),
         }
     }
 

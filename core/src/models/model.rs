@@ -70,7 +70,8 @@ pub async fn load(
     let (encoder, decoder) = build(&layout.config, layout.mae.as_ref(), &mut parameters).await?;
     let bytes = parameters.bytes_on_device();
     let preprocess = preprocessing(&files, &layout)?;
-    let info = describe(&files, &layout, &preprocess, bytes);
+    let fingerprint = parameters.fingerprint();
+    let info = ModelInfo { fingerprint, ..describe(&files, &layout, &preprocess, bytes) };
     Ok(Model { info, preprocess, config: layout.config, encoder, decoder, device: device.clone() })
 }
 
@@ -137,6 +138,7 @@ pub(super) fn describe(files: &ModelFiles, layout: &Layout, preprocess: &Preproc
         bytes,
         untrained: false,
         preprocessing: preprocess.to_string(),
+        fingerprint: String::new(),
     }
 }
 
@@ -187,6 +189,7 @@ impl Model {
             bytes: parameters.bytes_on_device(),
             untrained: true,
             preprocessing: preprocess.to_string(),
+            fingerprint: parameters.fingerprint(),
         };
         Ok(Self { info, preprocess, config, encoder, decoder, device: device.clone() })
     }

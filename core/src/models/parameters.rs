@@ -11,6 +11,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::f16;
 
 use super::config::Ffn;
+use super::fingerprint::Fingerprint;
 use super::keys::Recipe;
 use crate::error::{Error, ModelError};
 use crate::formats::{Checkpoint, TensorBytes};
@@ -35,6 +36,7 @@ pub struct Parameters<'a> {
     done: u64,
     total: u64,
     bytes_on_device: u64,
+    fingerprint: Fingerprint,
     progress: &'a mut Progress<'a>,
 }
 
@@ -74,7 +76,17 @@ impl<'a> Parameters<'a> {
         };
         let total = recipes.values().flat_map(|recipe| recipe.parts.iter().filter_map(size)).sum();
         let source = Source::Checkpoint { checkpoint, recipes };
-        Self { source, device: device.clone(), half, max_binding_bytes, done: 0, total, bytes_on_device: 0, progress }
+        Self {
+            source,
+            device: device.clone(),
+            half,
+            max_binding_bytes,
+            done: 0,
+            total,
+            bytes_on_device: 0,
+            fingerprint: Fingerprint::default(),
+            progress,
+        }
     }
 
     /// Tensors drawn from a seed, large enough that every part of the architecture shows: no zero biases, no flat
@@ -88,6 +100,7 @@ impl<'a> Parameters<'a> {
             done: 0,
             total: 0,
             bytes_on_device: 0,
+            fingerprint: Fingerprint::default(),
             progress,
         }
     }
@@ -100,6 +113,11 @@ impl<'a> Parameters<'a> {
     /// Bytes that the tensors handed out so far take on the device.
     pub fn bytes_on_device(&self) -> u64 {
         self.bytes_on_device
+    }
+
+    /// A short name for the tensors handed out so far.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.digits()
     }
 
     /// A tensor in f32, whole.
@@ -284,7 +302,11 @@ impl<'a> Parameters<'a> {
     /// Rows of a tensor whose parts lie one below the other.
     async fn read(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Result<Values, Error> {
         let (checkpoint, recipe) = match &self.source {
-            Source::Seed(seed) => return Ok(Values::Drawn(draw(*seed, name, shape))),
+            Source::Seed(seed) => {
+                let values = draw(*seed, name, shape);
+                self.fingerprint.update(bytemuck::cast_slice(&values));
+                return Ok(Values::Drawn(values));
+            }
             Source::Begin(init, rng) => {
                 // A piece of a weight that a binding cannot hold whole is a stretch of the same draw.
                 let columns: usize = shape[1..].iter().product();
@@ -305,6 +327,7 @@ impl<'a> Parameters<'a> {
             if from < to {
                 let piece = checkpoint.read_rows(part, range.start + from..range.start + to).await?;
                 self.done += piece.bytes.len() as u64;
+                self.fingerprint.update(&piece.bytes);
                 (self.progress)(self.done, self.total, part);
                 pieces.push(piece);
             }

@@ -125,7 +125,9 @@ fn hash(fragment: &str) -> Result<Option<String>, String> {
     }
     let digits = fragment.strip_prefix("sha256=").filter(|digits| is_sha256(digits));
     digits.map(|digits| Some(digits.to_ascii_lowercase())).ok_or_else(|| {
-        format!("behind # stands \"{fragment}\", expected sha256= and 64 hexadecimal digits: correct it or leave it out")
+        format!(
+            "behind # stands \"{fragment}\", expected sha256= and 64 hexadecimal digits: correct it or leave it out"
+        )
     })
 }
 

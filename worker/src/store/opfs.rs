@@ -133,8 +133,7 @@ pub(super) fn today() -> u64 {
 ///
 /// When it is not there, not whole, or another length than it was.
 pub(crate) async fn open(key: &str) -> Result<(StoredModel, Vec<Box<dyn ReadAt>>), HostError> {
-    let broken =
-        |name: &str, reason: String| HostError::Read { name: name.to_owned(), offset: 0, len: 0, reason };
+    let broken = |name: &str, reason: String| HostError::Read { name: name.to_owned(), offset: 0, len: 0, reason };
     let gone = || broken(key, "no such model is kept here: fetch it again".to_owned());
     let mut model = record(key).await.map_err(|reason| broken(key, reason))?.ok_or_else(gone)?;
     if !model.complete {

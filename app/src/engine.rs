@@ -10,6 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::link::{Aside, Link};
+use crate::stored;
 use crate::state::{EngineState, Progress, Severity, Source, Store};
 use crate::texts;
 
@@ -163,6 +164,7 @@ async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String>
         Source::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
         Source::Files(files) => (ModelSource::Files, files.into_iter().map(JsValue::from).collect()),
         Source::Url(url) => (ModelSource::Url { url }, Vec::new()),
+        Source::Stored { key, .. } => (ModelSource::Stored { key }, Vec::new()),
     };
     match link.ask(Command::LoadModel { source }, &files).await? {
         (Event::ModelLoaded { model }, _) => Ok(model),
@@ -183,6 +185,9 @@ fn show_model(store: Store, model: ModelInfo) {
 
 fn hear(store: Store, kind: EngineKind, aside: Aside) {
     match aside {
+        Aside::Event(Event::Progress { task, done, total, .. }) if task.starts_with(stored::TASK) => {
+            stored::progress(store, &task, done, total);
+        }
         Aside::Event(Event::Progress { task, done, total, unit }) => {
             let over = total > 0 && done >= total;
             store.progress.set((!over).then_some(Progress { task, done, total, unit }));

@@ -7,10 +7,10 @@ use web_sys::{HtmlElement, MouseEvent};
 
 use crate::hash::{self, Address, put};
 use crate::inputs::{self, Images};
-use crate::panels::{EnginePanel, ModelPanel, Notices};
+use crate::panels::{EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::state::Store;
-use crate::{engine, pictures, texts};
+use crate::{engine, pictures, stored, texts};
 
 /// The whole page.
 #[component]
@@ -20,6 +20,7 @@ pub(crate) fn Lab() -> impl IntoView {
     pictures::attend(store);
     inputs::listen(store, address.name("sample").map(str::to_owned));
     engine::start(store);
+    stored::attend(store);
     keep_address(store);
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
@@ -29,12 +30,14 @@ pub(crate) fn Lab() -> impl IntoView {
             <h1>{texts::TITLE}</h1>
             <Navigation store />
         </header>
+        <Update store />
         <Notices store />
         <main class:beside=beside>
             <Show when=beside>
                 <div class="side">
                     <Images store />
                     <ModelPanel store />
+                    <StoredPanel store />
                     <EnginePanel store />
                 </div>
             </Show>

@@ -12,8 +12,10 @@ mod panels;
 mod pictures;
 mod rooms;
 mod state;
+mod stored;
 mod texts;
 mod views;
+mod webcam;
 mod widgets;
 
 fn main() {

@@ -10,6 +10,7 @@ use crate::grid;
 use crate::hash::{self, Address};
 use crate::link::Link;
 use crate::rooms::{Room, States};
+use crate::stored;
 
 /// An image that the user or a sample gave us.
 #[derive(Clone)]
@@ -35,6 +36,13 @@ pub(crate) enum Source {
     Files(Vec<File>),
     /// A folder on a server.
     Url(String),
+    /// A model in the store: its key, and what it was fetched by.
+    Stored {
+        /// In the store.
+        key: String,
+        /// In a link.
+        source: String,
+    },
 }
 
 /// What computes, or why nothing does.
@@ -129,6 +137,8 @@ pub(crate) struct Store {
     pub(crate) patch: RwSignal<Option<u32>>,
     /// Images near the one on show, by falling cosine.
     pub(crate) neighbours: RwSignal<Vec<(ImageId, f32)>>,
+    /// Models kept in the browser.
+    pub(crate) stored: stored::State,
     /// Something long that is under way.
     pub(crate) progress: RwSignal<Option<Progress>>,
     /// Sentences that wait to be read.
@@ -161,6 +171,7 @@ impl Store {
             grid: RwSignal::new([0, 0]),
             patch: RwSignal::new(address.number("patch")),
             neighbours: RwSignal::new(Vec::new()),
+            stored: stored::State::new(address),
             progress: RwSignal::new(None),
             notices: RwSignal::new(Vec::new()),
             next: StoredValue::new(1),
@@ -223,6 +234,10 @@ impl Store {
         let mut address = Address::default();
         address.put("room", (room != Room::default()).then_some(room.key()));
         address.put("sample", self.picture().and_then(|picture| picture.sample));
+        self.model.track();
+        if let Source::Stored { source, .. } = self.source.get_value() {
+            address.put("model", Some(source));
+        }
         address.put("patch", self.patch.get());
         address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));
         self.rooms.write(room, &mut address);

@@ -79,9 +79,9 @@ pub enum ProbeEvent {
     /// The classes are learned.
     Trained {
         /// By the votes of the nearest.
-        knn: ProbeReport,
+        knn: Box<ProbeReport>,
         /// By the linear classifier.
-        linear: ProbeReport,
+        linear: Box<ProbeReport>,
         /// To compute the images' features that were not known yet, in milliseconds.
         features_millis: f64,
         /// To learn and to test, in milliseconds.

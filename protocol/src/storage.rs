@@ -54,6 +54,8 @@ pub struct StoredModel {
     pub key: String,
     /// Its name for people: a repository, or the end of an address.
     pub name: String,
+    /// What the user asked for: a repository or an address. It fetches the same again.
+    pub source: String,
     /// The folder it came from, absolute.
     pub folder: String,
     /// Its files.

@@ -11,11 +11,13 @@ use crate::CanvasId;
 pub enum VideoCommand {
     /// The next frame. Attachments: one `ImageBitmap`. Answer: [`VideoEvent::Frame`].
     Frame {
+        /// Where it is drawn as the model receives it.
+        input: Option<CanvasId>,
         /// Where its components are drawn.
         components: Option<CanvasId>,
         /// Where its likeness to the thing that is followed is drawn.
         likeness: Option<CanvasId>,
-        /// Width and height of both in pixels.
+        /// Width and height of all in pixels.
         size: [u32; 2],
     },
     /// Follow what lies on a patch of the last frame. Answer: [`VideoEvent::Following`].

@@ -4,8 +4,10 @@ mod attention;
 mod engine;
 mod model;
 mod notices;
+mod stored;
 
 pub(crate) use attention::AttentionControls;
 pub(crate) use engine::EnginePanel;
 pub(crate) use model::ModelPanel;
 pub(crate) use notices::Notices;
+pub(crate) use stored::{StoredPanel, Update};

@@ -4,6 +4,7 @@ pub(crate) mod learn;
 pub(crate) mod mask;
 pub(crate) mod probe;
 pub(crate) mod see;
+pub(crate) mod storage;
 pub(crate) mod train;
 pub(crate) mod video;
 
@@ -118,8 +119,8 @@ pub(crate) const UNTRAINED: &str = "untrained: shows architecture, not learning"
 pub(crate) const BUILT_IN: &str = "Built-in";
 pub(crate) const FOLDER: &str = "Folder…";
 pub(crate) const FILES: &str = "Files…";
-pub(crate) const ADDRESS: &str = "Address of a folder with config.json and model.safetensors";
-pub(crate) const LOAD: &str = "Load";
+pub(crate) const ADDRESS: &str = "A Hugging Face repository, or the address of a folder";
+pub(crate) const LOAD: &str = "Fetch and keep";
 pub(crate) const MODEL_HINT: &str =
     "DINOv2, Web-SSL, MAE, CLIP and SigLIP vision encoders, as Hugging Face folders or original .pth files.";
 

@@ -110,8 +110,8 @@ impl Engine {
         let (probe, reports) = Probe::learn(&examples, choices, origin)?;
         self.probe.probe = Some(probe);
         Ok(ProbeEvent::Trained {
-            knn: reports.knn,
-            linear: reports.linear,
+            knn: Box::new(reports.knn),
+            linear: Box::new(reports.linear),
             features_millis: middle - start,
             learn_millis: self.now() - middle,
         })

@@ -54,6 +54,8 @@ struct Following {
 /// A frame as it is shown.
 #[derive(Debug)]
 pub struct Frame {
+    /// As the model receives it.
+    pub input: Picture,
     /// Its components in the basis.
     pub components: Picture,
     /// Its likeness to the thing that is followed.
@@ -157,6 +159,8 @@ impl Engine {
             values: Some(values),
             host_values,
         };
+        let input = picture(Colouring::Rgb, scores.clone(), Vec::new());
+        let input = Picture { colouring: Colouring::Image, opacity: 0.0, values: None, ..input };
         let components = picture(Colouring::Rgb, scores, host);
         let likeness = followed.as_ref().map(|(found, _)| {
             let values =
@@ -175,7 +179,7 @@ impl Engine {
         self.video.basis = Some(fitted);
         self.video.last = Some(Last { tokens, dim, grid });
         let millis = self.now() - start;
-        Ok(Frame { components, likeness, event: VideoEvent::Frame { grid, millis, explained, followed } })
+        Ok(Frame { input, components, likeness, event: VideoEvent::Frame { grid, millis, explained, followed } })
     }
 }
 

@@ -11,13 +11,16 @@ use crate::host::words;
 
 /// Carries out what the room asks.
 pub(crate) async fn obey(engine: &mut Engine, command: VideoCommand, attachments: &Array) -> Result<Answer, String> {
-    let VideoCommand::Frame { components, likeness, size } = command else {
+    let VideoCommand::Frame { input, components, likeness, size } = command else {
         return Ok(Event::Video(engine.engine.video(&command).map_err(said)?).into());
     };
     let bitmap = attachment::<ImageBitmap>(attachments, "an ImageBitmap")?;
     let image = pixels(&bitmap);
     bitmap.close();
     let frame = engine.engine.frame(&image?).await.map_err(said)?;
+    if let Some(canvas) = input {
+        engine.draw(canvas, &frame.input, size).await?;
+    }
     if let Some(canvas) = components {
         engine.draw(canvas, &frame.components, size).await?;
     }

@@ -67,12 +67,18 @@ impl Desk {
         self.busy.set(true);
         self.stopped.set(false);
         address.name.clone_into(&mut self.name.borrow_mut());
-        let fetched = self.all(&address, listener).await;
+        let typed = source.split('#').next().unwrap_or_default().trim();
+        let fetched = self.all(typed, &address, listener).await;
         self.busy.set(false);
         fetched
     }
 
-    async fn all(&self, address: &Address, listener: &dyn Listener) -> Result<(StoredModel, u64), String> {
+    async fn all(
+        &self,
+        source: &str,
+        address: &Address,
+        listener: &dyn Listener,
+    ) -> Result<(StoredModel, u64), String> {
         let key = address.key();
         let before = opfs::record(&key).await?;
         if let Some(whole) = before.as_ref().filter(|model| model.complete) {
@@ -82,6 +88,7 @@ impl Desk {
         let mut model = StoredModel {
             key: key.clone(),
             name: address.name.clone(),
+            source: source.to_owned(),
             folder: address.folder.clone(),
             stored: opfs::today(),
             used: opfs::today(),

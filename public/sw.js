@@ -69,19 +69,31 @@ self.addEventListener("activate", (event) => {
   );
 });
 
+/** A stretch of a file that is kept whole, as a server would give it. */
+async function part(whole, range) {
+  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
+  if (first === undefined) return whole;
+  const blob = await whole.blob();
+  const [start, end] = [Number(first), last ? Math.min(Number(last) + 1, blob.size) : blob.size];
+  const headers = new Headers(whole.headers);
+  headers.set("Content-Range", start < end ? `bytes ${start}-${end - 1}/${blob.size}` : `bytes */${blob.size}`);
+  headers.set("Content-Length", String(Math.max(end - start, 0)));
+  return new Response(blob.slice(start, end), { status: start < end ? 206 : 416, headers });
+}
+
 self.addEventListener("fetch", (event) => {
   const { request } = event;
-  if (request.method !== "GET" || request.headers.has("range")) return;
+  if (request.method !== "GET") return;
   const file = place(request.url);
   if (file === null) return;
   event.respondWith(
     (async () => {
       const cache = await caches.open(CACHE);
-      const kept = await cache.match(new URL(file, SCOPE));
-      if (kept) return kept;
       try {
-        // What came later than the rest, such as the GPU engine: kept from now on.
-        return await keep(cache, file);
+        // What comes later than the rest, such as the GPU engine, is kept from now on.
+        const whole = (await cache.match(new URL(file, SCOPE))) ?? (await keep(cache, file));
+        const range = request.headers.get("range");
+        return range ? await part(whole, range) : whole;
       } catch {
         return fetch(request);
       }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use js_sys::{Function, Promise, Reflect};
-use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, ModelSource, PROTOCOL};
+use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, PROTOCOL};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
@@ -160,19 +160,20 @@ pub(crate) fn load_model(store: Store, source: Source) {
 }
 
 async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String> {
-    let (source, files) = match source {
-        Source::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
-        Source::Files(files) => (ModelSource::Files, files.into_iter().map(JsValue::from).collect()),
-        Source::Url(url) => (ModelSource::Url { url }, Vec::new()),
-        Source::Stored { key, .. } => (ModelSource::Stored { key }, Vec::new()),
-    };
+    let (source, files) = source.told();
+    let files: Vec<JsValue> = files.into_iter().map(JsValue::from).collect();
     match link.ask(Command::LoadModel { source }, &files).await? {
         (Event::ModelLoaded { model }, _) => Ok(model),
         _ => Err(texts::UNEXPECTED.to_owned()),
     }
 }
 
-fn show_model(store: Store, model: ModelInfo) {
+fn show_model(store: Store, mut model: ModelInfo) {
+    if let Source::Beside(id) = store.source.get_value() {
+        // By its title, not by the long address that the engine was told.
+        let offers = store.offers.get_untracked().unwrap_or_default();
+        model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
+    }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.grid.set([side, side]);
     store.embedded.set(Default::default());

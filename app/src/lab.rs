@@ -7,10 +7,10 @@ use web_sys::{HtmlElement, MouseEvent};
 
 use crate::hash::{self, Address, put};
 use crate::inputs::{self, Images};
-use crate::panels::{EnginePanel, ModelPanel, Notices, StoredPanel, Update};
+use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::state::Store;
-use crate::{engine, pictures, stored, texts};
+use crate::{engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.
 #[component]
@@ -20,6 +20,9 @@ pub(crate) fn Lab() -> impl IntoView {
     pictures::attend(store);
     inputs::listen(store, address.name("sample").map(str::to_owned));
     engine::start(store);
+    registry::read(store);
+    rooms::see::attend(store);
+    rooms::mask::attend(store);
     stored::attend(store);
     keep_address(store);
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
@@ -29,6 +32,7 @@ pub(crate) fn Lab() -> impl IntoView {
         <header>
             <h1>{texts::TITLE}</h1>
             <Navigation store />
+            <CopyLink store />
         </header>
         <Update store />
         <Notices store />
@@ -76,12 +80,8 @@ fn arrive(store: Store, address: &Address) {
     batch(|| {
         store.rooms.read(room, address);
         put(store.patch, address.number("patch"));
-        let sample = address.name("sample");
-        let known = store.images.with_untracked(|images| {
-            images.iter().find(|picture| sample.is_some() && picture.sample == sample).map(|picture| picture.id)
-        });
-        if known.is_some() {
-            put(store.selected, known);
+        if let Some(sample) = address.name("sample") {
+            store.wish_sample(sample);
         }
         put(store.room, room);
     });

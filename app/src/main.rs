@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "leptos writes pub into what its macro makes of a component")]
 
+mod download;
 mod engine;
 mod grid;
 mod hash;
@@ -10,6 +11,7 @@ mod lab;
 mod link;
 mod panels;
 mod pictures;
+mod registry;
 mod rooms;
 mod state;
 mod stored;

@@ -11,7 +11,6 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::engine;
-use crate::hash::Address;
 use crate::state::{Severity, Source, Store};
 use crate::texts::storage as texts;
 
@@ -37,8 +36,8 @@ pub(crate) struct State {
     pub(crate) offline: RwSignal<bool>,
     /// A newer version of the page waits.
     pub(crate) update: RwSignal<bool>,
-    /// The model that the link names, until it is loaded or refused.
-    wished: RwSignal<Option<String>>,
+    /// What the link asks for was looked for.
+    granted: StoredValue<bool>,
 }
 
 /// A download under way.
@@ -59,10 +58,8 @@ pub(crate) struct Fetching {
 }
 
 impl State {
-    /// Nothing known yet; the link may name a model.
-    pub(crate) fn new(address: &Address) -> Self {
-        // Only what the user can ask for by hand: a repository or an address.
-        let wished = address.get("model").filter(|source| source.contains('/')).map(str::to_owned);
+    /// Nothing known yet.
+    pub(crate) fn new() -> Self {
         Self {
             models: RwSignal::new(Vec::new()),
             room: RwSignal::new([0, 0]),
@@ -71,7 +68,7 @@ impl State {
             mirror: RwSignal::new(storage().and_then(|kept| kept.get_item(MIRROR).ok().flatten()).unwrap_or_default()),
             offline: RwSignal::new(false),
             update: RwSignal::new(false),
-            wished: RwSignal::new(wished),
+            granted: StoredValue::new(false),
         }
     }
 }
@@ -135,14 +132,17 @@ pub(crate) fn set_mirror(store: Store, mirror: String) {
 
 /// The model that the link names: loaded when it is kept, offered when it is not.
 fn grant_wish(store: Store) {
-    let Some(source) = store.stored.wished.get_untracked() else { return };
-    store.stored.wished.set(None);
+    let source = store.offered.get_untracked();
+    if source.is_empty() || store.stored.granted.get_value() {
+        return;
+    }
+    store.stored.granted.set_value(true);
     let kept = store.stored.models.with_untracked(|models| {
         models.iter().find(|model| model.complete && (model.source == source || model.folder == source)).cloned()
     });
     match kept {
         Some(model) => load(store, &model),
-        None => store.tell(Severity::Warning, texts::not_kept(&source)),
+        None => store.tell(Severity::Warning, crate::texts::link_asks(&source)),
     }
 }
 

@@ -7,12 +7,13 @@
 //!
 //! - this page: what all rooms share, and one nested variant a room
 //! - [`engine`]: devices, kernels, models; [`view`]: what can be drawn
-//! - [`mask`], [`train`], [`probe`], [`video`]: a room each
+//! - [`see`], [`mask`], [`train`], [`probe`], [`video`]: a room each
 //! - [`storage`]: models kept in the browser
 
 pub mod engine;
 pub mod mask;
 pub mod probe;
+pub mod see;
 pub mod storage;
 pub mod train;
 pub mod video;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use engine::*;
 pub use mask::*;
 pub use probe::*;
+pub use see::*;
 pub use storage::*;
 pub use train::*;
 pub use video::*;
@@ -144,7 +146,9 @@ pub enum Command {
     },
     /// The store of models is asked, beside the engine and without waiting for it; answer: [`Event::Storage`].
     Storage(StorageCommand),
-    /// The room Mask asks; answer: [`Event::Mask`].
+    /// The room See asks; answer: [`Event::See`], where the command names no other.
+    See(SeeCommand),
+    /// The room Mask asks; answer: [`Event::Mask`], where the command names no other.
     Mask(MaskCommand),
     /// The room Train asks; answer: [`Event::Train`].
     Train(TrainCommand),
@@ -232,6 +236,8 @@ pub enum Event {
     },
     /// The store of models is answered.
     Storage(StorageEvent),
+    /// The room See is answered.
+    See(SeeEvent),
     /// The room Mask is answered.
     Mask(MaskEvent),
     /// The room Train is answered.

@@ -88,6 +88,8 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
     write(&dist().join("engine").join("manifest.json"), text.as_bytes())?;
+    let text = serde_json::to_string_pretty(&weights_manifest(&dist().join("weights"))?)? + "\n";
+    write(&dist().join("weights").join("manifest.json"), text.as_bytes())?;
     inline_scripts_to_files(&dist())?;
     list_for_offline(&dist())
 }
@@ -159,6 +161,42 @@ fn shrink(wasm: &Path) -> Result<()> {
     fs::rename(&smaller, wasm).with_context(|| format!("cannot replace {}", wasm.display()))
 }
 
+/// What the page is told of the models that lie beside it: each folder that holds a `config.json` and a
+/// `model.safetensors`, with what its `about.json` says.
+fn weights_manifest(folder: &Path) -> Result<Value> {
+    let mut models = Vec::new();
+    let mut folders: Vec<PathBuf> = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect(),
+        Err(_) => Vec::new(),
+    };
+    folders.sort();
+    for path in folders {
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (config, weights) = (path.join("config.json"), path.join("model.safetensors"));
+        ensure!(config.is_file() && weights.is_file(), "public/weights/{id} needs config.json and model.safetensors");
+        ensure!(
+            id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            "public/weights/{id}: letters, digits and dashes make the name of a folder that a link can hold"
+        );
+        let json = |path: &Path| -> Result<Value> {
+            serde_json::from_slice(&read(path)?).with_context(|| format!("{} is no JSON", path.display()))
+        };
+        let config = json(&config)?;
+        let about = if path.join("about.json").is_file() { json(&path.join("about.json"))? } else { json!({}) };
+        let word = |key: &str| about[key].as_str().unwrap_or_default().to_owned();
+        let architecture = config["architectures"][0].as_str().unwrap_or_default();
+        models.push(json!({
+            "id": id,
+            "title": word("title"),
+            "licence": word("licence"),
+            "note": word("note"),
+            "decoder": architecture == "ViTMAEForPreTraining",
+            "bytes": fs::metadata(&weights)?.len(),
+        }));
+    }
+    Ok(json!({ "models": models }))
+}
+
 /// Moves inline module scripts (Trunk's loader) into files, so that the page's policy can forbid inline scripts.
 fn inline_scripts_to_files(dist: &Path) -> Result<()> {
     let index = dist.join("index.html");
@@ -172,8 +210,8 @@ fn inline_scripts_to_files(dist: &Path) -> Result<()> {
 
 /// Writes into `sw.js` what the page is made of, so that it can be kept for use without a network.
 ///
-/// `first` marks what is kept at the first visit: page, CPU engine, samples. The GPU's engine is large and not for every
-/// machine; it is kept when it is first used.
+/// `first` marks what is kept at the first visit: page, CPU engine, samples. The GPU's engine and weights are large and not
+/// for everybody; they are kept when they are first used.
 fn list_for_offline(dist: &Path) -> Result<()> {
     let worker = dist.join("sw.js");
     let script = String::from_utf8(read(&worker)?).context("sw.js is not UTF-8")?;
@@ -182,8 +220,9 @@ fn list_for_offline(dist: &Path) -> Result<()> {
         let name = path.strip_prefix(dist).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         if name != "sw.js" {
             let bytes = read(&path)?;
-            let first = !name.starts_with("engine/gpu/") && !name.starts_with("examples/");
-            files.insert(name, json!({ "sha256": sha256(&bytes), "first": first }));
+            let later = ["engine/gpu/", "examples/", "weights/"].iter().any(|folder| name.starts_with(folder));
+            let later = later && name != "weights/manifest.json";
+            files.insert(name, json!({ "sha256": sha256(&bytes), "first": !later }));
         }
     }
     write(&worker, listed(&script, &Value::Object(files))?.as_bytes())
@@ -293,6 +332,23 @@ mod tests {
         assert_eq!(one, list("00"));
         assert!(one.contains(r#""a.js":{"first":true,"sha256":"00"}"#) && one.ends_with("rest();\n"), "{one}");
         assert!(listed("nothing to replace", &json!({})).is_err());
+    }
+
+    #[test]
+    fn a_folder_of_weights_is_enough() {
+        let folder = std::env::temp_dir().join(format!("lab-weights-{}", std::process::id()));
+        let put = |name: &str, text: &str| write(&folder.join(name), text.as_bytes()).unwrap();
+        assert_eq!(weights_manifest(&folder).unwrap(), json!({ "models": [] }));
+        put("README.md", "no folder");
+        put("tiny-mae/config.json", r#"{"architectures": ["ViTMAEForPreTraining"]}"#);
+        put("tiny-mae/model.safetensors", "12345");
+        put("tiny-mae/about.json", r#"{"title": "Tiny MAE", "licence": "MIT"}"#);
+        let manifest = weights_manifest(&folder).unwrap();
+        let expected = json!({ "id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "note": "", "decoder": true, "bytes": 5 });
+        assert_eq!(manifest["models"][0], expected);
+        put("half/config.json", "{}");
+        assert!(weights_manifest(&folder).unwrap_err().to_string().contains("model.safetensors"));
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

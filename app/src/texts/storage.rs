@@ -18,11 +18,6 @@ pub(crate) const TAKE_UPDATE: &str = "Open it";
 pub(crate) const MIRROR: &str = "Another hub than huggingface.co";
 pub(crate) const MIRROR_LABEL: &str = "Address of the hub, empty for Hugging Face's own";
 
-/// A link names a model that is not here.
-pub(crate) fn not_kept(source: &str) -> String {
-    format!("The link names the model {source}, which is not kept in this browser: fetch it in the model panel.")
-}
-
 /// Megabytes or gigabytes, as disks count.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {

@@ -17,6 +17,13 @@ pub struct State {
     embeddings: Option<Embeddings>,
 }
 
+impl State {
+    /// The model goes, and with it what was learned; embeddings stay.
+    pub(super) fn forget(&mut self) {
+        self.probe = None;
+    }
+}
+
 impl Engine {
     /// Carries out what the room asks; `files` are what came with it. Bytes go back beside the event.
     ///

@@ -3,6 +3,7 @@
 //! Probes know tensors, never models; products go through the `matmul` door, since a browser's GPU has no other.
 
 pub mod classifier;
+pub mod colours;
 pub mod file;
 pub mod follow;
 pub mod health;
@@ -12,5 +13,6 @@ pub mod neighbours;
 pub mod pca;
 pub mod propagate;
 pub mod report;
+pub mod rollout;
 pub mod search;
 pub mod similarity;

@@ -265,13 +265,13 @@ impl Engine {
                 let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
                 self.engine.load_into(slot, &url, files, &mut progress).await.map_err(said)?
             }
+            ModelSource::Stored { key } => {
+                let (kept, files) = open_stored(&key).await.map_err(said)?;
+                self.engine.load_into(slot, &kept.name, files, &mut progress).await.map_err(said)?
+            }
             drawn => {
                 let model = self.engine.load_drawn(slot, &drawn).await.map_err(said)?;
                 model.ok_or("this model needs files or an address")?
-            }
-            ModelSource::Stored { key } => {
-                let (kept, files) = open_stored(&key).await.map_err(said)?;
-                self.engine.load_model(&kept.name, files, &mut progress).await.map_err(said)?
             }
         };
         Ok(Event::ModelLoaded { model }.into())

@@ -211,3 +211,24 @@ pub(crate) fn amount(done: u64, total: u64, unit: &str) -> String {
         (done, total) => format!("{} of {}", amount(done), amount(total)),
     }
 }
+
+// Camera.
+pub(crate) const NO_CAMERA_API: &str =
+    "This browser gives pages no camera here: open the lab by https or on this machine, or use files instead.";
+
+/// The camera could not be opened.
+pub(crate) fn no_camera(kind: &str, reason: &str) -> String {
+    match kind {
+        "NotAllowedError" | "SecurityError" => {
+            "The camera was refused: allow it for this page (the sign in the address bar), then try again, or use files."
+                .to_owned()
+        }
+        "NotFoundError" | "OverconstrainedError" => {
+            "No camera was found: connect one and try again, or use files.".to_owned()
+        }
+        "NotReadableError" | "AbortError" => {
+            "The camera is in use by another program: close that and try again, or use files.".to_owned()
+        }
+        _ => format!("The camera could not be opened ({reason}): try again, or use files."),
+    }
+}

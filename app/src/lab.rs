@@ -5,10 +5,11 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{HtmlElement, MouseEvent};
 
-use crate::hash::{self, Address, put};
+use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
+use crate::signals::put;
 use crate::state::Store;
 use crate::{engine, pictures, registry, rooms, stored, texts};
 

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "leptos writes pub into what its macro makes of a component")]
 
+mod csv;
 mod download;
 mod engine;
 mod grid;
@@ -9,10 +10,12 @@ mod hash;
 mod inputs;
 mod lab;
 mod link;
+mod offers;
 mod panels;
 mod pictures;
 mod registry;
 mod rooms;
+mod signals;
 mod state;
 mod stored;
 mod texts;

@@ -9,8 +9,10 @@ use web_sys::{Blob, File};
 use crate::grid;
 use crate::hash::{self, Address};
 use crate::link::Link;
-use crate::registry::{self, Offer};
+use crate::offers::Offer;
+use crate::registry;
 use crate::rooms::{Room, States};
+use crate::signals;
 use crate::stored;
 
 /// An image that the user or a sample gave us.
@@ -29,7 +31,7 @@ pub(crate) struct Picture {
 }
 
 /// Where the model comes from, for an engine that starts later.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) enum Source {
     /// The one that ships with the page.
     BuiltIn,
@@ -175,6 +177,8 @@ pub(crate) struct Store {
     pub(crate) offers: RwSignal<Option<Vec<Offer>>>,
     /// An address that a link asks for and the user has not yet allowed.
     pub(crate) offered: RwSignal<String>,
+    /// The fingerprint of the weights that a link was made with.
+    pub(crate) weights: RwSignal<Option<String>>,
     /// Where the model comes from.
     pub(crate) source: StoredValue<Source, LocalStorage>,
     /// Images that the engine holds.
@@ -231,6 +235,7 @@ impl Store {
             samples_done: RwSignal::new(false),
             offers: RwSignal::new(None),
             offered: RwSignal::new(offered),
+            weights: RwSignal::new(address.name("weights").map(str::to_owned)),
             source: StoredValue::new_local(source),
             sent: RwSignal::new(HashSet::new()),
             embedded: RwSignal::new(HashSet::new()),
@@ -293,7 +298,7 @@ impl Store {
             images.iter().find(|picture| picture.sample == Some(sample)).map(|picture| picture.id)
         });
         match known {
-            Some(id) => hash::put(self.selected, Some(id)),
+            Some(id) => signals::put(self.selected, Some(id)),
             None => self.sample.set(Some(sample.to_owned())),
         }
     }
@@ -305,6 +310,9 @@ impl Store {
         address.put("sample", self.picture().and_then(|picture| picture.sample));
         self.model.track();
         address.put("model", self.source.get_value().key());
+        let fingerprint = self.model.with(|model| model.as_ref().map(|model| model.fingerprint.clone()));
+        // Until there is a model the link keeps the one that it came with.
+        address.put("weights", fingerprint.or(self.weights.get()).filter(|digits| !digits.is_empty()));
         address.put("patch", self.patch.get());
         address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));
         self.rooms.write(room, &mut address);

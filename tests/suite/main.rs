@@ -11,6 +11,7 @@ mod layers;
 mod losses;
 mod mask;
 mod models;
+mod page;
 mod probe;
 mod see;
 mod storage;

@@ -344,7 +344,8 @@ mod tests {
         put("tiny-mae/model.safetensors", "12345");
         put("tiny-mae/about.json", r#"{"title": "Tiny MAE", "licence": "MIT"}"#);
         let manifest = weights_manifest(&folder).unwrap();
-        let expected = json!({ "id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "note": "", "decoder": true, "bytes": 5 });
+        let expected =
+            json!({ "id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "note": "", "decoder": true, "bytes": 5 });
         assert_eq!(manifest["models"][0], expected);
         put("half/config.json", "{}");
         assert!(weights_manifest(&folder).unwrap_err().to_string().contains("model.safetensors"));

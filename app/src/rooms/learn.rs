@@ -1,5 +1,6 @@
 //! The room Learn: guided tours. A tour's text drives the real views; its formulas show the numbers on the screen.
 
+mod answers;
 mod formula;
 mod scale;
 mod stage;
@@ -7,15 +8,16 @@ mod teacher;
 
 use leptos::prelude::*;
 
-use crate::hash::{Address, put};
+use crate::hash::Address;
 use crate::rooms::Room;
+use crate::signals::put;
 use crate::state::Store;
 use crate::texts::learn::{self as texts, Step, TOURS};
+use answers::Answers;
 pub(crate) use formula::Equation;
 use formula::Formula;
 use stage::Stage;
 pub(crate) use stage::Views;
-use teacher::Answers;
 
 /// Whether there is something to see; an empty room stands in no navigation.
 pub(crate) const FILLED: bool = true;
@@ -163,7 +165,7 @@ fn now_reading(
             {links}
         </p>
         <div class="ways">
-            <button on:click=back disabled=at == 0>{texts::BACK}</button>
+            <button on:click=back disabled={at == 0}>{texts::BACK}</button>
             <div class="dots">{dots}</div>
             <button class="strong" on:click=on data-testid="next">{next}</button>
         </div>

@@ -8,7 +8,8 @@ use lab_protocol::{DecoderInfo, MaskKind, MaskView, ModelInfo, PatchMask};
 use leptos::prelude::*;
 
 use crate::grid::place;
-use crate::hash::{Address, put};
+use crate::hash::Address;
+use crate::signals::put;
 use crate::state::{Shown, Store};
 use crate::texts::mask as texts;
 use crate::views::surface::{CanvasSlot, Surface};
@@ -187,7 +188,7 @@ pub(crate) fn Bench(store: Store) -> impl IntoView {
         Some(texts::loss_caption(summary.max, &place(summary.peak, summary.grid)))
     });
     let loss_range = Signal::derive(move || shown[2].get().map(|shown| [0.0, shown.summary.max]));
-    let nothing = Signal::derive(|| None);
+    let nothing: Signal<Option<String>> = Signal::derive(|| None);
     let [seen_label, loss_label, original_label] = [texts::SEEN, texts::LOSS, texts::ORIGINAL].map(named);
     let [seen, loss, original] = [MaskView::Seen, MaskView::Loss, MaskView::Original].map(of);
     view! {

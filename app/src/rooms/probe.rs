@@ -20,8 +20,9 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
 use web_sys::{Blob, HtmlVideoElement, MediaStream, Url};
 
-use crate::hash::{Address, put};
+use crate::hash::Address;
 use crate::link::Link;
+use crate::signals::put;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::webcam;

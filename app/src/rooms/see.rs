@@ -8,7 +8,8 @@ mod controls;
 use lab_protocol::{Foreground, ModelInfo, Slot};
 use leptos::prelude::*;
 
-use crate::hash::{Address, put};
+use crate::hash::Address;
+use crate::signals::put;
 use crate::state::{Source, Store};
 use crate::texts::see as texts;
 use crate::views::{Attention, Input, Pca, Similarity, Strip};

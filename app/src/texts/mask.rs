@@ -34,7 +34,6 @@ pub(crate) const RESAMPLE: &str = "Draw another";
 pub(crate) const SHOW_ALL: &str = "Show all";
 pub(crate) const EVERYWHERE: &str = "Show what it paints everywhere";
 pub(crate) const RECONSTRUCT_WITH: &str = "Reconstruct with";
-pub(crate) const MAIN: &str = "the model on show";
 pub(crate) const WAITING: &str = "The autoencoder is on its way…";
 pub(crate) const PICKER_ROLE: &str = "mask painter";
 

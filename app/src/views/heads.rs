@@ -13,7 +13,7 @@ pub(crate) fn Heads(store: Store, shown: RwSignal<Option<Shown>>) -> impl IntoVi
     let heads = move || shown.with(|shown| shown.as_ref().map_or(0, |shown| shown.summary.heads.len()));
     let columns = move || format!("repeat({}, 1fr)", columns_for(heads().max(1)));
     let label = move |head: usize| {
-        let numbers = |shown: &Option<Shown>| -> HeadSummary {
+        let numbers = move |shown: &Option<Shown>| -> HeadSummary {
             shown.as_ref().and_then(|shown| shown.summary.heads.get(head).cloned()).unwrap_or_default()
         };
         move || texts::head_label(head, &shown.with(numbers))

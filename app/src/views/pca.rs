@@ -35,7 +35,7 @@ pub(crate) fn Pca(store: Store, #[prop(optional)] slot: Slot) -> impl IntoView {
     });
     let share =
         move |index: usize| shown.get().and_then(|shown| shown.summary.explained).map(|shares| percent(shares[index]));
-    let mark = Signal::derive(|| None);
+    let mark: Signal<Option<u32>> = Signal::derive(|| None);
     let test = if slot == Slot::Main { "view-pca" } else { "other-pca" };
     view! {
         <Figure store title=texts::PCA explain=texts::PCA_EXPLAIN label caption paint canvas>

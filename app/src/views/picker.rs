@@ -48,9 +48,6 @@ pub(crate) fn Picker(
     /// This one takes the keyboard.
     #[prop(optional)]
     keyboard: bool,
-    /// A press does nothing here: the picture is of another image than the chosen patch.
-    #[prop(optional)]
-    still: bool,
 ) -> impl IntoView {
     let layer = NodeRef::<Div>::new();
     let choose = move |patch: u32| {
@@ -61,8 +58,9 @@ pub(crate) fn Picker(
     let follow = move |event: &PointerEvent| {
         let Some((at, size)) = place_on(layer, event) else { return };
         store.hover.set(Some([at[0] / size[0], at[1] / size[1]]));
-        let pressed = event.buttons() & 1 == 1;
-        if let (true, false, Some(patch)) = (pressed, still, patch_from_pixel(at, size, store.grid.get_untracked())) {
+        if event.buttons() & 1 == 1
+            && let Some(patch) = patch_from_pixel(at, size, store.grid.get_untracked())
+        {
             choose(patch);
         }
     };

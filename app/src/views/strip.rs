@@ -27,8 +27,8 @@ pub(crate) fn Strip(store: Store) -> impl IntoView {
                 <h2 id="strip-title">{texts::STRIP}</h2>
                 <p class="explain">{texts::STRIP_EXPLAIN}</p>
                 <ul>
-                    <For each=others key=|(image, _)| *image let((image, name))>
-                        <Entry store image name />
+                    <For each=others key=|(image, _)| *image let(other)>
+                        <Entry store image=other.0 name=other.1 />
                     </For>
                 </ul>
             </section>

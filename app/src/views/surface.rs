@@ -86,14 +86,16 @@ pub(crate) fn Surface(
         (ready && side > 0).then_some(())?;
         Some(Wanted { editions, image, paint: paint.get()?, size })
     });
+    let drawn = RwSignal::new(None::<Wanted>);
+    let busy = move || (wanted.get() != drawn.get()).to_string();
     let ratio = move || {
         let [rows, columns] = shape();
         format!("{columns} / {rows}")
     };
     view! {
-        <div class="frame" node_ref=frame data-testid=test style:aspect-ratio=ratio>
+        <div class="frame" node_ref=frame data-testid=test aria-busy=busy style:aspect-ratio=ratio>
             <For each=move || [store.era.get()] key=|era| *era let(_era)>
-                <Drawing store wanted shown label canvas test />
+                <Drawing store wanted drawn shown label canvas test />
             </For>
             {children.map(|children| children())}
         </div>
@@ -105,6 +107,7 @@ pub(crate) fn Surface(
 fn Drawing(
     store: Store,
     wanted: Memo<Option<Wanted>>,
+    drawn: RwSignal<Option<Wanted>>,
     shown: RwSignal<Option<Shown>>,
     label: Signal<String>,
     canvas: Option<CanvasSlot>,
@@ -138,9 +141,10 @@ fn Drawing(
             return;
         };
         spawn_local(async move {
-            let Wanted { image, paint, size, .. } = wanted;
+            let Wanted { image, paint, size, .. } = wanted.clone();
             match link.ask(paint.command(id, image, size), &[]).await {
                 Ok((Event::Shown { summary, millis, .. }, _)) => {
+                    let _ = drawn.try_set(Some(wanted));
                     let now = Shown { summary, millis };
                     store.shown.update(|all| drop(all.insert(test, now.clone())));
                     let _ = shown.try_set(Some(now));
@@ -148,6 +152,7 @@ fn Drawing(
                 // A later command paints over this one.
                 Ok(_) => {}
                 Err(sentence) => {
+                    let _ = drawn.try_set(Some(wanted));
                     let here = attached.try_get_untracked().is_some();
                     if here && store.link.get_untracked().is_some_and(|now| now.same(&link)) {
                         store.tell(Severity::Error, sentence);

@@ -6,12 +6,12 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
 
-use crate::download;
 use crate::link::words;
 use crate::state::{Severity, Store};
 use crate::texts;
 use crate::views::Paint;
 use crate::views::surface::CanvasSlot;
+use crate::{csv, download};
 
 /// Numbers behind a picture.
 struct Numbers {
@@ -35,7 +35,7 @@ pub(crate) fn Export(
     };
     let name = move |ending: &str| {
         let picture = store.picture_untracked().map(|picture| picture.name).unwrap_or_default();
-        download::file_name(&format!("{} {}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
+        csv::file_name(&format!("{} {}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
     };
     let png = move |_| {
         if let Some(canvas) = canvas.get_untracked() {
@@ -44,10 +44,10 @@ pub(crate) fn Export(
     };
     let numbers = move |csv: bool| {
         spawn_local(async move {
-            match numbers(store, paint.get_untracked()).await {
+            match ask(store, paint.get_untracked()).await {
                 Err(sentence) => store.tell(Severity::Error, sentence),
                 Ok(Numbers { grid, channels, planes }) if csv => {
-                    told(download::text(&name("csv"), "text/csv", &download::grid_csv(grid, &channels, &planes)));
+                    told(download::text(&name("csv"), "text/csv", &csv::grid_csv(grid, &channels, &planes)));
                 }
                 Ok(found) => told(download::text(&name("json"), "application/json", &json(store, &label, &found))),
             }
@@ -66,7 +66,7 @@ pub(crate) fn Export(
 }
 
 /// Asks the engine for what is drawn; a reconstruction's errors are at hand.
-async fn numbers(store: Store, paint: Option<Paint>) -> Result<Numbers, String> {
+async fn ask(store: Store, paint: Option<Paint>) -> Result<Numbers, String> {
     let (slot, view) = match paint {
         Some(Paint::View { slot, view }) => (slot, view),
         Some(Paint::Mask { .. }) => {

@@ -2,5 +2,6 @@
 
 pub(crate) mod chart;
 pub(crate) mod export;
+pub(crate) mod frame;
 pub(crate) mod legend;
 pub(crate) mod segments;

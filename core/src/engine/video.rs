@@ -158,6 +158,9 @@ impl Engine {
             pixels: pixels.clone(),
             values: Some(values),
             host_values,
+            ranges: None,
+            host_ranges: Vec::new(),
+            tiles: [1, 1],
         };
         let input = picture(Colouring::Rgb, scores.clone(), Vec::new());
         let input = Picture { colouring: Colouring::Image, opacity: 0.0, values: None, ..input };

@@ -1,77 +1,80 @@
-//! A short name for weights: the same tensors give the same digits, wherever they lie and however they were read.
+//! A short name for weights: links say with which ones they were made.
 //!
-//! Sixty-four bits of a multiplicative hash (FxHash's step, MurmurHash3's end) over the tensors as stored, in the order
-//! in which the model takes them. It tells models apart and guards against mistakes, not against an attacker; the store
-//! of the page holds files to their SHA-256.
+//! FNV-1a over words of eight bytes, in the order in which a model is built, whatever the pieces in which a host hands
+//! them over. It tells one training from another; it is no defence against somebody who wants two to look alike.
 
-/// The hash so far.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Fingerprint {
-    state: u64,
-    /// Bytes that do not fill a word yet.
+/// A hash on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    hash: u64,
+    /// Bytes that make no whole word yet.
     rest: Vec<u8>,
 }
 
-impl Fingerprint {
-    /// Takes in the next stretch; where one ends and the next begins does not matter.
-    pub(super) fn update(&mut self, mut bytes: &[u8]) {
-        if !self.rest.is_empty() {
-            let missing = bytes.len().min(8 - self.rest.len());
-            self.rest.extend_from_slice(&bytes[..missing]);
-            bytes = &bytes[missing..];
-            let Some(word) = self.rest.first_chunk::<8>() else { return };
-            self.state = step(self.state, u64::from_le_bytes(*word));
-            self.rest.clear();
-        }
-        let (words, rest) = bytes.as_chunks::<8>();
-        self.state = words.iter().fold(self.state, |state, word| step(state, u64::from_le_bytes(*word)));
-        self.rest.extend_from_slice(rest);
-    }
-
-    /// Sixteen hexadecimal digits.
-    pub(super) fn digits(&self) -> String {
-        let mut last = [0; 8];
-        last[..self.rest.len()].copy_from_slice(&self.rest);
-        let mut state = step(self.state, u64::from_le_bytes(last)) ^ self.rest.len() as u64;
-        state = (state ^ (state >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        state = (state ^ (state >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        format!("{:016x}", state ^ (state >> 33))
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self { hash: 0xcbf2_9ce4_8422_2325, rest: Vec::with_capacity(8) }
     }
 }
 
-fn step(state: u64, word: u64) -> u64 {
-    (state.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+impl Fingerprint {
+    /// Takes the next bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        if !self.rest.is_empty() {
+            let (first, others) = bytes.split_at(bytes.len().min(8 - self.rest.len()));
+            self.rest.extend_from_slice(first);
+            bytes = others;
+            if self.rest.len() < 8 {
+                return;
+            }
+            let word = std::mem::take(&mut self.rest);
+            self.fold(&word);
+        }
+        let (words, rest) = bytes.split_at(bytes.len() / 8 * 8);
+        for word in words.chunks_exact(8) {
+            self.fold(word);
+        }
+        self.rest.extend_from_slice(rest);
+    }
+
+    fn fold(&mut self, word: &[u8]) {
+        let word = word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        // The turn lets high bits reach low ones, which multiplication alone does not.
+        self.hash = (self.hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
+    }
+
+    /// Sixteen hexadecimal digits.
+    pub fn digits(mut self) -> String {
+        let rest = std::mem::take(&mut self.rest);
+        self.fold(&rest);
+        self.fold(&[rest.len() as u8]);
+        format!("{:016x}", self.hash)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(pieces: &[&[u8]]) -> String {
+        let mut fingerprint = Fingerprint::default();
+        pieces.iter().for_each(|piece| fingerprint.update(piece));
+        fingerprint.digits()
+    }
+
     #[test]
-    fn only_the_bytes_matter() {
-        let bytes: Vec<u8> = (0..97).map(|i| i * 31).collect();
-        let of = |cuts: &[usize]| {
-            let mut fingerprint = Fingerprint::default();
-            let mut start = 0;
-            for &cut in cuts.iter().chain(&[bytes.len()]) {
-                fingerprint.update(&bytes[start..cut]);
-                start = cut;
-            }
-            fingerprint.digits()
-        };
-        let whole = of(&[]);
+    fn pieces_do_not_matter_and_bytes_do() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let whole = of(&[&bytes]);
         assert_eq!(whole.len(), 16);
-        assert_eq!(of(&[1]), whole);
-        assert_eq!(of(&[3, 5, 8, 50, 51]), whole);
-        let mut other = bytes.clone();
-        other[90] ^= 1;
-        let mut changed = Fingerprint::default();
-        changed.update(&other);
-        assert_ne!(changed.digits(), whole);
-        assert_ne!(Fingerprint::default().digits(), {
-            let mut one = Fingerprint::default();
-            one.update(&[0]);
-            one.digits()
-        });
+        for at in 0..100 {
+            assert_eq!(of(&[&bytes[..at], &bytes[at..]]), whole, "cut at {at}");
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert_ne!(of(&[&other]), whole, "another byte at {at}");
+        }
+        assert_eq!(of(&[&bytes[..3], &bytes[3..5], &bytes[5..]]), whole);
+        assert_ne!(of(&[&bytes[..99]]), whole);
+        assert_ne!(of(&[]), of(&[&[0]]));
     }
 }

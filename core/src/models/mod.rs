@@ -4,14 +4,13 @@
 //! - [`vit`], [`mae`]: the forward passes, one page each; [`dino_head`]: what DINO and iBOT put behind an encoder
 //! - [`keys`]: which family a checkpoint is, and which of its tensors is which of ours
 //! - [`parameters`]: tensors from a checkpoint (streamed) or from a seed
-//! - `fingerprint`: a short name for weights
 //! - [`model`]: all of it together, with the preprocessing it wants
 //! - [`trace`]: what a forward pass shows to those who look
 
 pub mod config;
 pub mod dino_head;
 pub mod export;
-mod fingerprint;
+pub mod fingerprint;
 pub mod inspect;
 pub mod keys;
 pub mod mae;

@@ -68,9 +68,8 @@ pub async fn load(
     let mut parameters =
         Parameters::from_checkpoint(&files.checkpoint, &layout.recipes, device, options.half, limit, progress);
     let (encoder, decoder) = build(&layout.config, layout.mae.as_ref(), &mut parameters).await?;
-    let bytes = parameters.bytes_on_device();
+    let (bytes, fingerprint) = (parameters.bytes_on_device(), parameters.fingerprint());
     let preprocess = preprocessing(&files, &layout)?;
-    let fingerprint = parameters.fingerprint();
     let info = ModelInfo { fingerprint, ..describe(&files, &layout, &preprocess, bytes) };
     Ok(Model { info, preprocess, config: layout.config, encoder, decoder, device: device.clone() })
 }
@@ -138,8 +137,8 @@ pub(super) fn describe(files: &ModelFiles, layout: &Layout, preprocess: &Preproc
         bytes,
         untrained: false,
         preprocessing: preprocess.to_string(),
-        fingerprint: String::new(),
         decoder: layout.mae.as_ref().map(|mae| describe_decoder(config, mae)),
+        fingerprint: String::new(),
     }
 }
 
@@ -248,8 +247,8 @@ impl Model {
             bytes: parameters.bytes_on_device(),
             untrained: true,
             preprocessing: preprocess.to_string(),
-            fingerprint: parameters.fingerprint(),
             decoder: mae.as_ref().map(|mae| describe_decoder(&config, mae)),
+            fingerprint: String::new(),
         };
         Ok(Self { info, preprocess, config, encoder, decoder, device: device.clone() })
     }

@@ -76,17 +76,8 @@ impl<'a> Parameters<'a> {
         };
         let total = recipes.values().flat_map(|recipe| recipe.parts.iter().filter_map(size)).sum();
         let source = Source::Checkpoint { checkpoint, recipes };
-        Self {
-            source,
-            device: device.clone(),
-            half,
-            max_binding_bytes,
-            done: 0,
-            total,
-            bytes_on_device: 0,
-            fingerprint: Fingerprint::default(),
-            progress,
-        }
+        let (device, fingerprint) = (device.clone(), Fingerprint::default());
+        Self { source, device, half, max_binding_bytes, done: 0, total, bytes_on_device: 0, fingerprint, progress }
     }
 
     /// Tensors drawn from a seed, large enough that every part of the architecture shows: no zero biases, no flat
@@ -115,9 +106,9 @@ impl<'a> Parameters<'a> {
         self.bytes_on_device
     }
 
-    /// A short name for the tensors handed out so far.
+    /// A short name for the bytes read so far; that of nothing where they are drawn.
     pub fn fingerprint(&self) -> String {
-        self.fingerprint.digits()
+        self.fingerprint.clone().digits()
     }
 
     /// A tensor in f32, whole.
@@ -302,11 +293,7 @@ impl<'a> Parameters<'a> {
     /// Rows of a tensor whose parts lie one below the other.
     async fn read(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Result<Values, Error> {
         let (checkpoint, recipe) = match &self.source {
-            Source::Seed(seed) => {
-                let values = draw(*seed, name, shape);
-                self.fingerprint.update(bytemuck::cast_slice(&values));
-                return Ok(Values::Drawn(values));
-            }
+            Source::Seed(seed) => return Ok(Values::Drawn(draw(*seed, name, shape))),
             Source::Begin(init, rng) => {
                 // A piece of a weight that a binding cannot hold whole is a stretch of the same draw.
                 let columns: usize = shape[1..].iter().product();

@@ -43,7 +43,8 @@ pub(crate) fn attend(store: Store) {
     let grid = Memo::new(move |_| store.painter().map(|(_, decoder)| decoder.grid));
     Effect::new(move || {
         let Some([rows, columns]) = grid.get() else { return };
-        let _ = (state.edition.get(), store.edition.get());
+        state.edition.track();
+        store.edition.track();
         let by_hand = state.by_hand.get();
         if let Some(flags) = by_hand.and_then(|mask| mask.flags(rows * columns)) {
             if state.hidden.with_untracked(|hidden| hidden.as_ref() != Some(&flags)) {
@@ -57,7 +58,8 @@ pub(crate) fn attend(store: Store) {
     });
     // What comes of it.
     Effect::new(move || {
-        let _ = (state.edition.get(), store.edition.get());
+        state.edition.track();
+        store.edition.track();
         let Some([rows, columns]) = grid.get() else { return };
         let hidden = state.hidden.get().filter(|hidden| hidden.len() == rows * columns);
         let image = store.selected.get().filter(|image| store.sent.with(|sent| sent.contains(image)));

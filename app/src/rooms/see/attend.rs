@@ -30,13 +30,15 @@ pub(crate) fn attend(store: Store) {
     });
     // A basis: when all images have been seen by a model that has none.
     for slot in [Slot::Main, Slot::Other] {
-        let due = Memo::new(move |_| {
+        // Once fitted it stays: pictures that come later are seen by the same basis, until the button is pressed.
+        let due = Memo::new(move |before: Option<&Option<(String, u32)>>| {
             see.shared.get().then_some(())?;
             let model = match slot {
                 Slot::Other => (see.other.get()?.name, store.era.get()),
                 Slot::Main | Slot::Mae => (store.edition.get().to_string(), store.era.get()),
             };
-            settled(store).then_some(model)
+            let known = before.and_then(Option::as_ref) == Some(&model);
+            (known || settled(store)).then_some(model)
         });
         Effect::new(move || match due.get() {
             Some(_) => fit(store, slot),

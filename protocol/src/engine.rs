@@ -134,8 +134,6 @@ pub struct ModelInfo {
     pub untrained: bool,
     /// How pixels are prepared, as one sentence.
     pub preprocessing: String,
-    /// A short name for the weights: the same ones have the same, wherever they came from. Empty before they are read.
-    pub fingerprint: String,
     /// MAE's decoder, where there is one.
     pub decoder: Option<DecoderInfo>,
     /// A short name for its weights, sixteen hexadecimal digits: the same bytes have the same; empty where they were

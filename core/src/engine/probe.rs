@@ -146,7 +146,9 @@ impl Engine {
             features: probe.choices.features,
             images: probe.bank.labels.len(),
             model: probe.origin.model.clone(),
-            same_weights: probe.origin.fingerprint == info.fingerprint,
+            // What is drawn from a seed has no fingerprint; its name says which it is.
+            same_weights: probe.origin.fingerprint == info.fingerprint
+                && (!info.fingerprint.is_empty() || probe.origin.model == info.name),
         };
         self.probe.probe = Some(probe);
         Ok(event)

@@ -10,8 +10,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::link::{Aside, Link};
-use crate::stored;
 use crate::state::{EngineState, Progress, Severity, Source, Store};
+use crate::stored;
 use crate::texts;
 
 thread_local! {

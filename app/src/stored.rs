@@ -230,8 +230,8 @@ pub(crate) fn progress(store: Store, task: &str, done: u64, total: u64) {
         let (start, first) = *fetching.began.get_or_insert((time, done));
         let speed = (done.saturating_sub(first)) as f64 / ((time - start) / 1000.0).max(1e-3);
         // Before a second has passed a speed is only a guess.
-        fetching.seconds = (time - start > 1000.0 && speed > 0.0 && total > 0)
-            .then(|| total.saturating_sub(done) as f64 / speed);
+        fetching.seconds =
+            (time - start > 1000.0 && speed > 0.0 && total > 0).then(|| total.saturating_sub(done) as f64 / speed);
         (fetching.done, fetching.total) = (done, total);
     });
 }

@@ -16,7 +16,11 @@ pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
     let bar = move || state.fetching.get().map(|fetching| view! { <Bar store fetching /> });
     let persistence = move || {
         let some = state.models.with(|models| !models.is_empty());
-        state.persisted.get().filter(|_| some).map(|granted| if granted { texts::PERSISTED } else { texts::NOT_PERSISTED })
+        state
+            .persisted
+            .get()
+            .filter(|_| some)
+            .map(|granted| if granted { texts::PERSISTED } else { texts::NOT_PERSISTED })
     };
     let may_ask = move || state.persisted.get() == Some(false) && state.models.with(|models| !models.is_empty());
     let ask = move |_| spawn_local(stored::persist(store));

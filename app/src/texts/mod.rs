@@ -103,7 +103,9 @@ pub(crate) fn not_saved(reason: &str) -> String {
 
 /// A link that asks for a model on another host.
 pub(crate) fn link_asks(url: &str) -> String {
-    format!("This link asks for the model at {url}. Nothing was fetched: press “Fetch and keep” in the model panel if you want it.")
+    format!(
+        "This link asks for the model at {url}. Nothing was fetched: press “Fetch and keep” in the model panel if you want it."
+    )
 }
 
 /// A link that was made with other weights.

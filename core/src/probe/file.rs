@@ -153,8 +153,11 @@ mod tests {
         }
         let none = write(&BTreeMap::new(), &[Piece::f32("x", &[1], &[1.0])]);
         assert!(open(none).unwrap_err().to_string().contains("no probe"));
-        let mut wide = probe;
-        wide.classes.push("third".to_owned());
-        assert!(open(to_bytes(&wide)).unwrap_err().to_string().contains("linear.weight"));
+        let mut outside = probe.clone();
+        outside.bank.labels[1] = 9;
+        assert!(open(to_bytes(&outside)).unwrap_err().to_string().contains("outside its 2 classes"));
+        let mut flat = probe;
+        flat.scaler.std[0] = 0.0;
+        assert!(open(to_bytes(&flat)).unwrap_err().to_string().contains("not above 0"));
     }
 }

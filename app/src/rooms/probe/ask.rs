@@ -69,9 +69,7 @@ pub(super) async fn again(store: Store) {
         return;
     }
     let images: Vec<ImageId> = shots.iter().map(|shot| shot.id).collect();
-    if let Ok((ProbeEvent::Predicted { images }, _)) =
-        ask_probe(store, ProbeCommand::Predict { images }, &[]).await
-    {
+    if let Ok((ProbeEvent::Predicted { images }, _)) = ask_probe(store, ProbeCommand::Predict { images }, &[]).await {
         state.asked.update(|asked| {
             for (asked, answer) in asked.iter_mut().zip(images).filter(|(asked, new)| asked.shot.id == new.image) {
                 asked.answer = Some(answer);

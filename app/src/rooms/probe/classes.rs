@@ -10,6 +10,7 @@ use super::{Class, Shot, close_camera, forget, open_camera, pause, shot};
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::webcam;
+use crate::widgets::segments::Segments;
 
 /// Between two pictures of the camera, in milliseconds.
 const EVERY: i32 = 120;
@@ -280,7 +281,7 @@ fn Settings(store: Store) -> impl IntoView {
         <details>
             <summary>{texts::SETTINGS}</summary>
             <div class="fields">
-                <crate::widgets::segments::Segments
+                <Segments
                     legend=texts::FEATURES
                     name="probe-features"
                     options

@@ -11,6 +11,7 @@ use crate::download;
 use crate::link::words;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
+use crate::widgets::segments::Segments;
 
 /// The hardest pictures that are listed.
 const HARDEST: usize = 12;
@@ -79,7 +80,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="result-title" data-testid="probe-result">
             <h2 id="result-title">{texts::RESULT}</h2>
-            <crate::widgets::segments::Segments
+            <Segments
                 legend=texts::METHOD
                 name="probe-method"
                 options=vec![(true, texts::LINEAR), (false, texts::KNN)]

@@ -236,7 +236,7 @@ fn two_hundred_images_are_learned_in_a_moment() {
     let mut values = values(random::<2>([n, dim], 11, &cpu()));
     let labels: Vec<u32> = (0..n as u32).map(|row| row % classes).collect();
     for (row, label) in values.chunks_exact_mut(dim).zip(&labels) {
-        row.iter_mut().skip(*label as usize).step_by(classes as usize).for_each(|x| *x += 0.15);
+        row.iter_mut().skip(*label as usize).step_by(classes as usize).for_each(|x| *x += 0.3);
     }
     let examples = Examples {
         classes: (0..classes).map(|class| class.to_string()).collect(),

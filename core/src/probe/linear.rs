@@ -5,6 +5,9 @@
 //! algorithm 7.5) in double precision on the host: a few hundred features train in well under a second, also in a
 //! browser. The penalty is 1; for two classes it is 2, which makes the two rows of weights each other's negative and
 //! their difference scikit-learn's single row, since that one punishes only the difference.
+//!
+//! With fewer examples than dimensions the weights lie in the span of the examples (the representer theorem), so the same
+//! problem is solved in that span's own coordinates: for 200 examples of 1024 numbers, a fifth of the work.
 
 use std::collections::VecDeque;
 
@@ -61,6 +64,28 @@ pub fn train(
 ) -> Linear {
     assert!(dim > 0 && features.len() == labels.len() * dim, "linear: {} numbers of width {dim}", features.len());
     assert!(labels.iter().all(|&label| (label as usize) < classes), "linear: a label beyond {classes} classes");
+    if labels.len() < dim {
+        let span = Span::of(features, dim);
+        if span.rank > 0 {
+            let warm = warm
+                .filter(|warm| warm.weight.len() == classes * dim)
+                .map(|warm| Linear { weight: span.inside(&warm.weight), ..warm.clone() });
+            let inside = minimise(&span.coordinates, labels, span.rank, classes, settings, warm.as_ref());
+            return Linear { weight: span.outside(&inside.weight), ..inside };
+        }
+    }
+    minimise(features, labels, dim, classes, settings, warm)
+}
+
+/// L-BFGS itself.
+fn minimise(
+    features: &[f64],
+    labels: &[u32],
+    dim: usize,
+    classes: usize,
+    settings: &Settings,
+    warm: Option<&Linear>,
+) -> Linear {
     let problem = Problem { features, labels, dim, classes, c: settings.c };
     let mut at = vec![0.0; classes * (dim + 1)];
     if let Some(warm) = warm.filter(|warm| warm.weight.len() == classes * dim) {
@@ -108,6 +133,102 @@ impl Linear {
         let scores: Vec<f64> =
             self.weight.chunks_exact(row.len()).zip(&self.bias).map(|(weight, bias)| dot(weight, row) + bias).collect();
         softmax(&scores)
+    }
+}
+
+/// The span of a few rows, with coordinates at right angles, by a pivoted Cholesky decomposition of their products
+/// (Golub and Van Loan, §4.2.8): `rows = coordinates · basis`, the basis orthonormal.
+struct Span {
+    /// `[n, rank]`.
+    coordinates: Vec<f64>,
+    /// The rows that span all others, `[rank, dim]`.
+    pivots: Vec<f64>,
+    /// Their coordinates, a lower triangle `[rank, rank]`.
+    triangle: Vec<f64>,
+    rank: usize,
+    dim: usize,
+}
+
+impl Span {
+    /// Directions whose square is below this share of the largest are rounding.
+    const TINY: f64 = 1e-11;
+
+    fn of(rows: &[f64], dim: usize) -> Self {
+        let n = rows.len() / dim;
+        let row = |index: usize| &rows[index * dim..][..dim];
+        let mut gram = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..=i {
+                gram[i * n + j] = dot(row(i), row(j));
+                gram[j * n + i] = gram[i * n + j];
+            }
+        }
+        let mut rest: Vec<f64> = (0..n).map(|i| gram[i * n + i]).collect();
+        let least = Self::TINY * largest(&rest);
+        // A column a direction, `[n]` each.
+        let (mut columns, mut chosen): (Vec<Vec<f64>>, Vec<usize>) = (Vec::new(), Vec::new());
+        while columns.len() < n {
+            let pivot = (0..n).max_by(|&a, &b| rest[a].total_cmp(&rest[b])).unwrap_or(0);
+            if rest[pivot] <= least || chosen.contains(&pivot) {
+                break;
+            }
+            let length = rest[pivot].sqrt();
+            let column: Vec<f64> = (0..n)
+                .map(|i| {
+                    let known: f64 = columns.iter().map(|column| column[i] * column[pivot]).sum();
+                    (gram[i * n + pivot] - known) / length
+                })
+                .collect();
+            rest.iter_mut().zip(&column).for_each(|(rest, x)| *rest -= x * x);
+            rest[pivot] = 0.0;
+            chosen.push(pivot);
+            columns.push(column);
+        }
+        let rank = columns.len();
+        let coordinates: Vec<f64> = (0..n).flat_map(|i| columns.iter().map(move |column| column[i])).collect();
+        let mut triangle = vec![0.0; rank * rank];
+        for (i, &pivot) in chosen.iter().enumerate() {
+            // Beyond the diagonal there is only rounding.
+            triangle[i * rank..][..=i].copy_from_slice(&coordinates[pivot * rank..][..=i]);
+        }
+        let pivots = chosen.iter().flat_map(|&pivot| row(pivot).to_vec()).collect();
+        Self { coordinates, pivots, triangle, rank, dim }
+    }
+
+    /// Weights `[classes, dim]` in the span's coordinates, `[classes, rank]`.
+    fn inside(&self, weight: &[f64]) -> Vec<f64> {
+        let rank = self.rank;
+        let one = |weight: &[f64]| {
+            let mut found = vec![0.0; rank];
+            for i in 0..rank {
+                let row = &self.triangle[i * rank..][..rank];
+                let known: f64 = (0..i).map(|j| row[j] * found[j]).sum();
+                found[i] = (dot(&self.pivots[i * self.dim..][..self.dim], weight) - known) / row[i];
+            }
+            found
+        };
+        weight.chunks_exact(self.dim).flat_map(one).collect()
+    }
+
+    /// The reverse, for weights that lie in the span.
+    fn outside(&self, inside: &[f64]) -> Vec<f64> {
+        let rank = self.rank;
+        let one = |inside: &[f64]| {
+            // The transposed triangle first, from its end, then the pivots' rows.
+            let mut shares = inside.to_vec();
+            for i in (0..rank).rev() {
+                shares[i] /= self.triangle[i * rank + i];
+                for j in 0..i {
+                    shares[j] -= self.triangle[i * rank + j] * shares[i];
+                }
+            }
+            let mut weight = vec![0.0; self.dim];
+            for (share, row) in shares.iter().zip(self.pivots.chunks_exact(self.dim)) {
+                weight.iter_mut().zip(row).for_each(|(weight, x)| *weight += share * x);
+            }
+            weight
+        };
+        inside.chunks_exact(rank).flat_map(one).collect()
     }
 }
 
@@ -263,6 +384,25 @@ mod tests {
             assert!((a - b).abs() < 1e-7, "{a} and {b}");
         }
         assert!(cold.gradient <= 1e-10 && cold.iterations < 100, "{cold:?}");
+    }
+
+    #[test]
+    fn in_the_span_of_few_examples_the_answer_is_the_same() {
+        // Rank 4 of 5 rows, in 9 dimensions.
+        let mut features: Vec<f64> = (0..36).map(|i| (f64::from(i) * 1.3).sin()).collect();
+        let sum: Vec<f64> = (0..9).map(|i| features[i] - 2.0 * features[18 + i]).collect();
+        features.extend(sum);
+        let labels = [0, 1, 0, 2, 1];
+        let settings = Settings { tolerance: 1e-11, ..Settings::default() };
+        let (few, all) =
+            (train(&features, &labels, 9, 3, &settings, None), minimise(&features, &labels, 9, 3, &settings, None));
+        let error = |a: &[f64], b: &[f64]| largest(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>());
+        assert!(error(&few.weight, &all.weight) < 1e-7 && error(&few.bias, &all.bias) < 1e-7, "{few:?} {all:?}");
+        let span = Span::of(&features, 9);
+        assert_eq!(span.rank, 4);
+        assert!(error(&span.outside(&span.inside(&few.weight)), &few.weight) < 1e-9);
+        let again = train(&features, &labels, 9, 3, &settings, Some(&few));
+        assert!(again.iterations <= 1 && error(&again.weight, &few.weight) < 1e-9, "{}", again.iterations);
     }
 
     #[test]

@@ -99,17 +99,26 @@ pub(crate) fn attend(store: Store) {
             store.stored.persisted.set(answer.as_bool());
         }
     });
+    let told = js_sys::Reflect::get(&window(), &"lab".into())
+        .and_then(|lab| js_sys::Reflect::get(&lab, &"offline".into()))
+        .unwrap_or_default();
+    hear_worker(store, &told);
     let hear = Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
         let detail = js_sys::Reflect::get(&event, &"detail".into()).unwrap_or_default();
-        match detail.as_string().as_deref() {
-            Some("ready") => store.stored.offline.set(true),
-            Some("update") => store.stored.update.set(true),
-            _ => {}
-        }
+        hear_worker(store, &detail);
     });
     drop(window().add_event_listener_with_callback("lab-offline", hear.as_ref().unchecked_ref()));
     // The page listens for as long as it lives.
     hear.forget();
+}
+
+/// How the service worker stands; it may have spoken before this page listened.
+fn hear_worker(store: Store, word: &JsValue) {
+    match word.as_string().as_deref() {
+        Some("ready") => store.stored.offline.set(true),
+        Some("update") => store.stored.update.set(true),
+        _ => {}
+    }
 }
 
 /// Lets the newer version of the page take over.

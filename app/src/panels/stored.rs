@@ -109,7 +109,7 @@ fn Kept(store: Store, model: StoredModel) -> impl IntoView {
             <span class="hint hash" title=texts::whole_hash(&model)>{texts::hash(&model)}</span>
             <span class="buttons">
                 {usable.then(|| view! { <button on:click=go>{if complete { texts::LOAD } else { texts::GO_ON }}</button> })}
-                <button aria-label=texts::delete(&model.name) on:click=move |_| stored::delete(store, key.clone())>"Delete"</button>
+                <button aria-label=texts::delete(&model.name) on:click=move |_| stored::delete(store, key.clone())>{texts::DELETE}</button>
             </span>
         </li>
     }

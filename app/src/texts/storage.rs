@@ -7,6 +7,7 @@ pub(crate) const NONE: &str =
     "None yet. A model that you fetch is kept in this browser, checked, and loads without a network from then on.";
 pub(crate) const LOAD: &str = "Load";
 pub(crate) const GO_ON: &str = "Go on";
+pub(crate) const DELETE: &str = "Delete";
 pub(crate) const STOP: &str = "Stop";
 pub(crate) const BUSY: &str = "A model is just being fetched: wait for it, or stop it first.";
 pub(crate) const PERSIST: &str = "Ask to keep them";

@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn in_the_span_of_few_examples_the_answer_is_the_same() {
         // Rank 4 of 5 rows, in 9 dimensions.
-        let mut features: Vec<f64> = (0..36).map(|i| (f64::from(i) * 1.3).sin()).collect();
+        let mut features: Vec<f64> = (0..36).map(|i| (f64::from(i * i) * 0.37).sin()).collect();
         let sum: Vec<f64> = (0..9).map(|i| features[i] - 2.0 * features[18 + i]).collect();
         features.extend(sum);
         let labels = [0, 1, 0, 2, 1];

@@ -58,19 +58,30 @@ pub(crate) fn dist() -> PathBuf {
 pub(crate) fn run(mut args: Args) -> Result<()> {
     let dev = args.flag("--dev");
     let release = args.flag("--release");
+    let only = args.value("--engine")?;
     args.finish()?;
     ensure!(!(dev && release), "--dev and --release exclude each other");
     setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
-    build(if dev { Mode::Dev } else { Mode::Release }, Lints::Off)?;
+    let known = |name: &String| ENGINES.iter().any(|(engine, _)| engine == name);
+    if let Some(name) = only.as_ref().filter(|name| !known(name)) {
+        bail!("there is no engine `{name}`: cpu and gpu are");
+    }
+    build_some(if dev { Mode::Dev } else { Mode::Release }, Lints::Off, only.as_deref())?;
     println!("the page is in {}", dist().display());
     Ok(())
 }
 
 /// Builds engines and page.
 pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
+    build_some(mode, lints, None)
+}
+
+/// The same with one engine alone: enough to look at the page while working on it.
+fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
+    let engines = || ENGINES.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let out = shell::target_dir().join("engine");
     let mut manifest = serde_json::Map::new();
-    for (at, (name, features)) in ENGINES.iter().enumerate() {
+    for (at, (name, features)) in engines().enumerate() {
         eprintln!("[{}/3] the {name} engine", at + 1);
         manifest.insert((*name).to_owned(), build_engine(&out.join(name), features, mode, lints)?);
     }
@@ -82,7 +93,7 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     }
     // Trunk reads NO_COLOR as a flag with a value and stops at the usual `NO_COLOR=1`.
     shell::run(trunk.env_remove("NO_COLOR").arg("--dist").arg(dist()))?;
-    for (name, _) in ENGINES {
+    for (name, _) in engines() {
         copy_folder(&out.join(name), &dist().join("engine").join(name))?;
     }
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });

@@ -204,6 +204,7 @@ fn Pointer(store: Store) -> impl IntoView {
         }
     };
     let focused = RwSignal::new(false);
+    let aimed = move || focused.get() && grid()[0] > 0;
     let percent = move |value: usize, of: usize| format!("{:.3}%", 100.0 * value as f64 / of.max(1) as f64);
     let spot = move || {
         let [rows, columns] = grid();
@@ -224,7 +225,7 @@ fn Pointer(store: Store) -> impl IntoView {
             on:focus=move |_| focused.set(true)
             on:blur=move |_| focused.set(false)
         >
-            <Show when=move || focused.get() && grid()[0] > 0>
+            <Show when=aimed>
                 <span
                     class="mark"
                     style:left=move || percent(spot().0[1], spot().2)

@@ -9,7 +9,6 @@ pub(crate) const SOURCE: &str = "Where frames come from";
 pub(crate) const PAN: &str = "Picture on show";
 pub(crate) const CAMERA: &str = "Camera";
 pub(crate) const CLIP: &str = "Open a clip…";
-pub(crate) const CLIP_CHOICE: &str = "Clip";
 pub(crate) const PAUSE: &str = "Pause";
 pub(crate) const PLAY: &str = "Play";
 pub(crate) const STEP: &str = "One frame";

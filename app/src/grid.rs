@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(patch_in_grid(5, [4, 4], [4, 4]), 5);
         assert_eq!(patch_in_grid(5, [4, 4], [2, 2]), 0);
         assert_eq!(patch_in_grid(15, [4, 4], [16, 16]), 14 * 16 + 14);
-        assert_eq!(patch_in_grid(3, [0, 0], [2, 2]), 3);
+        assert_eq!(patch_in_grid(3, [0, 0], [2, 2]), 0);
         assert_eq!(patch_in_grid(3, [2, 2], [0, 0]), 0);
     }
 

@@ -127,8 +127,8 @@ mod tests {
             values[at] += shift;
             values
         };
-        for at in 0..rows * dim {
-            check("x", at, dx[at], &|shift| loss(&with(&x, at, shift), &gamma, &beta));
+        for (at, &dx) in dx.iter().enumerate() {
+            check("x", at, dx, &|shift| loss(&with(&x, at, shift), &gamma, &beta));
         }
         for at in 0..dim {
             check("gamma", at, dgamma[at], &|shift| loss(&x, &with(&gamma, at, shift), &beta));

@@ -8,7 +8,7 @@ use crate::api::{Answer, Engine, picked, said};
 /// Carries out what the room asks.
 pub(crate) async fn obey(engine: &mut Engine, command: ProbeCommand, attachments: &Array) -> Result<Answer, String> {
     let (event, bytes) = engine.engine.probe(command, picked(attachments)?).await.map_err(said)?;
-    let mut answer = Answer::from(Event::Probe(event));
+    let answer = Answer::from(Event::Probe(event));
     if !bytes.is_empty() {
         answer.buffers.push(&Uint8Array::from(bytes.as_slice()).buffer());
     }

@@ -5,6 +5,8 @@ import { createHash } from 'node:crypto';
 import http from 'node:http';
 import { labUrl } from './harness.mjs';
 
+const TYPES = { js: 'text/javascript', json: 'application/json', jpg: 'image/jpeg' };
+
 export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 /**
@@ -35,7 +37,7 @@ export async function startSite(t, files = {}) {
     const asked = ranges && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     const same = !request.headers['if-range'] || request.headers['if-range'] === etag;
     const [start, end] = asked && same ? [Number(asked[1]), asked[2] ? Number(asked[2]) + 1 : bytes.length] : [0, bytes.length];
-    const headers = { 'Content-Type': path.endsWith('.json') ? 'application/json' : 'application/octet-stream', ETag: etag, 'Cross-Origin-Resource-Policy': 'same-origin' };
+    const headers = { 'Content-Type': TYPES[path.split('.').pop()] ?? 'application/octet-stream', ETag: etag, 'Cross-Origin-Resource-Policy': 'same-origin' };
     if (linked) headers['X-Linked-ETag'] = linked;
     if (asked && same && start >= bytes.length) {
       log.push([path, request.headers.range, 416]);

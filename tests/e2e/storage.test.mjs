@@ -256,7 +256,8 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
 
 test('a newer version of the page is told, and old files go', { timeout: 120_000 }, async (t) => {
   const site = await startSite(t);
-  const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, serviceWorkers: 'allow' });
+  // What is on its way while the page is opened anew is given up.
+  const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, serviceWorkers: 'allow', allow: [...WITHOUT_WEBGPU.allow, /ERR_ABORTED/] });
   await page.goto(site.url());
   await waitFor(page, 'the page to be kept', () => window.lab?.offline === 'ready', { timeout: 60_000 });
   const before = await page.evaluate(() => caches.keys());

@@ -27,6 +27,11 @@ pub(crate) fn count(count: usize) -> String {
     if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
 }
 
+/// The button that removes a class.
+pub(crate) fn remove_class(name: &str) -> String {
+    format!("Remove the class {name}")
+}
+
 /// A new class.
 pub(crate) fn class(number: usize) -> String {
     format!("Class {number}")

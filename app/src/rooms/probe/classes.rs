@@ -214,6 +214,9 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
             <div class="class-head">
                 <input type="text" aria-label=texts::NAME data-testid="class-name" prop:value=name on:change=rename />
                 <span class="hint">{move || texts::count(shots().len())}</span>
+                <button aria-label=move || texts::remove_class(&name()) title=texts::REMOVE_CLASS on:click=remove_class>
+                    "×"
+                </button>
             </div>
             <ul class="strip">
                 <For each=shots key=|shot| shot.id let(shot)>
@@ -255,7 +258,6 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
                 >
                     {move || if recording() { texts::HOLDING } else { texts::HOLD }}
                 </button>
-                <button on:click=remove_class>{texts::REMOVE_CLASS}</button>
             </div>
         </div>
     }

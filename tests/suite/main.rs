@@ -13,6 +13,7 @@ mod mask;
 mod models;
 mod page;
 mod probe;
+mod rooms;
 mod see;
 mod storage;
 mod train;

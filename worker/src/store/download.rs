@@ -302,6 +302,11 @@ impl Fetch<'_> {
         let expected = listed.map(|file| file.bytes);
         let mut have = opfs::size(handle).map_err(|error| words(&error))? as u64;
         let mut hasher = Sha256::new();
+        let known = &self.model.files[place];
+        if have > 0 && known.etag.is_none() && known.total.is_none() && promised.is_none() {
+            // Nothing tells which version this is the beginning of.
+            (have, hasher) = self.begin_anew(handle, place)?;
+        }
         if have > 0 {
             rehash(handle, have, &mut hasher)?;
         }
@@ -373,6 +378,8 @@ impl Fetch<'_> {
                         promised = Some((digits, "hub"));
                     }
                     self.room_for(total, have).await?;
+                    // So that a page that closes in the middle remembers which version this is.
+                    opfs::keep(self.model).await?;
                     let start = have;
                     let cut = self.pieces(handle, place, name, &heard.reader, &mut have, &mut hasher).await?;
                     if have > start {

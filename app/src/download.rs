@@ -21,6 +21,15 @@ pub(crate) fn text(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
     blob(name, &Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options)?)
 }
 
+/// Saves bytes, an `ArrayBuffer`.
+///
+/// # Errors
+///
+/// The browser's.
+pub(crate) fn bytes(name: &str, bytes: &JsValue) -> Result<(), JsValue> {
+    blob(name, &Blob::new_with_buffer_source_sequence(&Array::of1(bytes))?)
+}
+
 /// Saves what a canvas shows as PNG. A canvas that a worker draws on is copied first: it gives no file itself.
 ///
 /// # Errors

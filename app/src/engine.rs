@@ -11,6 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::link::{Aside, Link};
 use crate::state::{EngineState, Progress, Severity, Source, Store};
+use crate::stored;
 use crate::texts;
 
 thread_local! {
@@ -192,6 +193,9 @@ fn show_model(store: Store, mut model: ModelInfo) {
 
 fn hear(store: Store, kind: EngineKind, aside: Aside) {
     match aside {
+        Aside::Event(Event::Progress { task, done, total, .. }) if task.starts_with(stored::TASK) => {
+            stored::progress(store, &task, done, total);
+        }
         Aside::Event(Event::Progress { task, done, total, unit }) => {
             let over = total > 0 && done >= total;
             store.progress.set((!over).then_some(Progress { task, done, total, unit }));

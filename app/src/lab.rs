@@ -7,11 +7,11 @@ use web_sys::{HtmlElement, MouseEvent};
 
 use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
-use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices};
+use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::signals::put;
-use crate::state::{Severity, Store};
-use crate::{engine, pictures, registry, rooms, texts};
+use crate::state::Store;
+use crate::{engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.
 #[component]
@@ -24,10 +24,7 @@ pub(crate) fn Lab() -> impl IntoView {
     registry::read(store);
     rooms::see::attend(store);
     rooms::mask::attend(store);
-    let offered = store.offered.get_untracked();
-    if !offered.is_empty() {
-        store.tell(Severity::Warning, texts::link_asks(&offered));
-    }
+    stored::attend(store);
     keep_address(store);
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
@@ -38,12 +35,14 @@ pub(crate) fn Lab() -> impl IntoView {
             <Navigation store />
             <CopyLink store />
         </header>
+        <Update store />
         <Notices store />
         <main class:beside=beside>
             <Show when=beside>
                 <div class="side">
                     <Images store />
                     <ModelPanel store />
+                    <StoredPanel store />
                     <EnginePanel store />
                 </div>
             </Show>

@@ -11,7 +11,8 @@ use js_sys::{Array, Object, Reflect};
 use lab_protocol::{Command, EngineKind, Event, Message, Request};
 use wasm_bindgen::prelude::*;
 use web_sys::{
-    Blob, BlobPropertyBag, ErrorEvent, MessageEvent, OffscreenCanvas, Url, Worker, WorkerOptions, WorkerType,
+    Blob, BlobPropertyBag, ErrorEvent, ImageBitmap, MessageEvent, OffscreenCanvas, Url, Worker, WorkerOptions,
+    WorkerType,
 };
 
 /// An event that ends a request, with what JSON cannot carry.
@@ -117,7 +118,7 @@ impl Link {
         let (list, transfer) = (Array::new(), Array::new());
         for item in attachments {
             list.push(item);
-            if item.has_type::<OffscreenCanvas>() {
+            if item.has_type::<OffscreenCanvas>() || item.has_type::<ImageBitmap>() {
                 transfer.push(item);
             }
         }

@@ -17,8 +17,10 @@ mod registry;
 mod rooms;
 mod signals;
 mod state;
+mod stored;
 mod texts;
 mod views;
+mod webcam;
 mod widgets;
 
 fn main() {

@@ -13,6 +13,7 @@ use crate::offers::Offer;
 use crate::registry;
 use crate::rooms::{Room, States};
 use crate::signals;
+use crate::stored;
 
 /// An image that the user or a sample gave us.
 #[derive(Clone)]
@@ -44,6 +45,13 @@ pub(crate) enum Source {
     Files(Vec<File>),
     /// A folder on a server.
     Url(String),
+    /// A model in the store: its key, and what it was fetched by.
+    Stored {
+        /// In the store.
+        key: String,
+        /// In a link.
+        source: String,
+    },
 }
 
 impl Source {
@@ -56,6 +64,7 @@ impl Source {
             Self::Beside(id) => (ModelSource::Url { url: registry::address(&id) }, Vec::new()),
             Self::Files(files) => (ModelSource::Files, files),
             Self::Url(url) => (ModelSource::Url { url }, Vec::new()),
+            Self::Stored { key, .. } => (ModelSource::Stored { key }, Vec::new()),
         }
     }
 
@@ -67,6 +76,7 @@ impl Source {
             Self::Twin(_) => Some("twin".to_owned()),
             Self::Beside(id) => Some(id.clone()),
             Self::Url(url) => Some(url.clone()),
+            Self::Stored { source, .. } => Some(source.clone()),
         }
     }
 
@@ -76,7 +86,8 @@ impl Source {
             "built-in" => Self::BuiltIn,
             "untrained-mae" => Self::UntrainedMae,
             "twin" => Self::Twin(seed),
-            url if url.contains("://") => Self::Url(url.to_owned()),
+            // A repository or an address.
+            url if url.contains('/') => Self::Url(url.to_owned()),
             id => Self::Beside(id.to_owned()),
         }
     }
@@ -184,6 +195,8 @@ pub(crate) struct Store {
     pub(crate) hover: RwSignal<Option<[f64; 2]>>,
     /// Images near the one on show, by falling cosine.
     pub(crate) neighbours: RwSignal<Vec<(ImageId, f32)>>,
+    /// Models kept in the browser.
+    pub(crate) stored: stored::State,
     /// What each view showed last, by its name for tests: for texts that speak of the numbers on the screen.
     pub(crate) shown: RwSignal<HashMap<&'static str, Shown>>,
     /// A sample that a link or a tour wants to see, until it has come.
@@ -231,6 +244,7 @@ impl Store {
             patch: RwSignal::new(address.number("patch")),
             hover: RwSignal::new(None),
             neighbours: RwSignal::new(Vec::new()),
+            stored: stored::State::new(),
             shown: RwSignal::new(HashMap::new()),
             sample: RwSignal::new(None),
             progress: RwSignal::new(None),

@@ -6,12 +6,14 @@
 
 mod format;
 mod image;
+mod probe;
 mod train;
 
 use thiserror::Error;
 
 pub use format::FormatError;
 pub use image::ImageError;
+pub use probe::ProbeError;
 pub use train::{ConfigError, TrainError};
 
 /// Anything that can go wrong in this crate.
@@ -35,6 +37,9 @@ pub enum Error {
     /// The engine was asked for what it cannot do.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Classes, a probe or embeddings cannot be used.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// A configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),

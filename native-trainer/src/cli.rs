@@ -33,6 +33,13 @@ pub(crate) enum Command {
     /// Images are decoded on all cores while the device computes.
     /// The result is written beside FILE and renamed when it is complete.
     Embed(Box<EmbedArgs>),
+    /// Learn the classes of class folders from a model's frozen features: k-NN and a linear classifier
+    ///
+    /// Says how good they are by images they had not seen: each asked of all others (k-NN), cross-validation (linear),
+    /// or those of --val. The file opens in the page and in `eval`.
+    Probe(Box<ProbeArgs>),
+    /// Ask a probe of images; with --labels also how often it is right
+    Eval(Box<EvalArgs>),
     /// Compare a model with the outputs that PyTorch stored beside its inputs
     ///
     /// An element passes if it differs by at most ATOL, or by at most RTOL of the stored value.
@@ -93,6 +100,78 @@ pub(crate) struct EmbedArgs {
     /// Keep the weights as 16-bit floats; needs a device with f16
     #[arg(long)]
     pub(crate) half: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// `native-trainer probe`
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) model: PathBuf,
+    /// Images in class folders, lists with classes, tar shards with .cls, zip archives
+    #[arg(required = true, value_name = "DATA")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Where the probe goes, a .safetensors
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Images to test on, in folders of the same names [default: some of DATA in turn]
+    #[arg(long, value_name = "INPUT")]
+    pub(crate) val: Vec<PathBuf>,
+    /// What is taken of an image
+    #[arg(long, value_enum, default_value_t = Take::Cls)]
+    pub(crate) features: Take,
+    /// Neighbours that vote
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) k: u32,
+    /// Inverse strength of the linear classifier's penalty
+    #[arg(long, value_name = "C", default_value_t = 1.0, value_parser = positive)]
+    pub(crate) c: f64,
+    /// Leave the features' scale as it is
+    #[arg(long)]
+    pub(crate) no_standardise: bool,
+    /// How pictures become squares [default: as preprocessor_config.json says, or as the model was trained]
+    #[arg(long, value_enum)]
+    pub(crate) preprocess: Option<Convention>,
+    /// How many images may be unreadable, as a share ("1%") or a number ("20")
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    pub(crate) bad_budget: Budget,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// `native-trainer eval`
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    #[arg(help = MODEL_HELP)]
+    pub(crate) model: PathBuf,
+    /// Images, folders, .tar shards, .zip archives, .txt lists
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// What `native-trainer probe` or the page wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) probe: PathBuf,
+    /// Where the predictions go, a .csv or a .json [default: CSV on standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where the images' true classes are said; gives accuracy
+    #[arg(long, value_enum)]
+    pub(crate) labels: Option<Labels>,
+    /// How pictures become squares [default: as preprocessor_config.json says, or as the model was trained]
+    #[arg(long, value_enum)]
+    pub(crate) preprocess: Option<Convention>,
+    /// How many images may be unreadable, as a share ("1%") or a number ("20")
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    pub(crate) bad_budget: Budget,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -241,6 +320,45 @@ impl What {
     }
 }
 
+/// What a probe takes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Take {
+    /// The image's one vector: the class token after the last norm; CLIP's and SigLIP's pooled output
+    Cls,
+    /// The mean of the patch tokens
+    Mean,
+    /// Both, one behind the other
+    Both,
+}
+
+impl Take {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl From<Take> for lab_protocol::ProbeFeatures {
+    fn from(take: Take) -> Self {
+        match take {
+            Take::Cls => Self::Cls,
+            Take::Mean => Self::Mean,
+            Take::Both => Self::Both,
+        }
+    }
+}
+
+/// Where true classes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Labels {
+    /// The folder an image lies in, the column of a list, the .cls of a shard
+    Folder,
+}
+
 /// The three ways in which released models were fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Convention {
@@ -259,6 +377,13 @@ pub(crate) enum Kernels {
     Wgsl,
     /// Tensor operations, on any device
     Reference,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("expected a number above 0, such as 1.0".to_owned()),
+    }
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

@@ -100,6 +100,15 @@ pub(crate) fn open_model(path: &Path) -> Result<ModelFiles> {
     pollster::block_on(ModelFiles::from_files(files)).with_context(cannot)
 }
 
+/// Opens a single file.
+///
+/// # Errors
+/// When it is not there or may not be read.
+pub(crate) fn open_file(path: &Path) -> Result<Box<dyn ReadAt>> {
+    let file = DiskFile::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Box::new(file))
+}
+
 /// Opens a single file of tensors.
 pub(crate) fn open_checkpoint(path: &Path) -> Result<Checkpoint> {
     let cannot = || format!("cannot read {}", path.display());

@@ -8,6 +8,7 @@ mod bad;
 mod cli;
 mod commands;
 mod engine;
+mod features;
 mod host;
 mod inputs;
 mod loader;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         Command::Pretrain(arguments) => commands::pretrain::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Embed(arguments) => commands::embed::run(&arguments),
+        Command::Probe(arguments) => commands::probe::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Parity(arguments) => commands::parity::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         #[cfg(feature = "remote")]

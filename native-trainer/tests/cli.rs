@@ -401,3 +401,63 @@ fn help_and_version_are_there() {
     }
     run(["embde"]).ends(2).says("embed");
 }
+
+/// Class folders whose pictures differ by colour, which even an untrained model sees.
+fn colours(root: &Path, each: u32, from: u32) {
+    for (class, colour) in [("blue", [20, 40, 220]), ("red", [220, 30, 20])] {
+        std::fs::create_dir_all(root.join(class)).expect("a folder");
+        for number in from..from + each {
+            let picture = RgbImage::from_fn(40, 40, |x, y| {
+                let noise = ((x * 7 + y * 13 + number * 29) % 31) as u8;
+                Rgb(colour.map(|c: u8| c.saturating_add(noise)))
+            });
+            picture.save(root.join(class).join(format!("{number}.png"))).expect("a file");
+        }
+    }
+}
+
+#[test]
+fn a_probe_is_learned_kept_and_asked() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    colours(&place.path().join("train"), 6, 0);
+    colours(&place.path().join("test"), 3, 50);
+    let (model, probe) = (model("dinov2-mlp"), path("colours.safetensors"));
+    let (train, test) = (path("train"), path("test"));
+    let learn = ["probe", &model, &train, "--out", &probe, "--k", "3", "--features", "both", "--device", "cpu"];
+
+    let told = run(learn.iter().chain(&["--json"])).ends(0).json();
+    assert_eq!(told["images"], 12);
+    assert_eq!(told["linear"]["validation"], "5-fold cross-validation");
+    assert_eq!(told["linear"]["accuracy"], 1.0, "{told}");
+    assert!(told["linear"]["low"].as_f64().expect("a number") > 0.7);
+    run(learn).ends(1).says("--force");
+    let words = run(learn.iter().chain(&["--force", "--val", &test])).ends(0).out;
+    assert!(words.contains("2 classes of 12 images") && words.contains("held-out images, 6 asked"), "{words}");
+
+    let ask = ["eval", &model, &test, "--probe", &probe, "--device", "cpu"];
+    let csv = run(ask).ends(0).out;
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("path,class,confidence,knn_class,knn_confidence"));
+    for line in lines {
+        let class = if line.contains("/blue/") { ",blue," } else { ",red," };
+        assert!(line.contains(class), "{line}");
+    }
+    assert_eq!(csv.lines().count(), 7);
+    let out = path("answers.json");
+    let words = run(ask.iter().chain(&["--labels", "folder", "--out", &out])).ends(0).out;
+    assert!(words.contains("accuracy 100.0%"), "{words}");
+    let told: Value = serde_json::from_str(&std::fs::read_to_string(&out).expect("a file")).expect("JSON");
+    assert_eq!(told["predictions"][0]["truth"], "blue");
+    assert_eq!(told["linear"]["confusion"], serde_json::json!([[3, 0], [0, 3]]));
+
+    // Other weights of the same width: it says so. Another width: it refuses.
+    run(["eval", &self::model("webdino-swiglu"), &test, "--probe", &probe, "--device", "cpu"]).says("other weights");
+    let wide = self::model("webmae-vit");
+    run(["eval", &wide, &test, "--probe", &probe, "--device", "cpu"]).ends(1).says("128 numbers");
+    run(["eval", &model, &test, "--probe", &test, "--device", "cpu"]).ends(1);
+    let flat = format!("{train}/red");
+    run(["probe", &model, &flat, "--out", &path("x.safetensors"), "--device", "cpu"])
+        .ends(1)
+        .says("no image has a class");
+}

@@ -22,6 +22,11 @@ pub enum ModelSource {
         /// Absolute, or relative to the page.
         url: String,
     },
+    /// A model in the store.
+    Stored {
+        /// Its key.
+        key: String,
+    },
 }
 
 /// Places for models in an engine.

@@ -7,13 +7,16 @@
 //!
 //! - this page: what all rooms share, and one nested variant a room
 //! - [`engine`]: devices, kernels, models; [`view`]: what can be drawn
-//! - [`see`], [`mask`], [`train`], [`probe`]: a room each
+//! - [`see`], [`mask`], [`train`], [`probe`], [`video`]: a room each
+//! - [`storage`]: models kept in the browser
 
 pub mod engine;
 pub mod mask;
 pub mod probe;
 pub mod see;
+pub mod storage;
 pub mod train;
+pub mod video;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +25,9 @@ pub use engine::*;
 pub use mask::*;
 pub use probe::*;
 pub use see::*;
+pub use storage::*;
 pub use train::*;
+pub use video::*;
 pub use view::*;
 
 /// Raised whenever a type of this crate changes. Page and worker compare it first: Trunk hashes the page's files, but
@@ -133,6 +138,14 @@ pub enum Command {
         /// Which.
         kernels: Kernels,
     },
+    /// Hold every binding of the GPU to so many bytes from now on, so that large tensors are split as on a small device;
+    /// 0 takes the device's own limit again. For tests. Answer: [`Event::Done`].
+    LimitBinding {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// The store of models is asked, beside the engine and without waiting for it; answer: [`Event::Storage`].
+    Storage(StorageCommand),
     /// The room See asks; answer: [`Event::See`], where the command names no other.
     See(SeeCommand),
     /// The room Mask asks; answer: [`Event::Mask`], where the command names no other.
@@ -141,6 +154,8 @@ pub enum Command {
     Train(TrainCommand),
     /// The room Probe asks; answer: [`Event::Probe`].
     Probe(ProbeCommand),
+    /// The room Video asks; answer: [`Event::Video`].
+    Video(VideoCommand),
 }
 
 /// Everything the engine can say.
@@ -219,6 +234,8 @@ pub enum Event {
         /// A row a tensor.
         report: ParityReport,
     },
+    /// The store of models is answered.
+    Storage(StorageEvent),
     /// The room See is answered.
     See(SeeEvent),
     /// The room Mask is answered.
@@ -227,6 +244,8 @@ pub enum Event {
     Train(TrainEvent),
     /// The room Probe is answered.
     Probe(ProbeEvent),
+    /// The room Video is answered.
+    Video(VideoEvent),
     /// Nothing more to tell.
     Done,
     /// Something is not as it should be, yet the work goes on.

@@ -145,6 +145,29 @@ export class Lab {
     return { ...report, passed };
   }
 
+  /**
+   * Fetches a model into this site's own file system: resumed where it was cut, held to its SHA-256, and loaded without
+   * a network from then on by `Model.on(lab, kept)`.
+   * @param {string} source A Hugging Face repository (`facebook/dinov2-small`), or the address of a folder or a file of
+   *   weights; behind `#sha256=` may stand the hash of the weights.
+   * @param {{ mirror?: string }} [options] `mirror`: another hub's address.
+   * @returns {Promise<{ key: string, name: string, files: { name: string, bytes: number, sha256: string }[] }>}
+   */
+  async keep(source, { mirror = "" } = {}) {
+    return (await this.ask({ do: "storage", ask: "fetch", source, mirror })).event.model;
+  }
+
+  /** What is kept: `{ models, usage, quota }`. */
+  async kept() {
+    const { models, usage, quota } = (await this.ask({ do: "storage", ask: "list" })).event;
+    return { models, usage, quota };
+  }
+
+  /** Throws a kept model away. */
+  async discard(key) {
+    await this.ask({ do: "storage", ask: "delete", key });
+  }
+
   /** Ends the worker and frees its memory. What still waits is rejected. */
   close() {
     this.#end(new Error("The lab was closed."));
@@ -207,17 +230,20 @@ export class Model {
   /**
    * Loads a model on an engine that is open; the model before it is forgotten.
    * @param {Lab} lab
-   * @param {string | URL | File[] | FileList} [source]
+   * @param {string | URL | File[] | FileList | { key: string }} [source] As for `load`, or what `lab.keep` gave.
    * @returns {Promise<Model>}
    */
   static async on(lab, source = "builtin") {
     const text = typeof source === "string" || source instanceof URL;
-    const command = !text
+    const kept = !text && typeof source.key === "string";
+    const command = kept
+      ? { do: "load_model", source: { from: "stored", key: source.key } }
+      : !text
       ? { do: "load_model", source: { from: "files" } }
       : String(source) === "builtin"
         ? { do: "load_model", source: { from: "built_in" } }
         : { do: "load_model", source: { from: "url", url: new URL(source, location.href).href } };
-    const { event } = await lab.ask(command, text ? [] : [...source]);
+    const { event } = await lab.ask(command, text || kept ? [] : [...source]);
     return new Model(lab, event.model);
   }
 

@@ -16,7 +16,10 @@ export function serve(kind) {
   /** @type {{ text: string, attachments: any[], request: any }[]} */
   const queue = [];
   let engine = null;
+  let store = null;
   let busy = false;
+  /** Requests of the store that came before there was one. */
+  let early = [];
   let stopped = false;
 
   const post = (text, attachments = []) =>
@@ -40,9 +43,22 @@ export function serve(kind) {
   self.addEventListener("unhandledrejection", (event) => stop(event.reason));
 
   self.onmessage = ({ data }) => {
-    queue.push({ text: data.text, attachments: data.attachments ?? [], request: JSON.parse(data.text) });
+    const request = JSON.parse(data.text);
+    // The store works beside the engine: a download does not hold up a picture.
+    if (request.command?.do === "storage") return void keep_house({ text: data.text, request });
+    queue.push({ text: data.text, attachments: data.attachments ?? [], request });
     pump();
   };
+
+  async function keep_house(next) {
+    if (!store) return void early.push(next);
+    try {
+      await store.handle(next.text, post);
+    } catch (error) {
+      if (isTrap(error)) stop(error);
+      else say(next.request.id, { event: "failed", message: message(error) });
+    }
+  }
 
   async function pump() {
     if (busy || stopped || !engine) return;
@@ -69,6 +85,8 @@ export function serve(kind) {
       const url = new URL(FOLDERS[kind], import.meta.url);
       const module = await import(url.href);
       await module.default();
+      store = new module.Store();
+      early.splice(0).forEach(keep_house);
       engine = await module.Engine.open();
       pump();
     } catch (error) {

@@ -43,16 +43,19 @@ const HARMLESS = [/WebGPU is experimental on this platform/i];
 
 /**
  * Starts a browser of its own for test `t` and closes it afterwards; the test fails at its end if anything went wrong
- * meanwhile. Options: `flags`, `allow` (regular expressions of problems that this test expects), `viewport`.
+ * meanwhile. Options: `flags`, `allow` (regular expressions of problems that this test expects), `viewport`,
+ * `serviceWorkers` ("allow" where the test is about working without a network: elsewhere its download would disturb).
  * Returns `{ page, context, problems, requests, check }`; `check()` asserts that nothing went wrong so far.
  */
-export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 } } = {}) {
+export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [] } = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'lab-e2e-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     args: flags,
     viewport,
+    serviceWorkers,
+    permissions,
   });
   const problems = [];
   const requests = [];

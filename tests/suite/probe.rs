@@ -2,12 +2,14 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
+use lab_core::probe::classifier::{Choices, Examples, Origin, Probe};
 use lab_core::probe::colours::Colours;
+use lab_core::probe::linear::{Scaler, Settings, train};
 use lab_core::probe::pca::{Pca, pca};
 use lab_core::probe::rollout::through_block;
 use lab_core::probe::similarity::similarity;
 use lab_protocol::Foreground;
-use lab_tests::{assert_close, cpu, gpu, random, values};
+use lab_tests::{assert_close, cpu, golden, gpu, random, values};
 
 fn tokens(values: &[f32], dim: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / dim, dim]), device)
@@ -184,4 +186,70 @@ fn a_shared_basis_stays_and_tells_thing_from_ground() {
         let nothing = paint(&mut colours, all.clone(), Some(Foreground { threshold: 1.0, below: false }));
         assert_eq!(nothing.foreground, Some(0.0));
     }
+}
+
+/// scikit-learn's LogisticRegression, its solver run to the end: weights, intercepts and probabilities.
+#[test]
+fn the_linear_probe_equals_scikit_learns() {
+    let file = golden("probe/logistic.safetensors");
+    for case in ["three", "two", "wide", "plain"] {
+        let read = |name: &str| pollster::block_on(file.read(&format!("{case}.{name}"))).expect("a tensor");
+        let doubles = |name: &str| read(name).to_f64().expect("64 bits");
+        let features = read("features");
+        let (dim, values) = (features.shape[1], features.to_f32().expect("32 bits"));
+        let labels: Vec<u32> = read("labels").to_i64().expect("whole").iter().map(|&label| label as u32).collect();
+        let classes = 1 + *labels.iter().max().expect("some") as usize;
+        let rows: Vec<usize> = (0..labels.len()).collect();
+        let standardised = read("standardised").to_i64().expect("a truth")[0] == 1;
+        let scaler = if standardised { Scaler::fit(&values, dim, &rows) } else { Scaler::none(dim) };
+        let scaled: Vec<Vec<f64>> = values.chunks_exact(dim).map(|row| scaler.apply(row)).collect();
+        let settings = Settings { c: doubles("c")[0], tolerance: 1e-10, ..Settings::default() };
+        let found = train(&scaled.concat(), &labels, dim, classes, &settings, None);
+        let probabilities: Vec<f64> = scaled.iter().flat_map(|row| found.probabilities(row)).collect();
+        let (mut weight, mut bias) = (found.weight, found.bias);
+        if classes == 2 {
+            weight = (0..dim).map(|at| weight[dim + at] - weight[at]).collect();
+            bias = vec![bias[1] - bias[0]];
+        } else {
+            // Only differences of intercepts mean anything; scikit-learn's have whatever mean its way led to.
+            let shift =
+                doubles("intercept").iter().sum::<f64>() / classes as f64 - bias.iter().sum::<f64>() / classes as f64;
+            bias.iter_mut().for_each(|bias| *bias += shift);
+        }
+        for (what, ours, theirs) in [
+            ("weights", weight, doubles("coef")),
+            ("intercepts", bias, doubles("intercept")),
+            ("probabilities", probabilities, doubles("proba")),
+        ] {
+            assert_eq!(ours.len(), theirs.len(), "{case}: {what}");
+            let error = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(error < 1e-5, "{case}: {what} differ by {error}");
+        }
+        assert!(found.iterations < 200, "{case}: {} iterations", found.iterations);
+    }
+}
+
+/// 200 images of 1024 numbers, what a page does at once: to learn and to cross-validate in under a second.
+#[test]
+fn two_hundred_images_are_learned_in_a_moment() {
+    let (n, dim, classes) = (200, 1024, 5);
+    let mut values = values(random::<2>([n, dim], 11, &cpu()));
+    let labels: Vec<u32> = (0..n as u32).map(|row| row % classes).collect();
+    for (row, label) in values.chunks_exact_mut(dim).zip(&labels) {
+        row.iter_mut().skip(*label as usize).step_by(classes as usize).for_each(|x| *x += 0.3);
+    }
+    let examples = Examples {
+        classes: (0..classes).map(|class| class.to_string()).collect(),
+        names: labels.iter().map(u32::to_string).collect(),
+        features: values,
+        labels,
+        dim,
+    };
+    let start = std::time::Instant::now();
+    let (_, reports) = Probe::learn(&examples, Choices::default(), Origin::default()).expect("enough images");
+    let took = start.elapsed();
+    eprintln!("learned and validated in {took:?}; accuracy {:.3}", reports.linear.accuracy);
+    assert!(reports.linear.accuracy > 0.9, "{}", reports.linear.accuracy);
+    // This build is hardly optimised and the machine may be busy.
+    assert!(took.as_secs() < 20, "{took:?}");
 }

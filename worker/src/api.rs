@@ -15,6 +15,7 @@ use web_sys::{Blob, OffscreenCanvas};
 
 use crate::canvas::Canvas;
 use crate::host::{BlobFile, bytes_of, now};
+use crate::store::open_stored;
 use crate::{files, rooms, wire};
 
 /// Progress is told no more often than this, in milliseconds.
@@ -38,11 +39,17 @@ pub(crate) struct Reply {
 impl Reply {
     /// Posts an event, with copies of `vectors` as its attachments.
     pub(crate) fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
+        self.send_with(event, vectors, &Array::new())
+    }
+
+    /// The same, with `buffers` behind them.
+    fn send_with(&self, event: Event, vectors: &[&[f32]], buffers: &Array) -> Result<(), JsValue> {
         let attachments: Array = Array::new();
         for vector in vectors {
             // A copy of its own, which can be transferred.
             attachments.push(&JsValue::from(Float32Array::from(*vector).buffer()));
         }
+        let attachments = attachments.concat(buffers);
         let text = wire::write(self.id, event);
         let (text, attachments) = (JsValue::from_str(&text), JsValue::from(attachments));
         self.post.call2(&JsValue::NULL, &text, &attachments).map(|_| ())
@@ -116,7 +123,7 @@ impl Engine {
         match self.obey(request.command, &attachments, &reply).await {
             Ok(answer) => {
                 let vectors: Vec<&[f32]> = answer.vectors.iter().map(Vec::as_slice).collect();
-                reply.send(answer.event, &vectors)
+                reply.send_with(answer.event, &vectors, &answer.buffers)
             }
             Err(error) => {
                 #[cfg(feature = "gpu")]
@@ -138,11 +145,13 @@ pub(crate) struct Answer {
     pub(crate) event: Event,
     /// Sent along as `ArrayBuffer`s.
     pub(crate) vectors: Vec<Vec<f32>>,
+    /// `ArrayBuffer`s behind those.
+    pub(crate) buffers: Array,
 }
 
 impl From<Event> for Answer {
     fn from(event: Event) -> Self {
-        Self { event, vectors: Vec::new() }
+        Self { event, vectors: Vec::new(), buffers: Array::new() }
     }
 }
 
@@ -191,7 +200,7 @@ impl Engine {
                     vectors.push(embedded.patches);
                 }
                 let (dim, grid, millis) = (embedded.dim, embedded.grid, embedded.millis);
-                Ok(Answer { event: Event::Embedded { image, dim, grid, millis }, vectors })
+                Ok(Answer { vectors, ..Event::Embedded { image, dim, grid, millis }.into() })
             }
             Command::AttachCanvas { canvas } => {
                 let target = attachment::<OffscreenCanvas>(attachments, "an OffscreenCanvas")?;
@@ -223,10 +232,18 @@ impl Engine {
                 self.engine.set_kernels(kernels);
                 Ok(Event::Done.into())
             }
+            Command::LimitBinding { bytes } => {
+                self.engine.limit_binding(bytes);
+                Ok(Event::Done.into())
+            }
+            Command::Storage(_) => {
+                Err("the store is asked beside the engine, not through it: reload the page".to_owned())
+            }
             Command::See(command) => rooms::see::obey(self, command, attachments, reply).await,
             Command::Mask(command) => rooms::mask::obey(self, command, attachments, reply).await,
             Command::Train(command) => rooms::train::obey(self, command, attachments, reply).await,
-            Command::Probe(command) => rooms::probe::obey(self, command, attachments, reply).await,
+            Command::Probe(command) => rooms::probe::obey(self, command, attachments).await,
+            Command::Video(command) => rooms::video::obey(self, command, attachments).await,
         }
     }
 
@@ -247,6 +264,10 @@ impl Engine {
             ModelSource::Url { url } => {
                 let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
                 self.engine.load_into(slot, &url, files, &mut progress).await.map_err(said)?
+            }
+            ModelSource::Stored { key } => {
+                let (kept, files) = open_stored(&key).await.map_err(said)?;
+                self.engine.load_into(slot, &kept.name, files, &mut progress).await.map_err(said)?
             }
             drawn => {
                 let model = self.engine.load_drawn(slot, &drawn).await.map_err(said)?;

@@ -5,12 +5,14 @@
 //! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
 //! - `rooms` (browser): one file a room
 //! - `canvas`, `host`, `files` (browser): canvases, bytes from blobs and addresses
+//! - [`store`]: models kept in the browser
 //!
 //! Two builds: the small CPU engine (`--no-default-features`: no wgpu, no CubeCL) loads first, the GPU engine (`gpu`)
 //! replaces it where a GPU answers. The page holds no tensor; it sees events and canvases.
 
 #[cfg(feature = "gpu")]
 pub mod render;
+pub mod store;
 pub mod wire;
 
 #[cfg(target_family = "wasm")]
@@ -26,3 +28,5 @@ mod rooms;
 
 #[cfg(target_family = "wasm")]
 pub use api::Engine;
+#[cfg(target_family = "wasm")]
+pub use store::Store;

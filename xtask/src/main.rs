@@ -26,7 +26,7 @@ cargo xtask TASK [options]
   lab [--port N] [--dev] [--no-open]     install what is missing, build the page, serve it on 127.0.0.1
   test [--native | --web] [--filter S]   run every test, native and in a real browser
   setup [--native | --web] [--check]     install what is missing, or only say what is (--check)
-  web [--dev]                            build the page into dist/
+  web [--dev] [--engine cpu|gpu]         build the page into dist/
   serve [--dir D] [--port N]             serve a folder (dist/) on 127.0.0.1 with the page's own security headers
   size [--check]                         sizes of the built page as a table; --check holds them to the budget
   golden [--check]                       make the committed PyTorch results anew, or compare (needs Python)

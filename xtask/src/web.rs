@@ -35,6 +35,8 @@ pub(crate) enum Lints {
 /// The engines: folder under `engine/`, and the features of `lab-worker`.
 const ENGINES: [(&str, &[&str]); 2] =
     [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
+/// The line of `public/sw.js` that gives way to the list of files.
+const UNLISTED: &str = "const MANIFEST = null; // replaced when built";
 const WASM: &str = "wasm32-unknown-unknown";
 /// What every browser with WebGPU or SIMD reads, and what Rust 1.95 emits for wasm32.
 const WASM_FEATURES: [&str; 7] = [
@@ -56,19 +58,30 @@ pub(crate) fn dist() -> PathBuf {
 pub(crate) fn run(mut args: Args) -> Result<()> {
     let dev = args.flag("--dev");
     let release = args.flag("--release");
+    let only = args.value("--engine")?;
     args.finish()?;
     ensure!(!(dev && release), "--dev and --release exclude each other");
     setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
-    build(if dev { Mode::Dev } else { Mode::Release }, Lints::Off)?;
+    let known = |name: &String| ENGINES.iter().any(|(engine, _)| engine == name);
+    if let Some(name) = only.as_ref().filter(|name| !known(name)) {
+        bail!("there is no engine `{name}`: cpu and gpu are");
+    }
+    build_some(if dev { Mode::Dev } else { Mode::Release }, Lints::Off, only.as_deref())?;
     println!("the page is in {}", dist().display());
     Ok(())
 }
 
 /// Builds engines and page.
 pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
+    build_some(mode, lints, None)
+}
+
+/// The same with one engine alone: enough to look at the page while working on it.
+fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
+    let engines = || ENGINES.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let out = shell::target_dir().join("engine");
     let mut manifest = serde_json::Map::new();
-    for (at, (name, features)) in ENGINES.iter().enumerate() {
+    for (at, (name, features)) in engines().enumerate() {
         eprintln!("[{}/3] the {name} engine", at + 1);
         manifest.insert((*name).to_owned(), build_engine(&out.join(name), features, mode, lints)?);
     }
@@ -80,7 +93,7 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     }
     // Trunk reads NO_COLOR as a flag with a value and stops at the usual `NO_COLOR=1`.
     shell::run(trunk.env_remove("NO_COLOR").arg("--dist").arg(dist()))?;
-    for (name, _) in ENGINES {
+    for (name, _) in engines() {
         copy_folder(&out.join(name), &dist().join("engine").join(name))?;
     }
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
@@ -88,7 +101,8 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     write(&dist().join("engine").join("manifest.json"), text.as_bytes())?;
     let text = serde_json::to_string_pretty(&weights_manifest(&dist().join("weights"))?)? + "\n";
     write(&dist().join("weights").join("manifest.json"), text.as_bytes())?;
-    inline_scripts_to_files(&dist())
+    inline_scripts_to_files(&dist())?;
+    list_for_offline(&dist())
 }
 
 fn linted(command: Command, lints: Lints) -> Command {
@@ -205,6 +219,34 @@ fn inline_scripts_to_files(dist: &Path) -> Result<()> {
     write(&index, html.as_bytes())
 }
 
+/// Writes into `sw.js` what the page is made of, so that it can be kept for use without a network.
+///
+/// `first` marks what is kept at the first visit: page, CPU engine, samples. The GPU's engine and weights are large and not
+/// for everybody; they are kept when they are first used.
+fn list_for_offline(dist: &Path) -> Result<()> {
+    let worker = dist.join("sw.js");
+    let script = String::from_utf8(read(&worker)?).context("sw.js is not UTF-8")?;
+    let mut files = serde_json::Map::new();
+    for path in walk(dist)? {
+        let name = path.strip_prefix(dist).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        if name != "sw.js" {
+            let bytes = read(&path)?;
+            let later = ["engine/gpu/", "examples/", "weights/"].iter().any(|folder| name.starts_with(folder));
+            let later = later && name != "weights/manifest.json";
+            files.insert(name, json!({ "sha256": sha256(&bytes), "first": !later }));
+        }
+    }
+    write(&worker, listed(&script, &Value::Object(files))?.as_bytes())
+}
+
+/// The service worker with its list of files.
+fn listed(script: &str, files: &Value) -> Result<String> {
+    let version = sha256(format!("{script}{files}").as_bytes());
+    let manifest = json!({ "version": version[..16], "files": files });
+    ensure!(script.matches(UNLISTED).count() == 1, "sw.js has no line `{UNLISTED}` to write the files into");
+    Ok(script.replace(UNLISTED, &format!("const MANIFEST = {manifest};")))
+}
+
 /// The page without inline scripts, and the files that now hold them.
 fn split_inline_scripts(html: &str) -> Result<(String, Vec<(String, String)>)> {
     let (mut page, mut scripts, mut rest) = (String::new(), Vec::new(), html);
@@ -290,6 +332,17 @@ mod tests {
             format!("<head><script type=\"module\" src=\"./{name}\"></script><script src=\"a.js\"></script></head>")
         );
         assert!(split_inline_scripts("<script>never ends").is_err());
+    }
+
+    #[test]
+    fn the_service_worker_changes_with_any_file() {
+        let script = format!("// head\n{UNLISTED}\nrest();\n");
+        let list = |hash: &str| listed(&script, &json!({ "a.js": { "sha256": hash, "first": true } })).unwrap();
+        let (one, other) = (list("00"), list("11"));
+        assert_ne!(one, other);
+        assert_eq!(one, list("00"));
+        assert!(one.contains(r#""a.js":{"first":true,"sha256":"00"}"#) && one.ends_with("rest();\n"), "{one}");
+        assert!(listed("nothing to replace", &json!({})).is_err());
     }
 
     #[test]

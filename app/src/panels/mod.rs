@@ -4,8 +4,10 @@ mod copy_link;
 mod engine;
 mod model;
 mod notices;
+mod stored;
 
 pub(crate) use copy_link::CopyLink;
 pub(crate) use engine::EnginePanel;
 pub(crate) use model::ModelPanel;
 pub(crate) use notices::Notices;
+pub(crate) use stored::{StoredPanel, Update};

@@ -6,6 +6,7 @@ use web_sys::{Event, HtmlInputElement};
 
 use crate::engine;
 use crate::state::{Source, Store};
+use crate::stored;
 use crate::texts;
 
 /// The model at work, and the ways to another one: built in, a folder, files, an address.
@@ -16,7 +17,7 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
         store.model.track();
         match store.source.get_value() {
             Source::BuiltIn => "built-in".to_owned(),
-            Source::Files(_) | Source::Url(_) | Source::Twin(_) => "own".to_owned(),
+            Source::Files(_) | Source::Url(_) | Source::Twin(_) | Source::Stored { .. } => "own".to_owned(),
             source => source.key().unwrap_or_default(),
         }
     };
@@ -44,7 +45,7 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
         event.prevent_default();
         let url = address.get_untracked().trim().to_owned();
         if !url.is_empty() {
-            engine::load_model(store, Source::Url(url));
+            stored::fetch(store, url);
         }
     };
     let folder = NodeRef::<leptos::html::Input>::new();
@@ -95,8 +96,11 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
                 <label>
                     {texts::ADDRESS}
                     <input
-                        type="url"
-                        placeholder="https://…/resolve/main/"
+                        type="text"
+                        inputmode="url"
+                        autocapitalize="off"
+                        spellcheck="false"
+                        placeholder="facebook/dinov2-small"
                         data-testid="model-url"
                         prop:value=move || address.get()
                         on:input=move |event| address.set(event_target_value(&event))

@@ -1,36 +1,382 @@
-//! The room Probe.
+//! The room Probe: classes from a few pictures, a classifier on frozen features, and search among embeddings.
+//!
+//! - this page: the room's state, and how it learns
+//! - [`classes`]: pictures into classes, by file, by drop, by camera
+//! - [`result`]: how good it is
+//! - [`ask`]: new pictures; [`search`]: embeddings made elsewhere
 
+mod ask;
+mod classes;
+mod result;
+mod search;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use js_sys::Array;
+use lab_protocol::{Command, Event, ImageId, ProbeClass, ProbeCommand, ProbeEvent, ProbeFeatures, ProbeReport};
 use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsValue;
+use web_sys::{Blob, HtmlVideoElement, MediaStream, Url};
 
 use crate::hash::Address;
-use crate::state::Store;
+use crate::link::Link;
+use crate::signals::put;
+use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
+use crate::webcam;
+use ask::Ask;
+use classes::Classes;
+use result::Outcome;
+use search::Search;
 
 /// Whether there is something to see; an empty room stands in no navigation.
-pub(crate) const FILLED: bool = false;
+pub(crate) const FILLED: bool = true;
 /// Images, model and engine stand beside it.
 pub(crate) const BESIDE: bool = true;
 
+/// Learning waits so long for more changes.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The example: samples that are alike to people.
+const EXAMPLE: [(&str, [&str; 2]); 3] =
+    [("cat", ["ginger-cat", "grey-cat"]), ("fruit", ["apples", "lemons"]), ("sea", ["harbour", "reef"])];
+/// Neighbours that vote unless the link says otherwise.
+const K: usize = 3;
+
+/// A picture in a class.
+#[derive(Clone)]
+pub(crate) struct Shot {
+    /// Its name for the engine.
+    pub(crate) id: ImageId,
+    /// Its name for people.
+    pub(crate) name: String,
+    /// Its thumbnail's address.
+    pub(crate) url: String,
+    /// Its bytes, for an engine that starts later.
+    pub(crate) blob: Blob,
+}
+
+/// A class.
+#[derive(Clone)]
+pub(crate) struct Class {
+    /// Unique.
+    pub(crate) id: u32,
+    /// Its name for people.
+    pub(crate) name: String,
+    /// Its pictures.
+    pub(crate) shots: Vec<Shot>,
+}
+
+/// What was learned.
+#[derive(Clone)]
+pub(crate) struct Trained {
+    /// Names of the classes.
+    pub(crate) names: Vec<String>,
+    /// The pictures in the order of the reports; empty for a probe from a file.
+    pub(crate) shots: Vec<Shot>,
+    /// Nothing for a probe from a file.
+    pub(crate) reports: Option<Reports>,
+}
+
+/// How good it is.
+#[derive(Clone)]
+pub(crate) struct Reports {
+    /// By the votes of the nearest.
+    pub(crate) knn: ProbeReport,
+    /// By the linear classifier.
+    pub(crate) linear: ProbeReport,
+    /// To compute features, and to learn, in milliseconds.
+    pub(crate) millis: [f64; 2],
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
-pub(crate) struct State {}
+pub(crate) struct State {
+    classes: RwSignal<Vec<Class>, LocalStorage>,
+    features: RwSignal<ProbeFeatures>,
+    k: RwSignal<usize>,
+    c: RwSignal<f64>,
+    standardise: RwSignal<bool>,
+    /// Show the linear classifier, not the neighbours.
+    linear: RwSignal<bool>,
+    trained: RwSignal<Option<Trained>, LocalStorage>,
+    learning: RwSignal<bool>,
+    camera: RwSignal<Option<MediaStream>, LocalStorage>,
+    video: RwSignal<Option<HtmlVideoElement>, LocalStorage>,
+    /// The class that records.
+    holding: RwSignal<Option<u32>>,
+    asked: RwSignal<Vec<ask::Asked>, LocalStorage>,
+    live: RwSignal<bool>,
+    found: RwSignal<search::Found>,
+    /// The example was offered once.
+    begun: RwSignal<bool>,
+    /// Counts wishes to learn; an older one gives way.
+    wish: StoredValue<u32>,
+    /// Pictures that the engine of an era holds.
+    sent: StoredValue<(u32, HashSet<ImageId>)>,
+}
 
 impl State {
     /// A room as nobody has used it yet.
     pub(crate) fn new() -> Self {
-        Self {}
+        Self {
+            classes: RwSignal::new_local(Vec::new()),
+            features: RwSignal::new(ProbeFeatures::Cls),
+            k: RwSignal::new(K),
+            c: RwSignal::new(1.0),
+            standardise: RwSignal::new(true),
+            linear: RwSignal::new(true),
+            trained: RwSignal::new_local(None),
+            learning: RwSignal::new(false),
+            camera: RwSignal::new_local(None),
+            video: RwSignal::new_local(None),
+            holding: RwSignal::new(None),
+            asked: RwSignal::new_local(Vec::new()),
+            live: RwSignal::new(false),
+            found: RwSignal::new(search::Found::default()),
+            begun: RwSignal::new(false),
+            wish: StoredValue::new(0),
+            sent: StoredValue::new((0, HashSet::new())),
+        }
     }
 
     /// Takes over what a link says; what it does not say keeps its default.
-    pub(crate) fn read(self, _address: &Address) {}
+    pub(crate) fn read(self, address: &Address) {
+        let features = match address.get("features") {
+            Some("mean") => ProbeFeatures::Mean,
+            Some("both") => ProbeFeatures::Both,
+            _ => ProbeFeatures::Cls,
+        };
+        put(self.features, features);
+        put(self.k, address.number("k").filter(|k| (1..=1000).contains(k)).unwrap_or(K));
+        put(self.c, address.number("c").filter(|c: &f64| c.is_finite() && *c > 0.0).unwrap_or(1.0));
+        put(self.standardise, address.get("scale") != Some("raw"));
+        put(self.linear, address.get("by") != Some("knn"));
+    }
 
     /// Says in a link what differs from the defaults.
-    pub(crate) fn write(self, _address: &mut Address) {}
+    pub(crate) fn write(self, address: &mut Address) {
+        let features = match self.features.get() {
+            ProbeFeatures::Cls => None,
+            ProbeFeatures::Mean => Some("mean"),
+            ProbeFeatures::Both => Some("both"),
+        };
+        address.put("features", features);
+        address.put("k", Some(self.k.get()).filter(|&k| k != K));
+        address.put("c", Some(self.c.get()).filter(|&c| c != 1.0));
+        address.put("scale", (!self.standardise.get()).then_some("raw"));
+        address.put("by", (!self.linear.get()).then_some("knn"));
+    }
 }
 
 /// The room.
 #[component]
 pub(crate) fn Probe(store: Store) -> impl IntoView {
-    let _ = store;
-    view! { <p class="coming">{texts::COMING}</p> }
+    let state = store.rooms.probe;
+    Effect::new(move || {
+        // An example before the first click, once its pictures have come.
+        if !state.begun.get() && store.samples_done.get() {
+            state.begun.set(true);
+            if state.classes.with_untracked(Vec::is_empty) {
+                example(store);
+            }
+        }
+    });
+    Effect::new(move || {
+        state.classes.track();
+        state.features.track();
+        state.k.track();
+        state.c.track();
+        state.standardise.track();
+        store.edition.track();
+        wish(store);
+    });
+    on_cleanup(move || {
+        let _ = state.live.try_set(false);
+        let _ = state.holding.try_set(None);
+        close_camera(store);
+    });
+    view! {
+        <p class="lead">{texts::LEAD}</p>
+        <div class="probe">
+            <Classes store />
+            <div>
+                <Outcome store />
+                <Ask store />
+                <Search store />
+            </div>
+        </div>
+    }
+}
+
+/// Fills the classes with samples.
+fn example(store: Store) {
+    let pictures = store.images.get_untracked();
+    let mut classes = Vec::new();
+    for (name, samples) in EXAMPLE {
+        let shots = samples.iter().filter_map(|sample| {
+            let picture = pictures.iter().find(|picture| picture.sample == Some(*sample))?;
+            Some(shot(store, picture.blob.clone(), picture.name.clone()))
+        });
+        classes.push(Class { id: store.number(), name: name.to_owned(), shots: shots.collect() });
+    }
+    store.rooms.probe.classes.set(classes);
+}
+
+/// A picture of this room, with a number and a thumbnail of its own.
+fn shot(store: Store, blob: Blob, name: String) -> Shot {
+    let url = Url::create_object_url_with_blob(&blob).unwrap_or_default();
+    Shot { id: ImageId(store.number()), name, url, blob }
+}
+
+/// Forgets a picture here and in the engine.
+fn forget(store: Store, shot: &Shot) {
+    drop(Url::revoke_object_url(&shot.url));
+    let known = store.rooms.probe.sent.try_update_value(|(_, sent)| sent.remove(&shot.id)).unwrap_or(false);
+    if let (true, Some(link)) = (known, store.link.get_untracked()) {
+        let image = shot.id;
+        spawn_local(async move { drop(link.ask(Command::RemoveImage { image }, &[]).await) });
+    }
+}
+
+/// Hands pictures to the engine that it does not hold yet.
+async fn send(store: Store, link: &Link, shots: &[Shot]) -> Result<(), String> {
+    let state = store.rooms.probe;
+    let era = store.era.get_untracked();
+    if state.sent.with_value(|(of, _)| *of != era) {
+        state.sent.set_value((era, HashSet::new()));
+    }
+    for shot in shots {
+        if state.sent.with_value(|(_, sent)| sent.contains(&shot.id)) {
+            continue;
+        }
+        let command = Command::AddImage { image: shot.id, name: shot.name.clone() };
+        link.ask(command, &[shot.blob.clone().into()]).await?;
+        state.sent.update_value(|(_, sent)| {
+            sent.insert(shot.id);
+        });
+    }
+    Ok(())
+}
+
+/// Asks the engine something of this room.
+async fn ask_probe(
+    store: Store,
+    command: ProbeCommand,
+    attachments: &[JsValue],
+) -> Result<(ProbeEvent, Array), String> {
+    let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
+    match link.ask(Command::Probe(command), attachments).await? {
+        (Event::Probe(event), back) => Ok((event, back)),
+        _ => Err(crate::texts::UNEXPECTED.to_owned()),
+    }
+}
+
+/// Learns a little later, when nothing has changed meanwhile.
+fn wish(store: Store) {
+    let state = store.rooms.probe;
+    let wish = state.wish.get_value() + 1;
+    state.wish.set_value(wish);
+    set_timeout(
+        move || {
+            if state.wish.get_value() == wish {
+                spawn_local(learn(store, wish));
+            }
+        },
+        PAUSE,
+    );
+}
+
+/// Enough to learn from: two classes, and two pictures in each that has any.
+fn enough(classes: &[Class]) -> bool {
+    let used: Vec<usize> = classes.iter().map(|class| class.shots.len()).filter(|&count| count > 0).collect();
+    used.len() >= 2 && used.iter().all(|&count| count >= 2)
+}
+
+async fn learn(store: Store, wish: u32) {
+    let state = store.rooms.probe;
+    let mut classes = state.classes.get_untracked();
+    let ready = store.link.with_untracked(Option::is_some) && store.model.with_untracked(Option::is_some);
+    if !ready || !enough(&classes) {
+        // A probe from a file stays until there are pictures.
+        if classes.iter().any(|class| !class.shots.is_empty()) {
+            state.trained.set(None);
+        }
+        return;
+    }
+    classes.retain(|class| !class.shots.is_empty());
+    let shots: Vec<Shot> = classes.iter().flat_map(|class| class.shots.clone()).collect();
+    let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
+    state.learning.set(true);
+    let answer = async {
+        let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
+        send(store, &link, &shots).await?;
+        let command = ProbeCommand::Train {
+            classes: classes
+                .iter()
+                .map(|class| ProbeClass {
+                    name: class.name.clone(),
+                    images: class.shots.iter().map(|shot| shot.id).collect(),
+                })
+                .collect(),
+            features: state.features.get_untracked(),
+            k: state.k.get_untracked(),
+            c: state.c.get_untracked(),
+            standardise: state.standardise.get_untracked(),
+        };
+        ask_probe(store, command, &[]).await
+    }
+    .await;
+    if state.wish.get_value() != wish {
+        return; // a newer wish answers
+    }
+    state.learning.set(false);
+    match answer {
+        Ok((ProbeEvent::Trained { knn, linear, features_millis, learn_millis }, _)) => {
+            let reports = Reports { knn: *knn, linear: *linear, millis: [features_millis, learn_millis] };
+            state.trained.set(Some(Trained { names, shots, reports: Some(reports) }));
+            ask::again(store).await;
+        }
+        Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+        Err(sentence) => {
+            state.trained.set(None);
+            store.tell(Severity::Error, sentence);
+        }
+    }
+}
+
+/// Waits inside a loop.
+async fn pause(millis: i32) {
+    let wait = js_sys::Promise::new(&mut |resolve, _| {
+        drop(window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis));
+    });
+    drop(wasm_bindgen_futures::JsFuture::from(wait).await);
+}
+
+/// Switches the camera on, or says why not.
+async fn open_camera(store: Store) -> bool {
+    let state = store.rooms.probe;
+    if state.camera.with_untracked(Option::is_some) {
+        return true;
+    }
+    match webcam::open().await {
+        Ok(stream) => {
+            state.camera.set(Some(stream));
+            true
+        }
+        Err(sentence) => {
+            store.tell(Severity::Error, sentence);
+            false
+        }
+    }
+}
+
+fn close_camera(store: Store) {
+    let state = store.rooms.probe;
+    if let Some(stream) = state.camera.try_get_untracked().flatten() {
+        webcam::close(&stream);
+    }
+    let _ = state.camera.try_set(None);
+    let _ = state.video.try_set(None);
 }

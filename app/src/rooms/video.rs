@@ -1,36 +1,270 @@
-//! The room Video.
+//! The room Video: a camera, a clip, or a slow pan over the picture on show; frame by frame through the engine.
+//!
+//! A frame is taken when the engine is free, so it is always the newest and none waits: [`play`]. [`screens`] shows what
+//! comes back.
 
+mod play;
+mod screens;
+
+use lab_protocol::{CanvasId, VideoCommand};
+use leptos::html::Video as VideoElement;
 use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::{Event, HtmlInputElement, HtmlVideoElement, MediaStream, Url};
 
 use crate::hash::Address;
-use crate::state::Store;
+use crate::signals::put;
+use crate::state::{Severity, Store};
 use crate::texts::video as texts;
+use crate::webcam;
+use screens::Screens;
 
 /// Whether there is something to see; an empty room stands in no navigation.
-pub(crate) const FILLED: bool = false;
+pub(crate) const FILLED: bool = true;
 /// Images, model and engine stand beside it.
 pub(crate) const BESIDE: bool = true;
 
+/// Where frames come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Feed {
+    /// A window that moves over the picture on show: something to see before any click.
+    #[default]
+    Pan,
+    /// The camera.
+    Camera,
+    /// A file.
+    Clip,
+}
+
+/// What the last frame said.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Last {
+    /// Patch rows and columns.
+    pub(crate) grid: [usize; 2],
+    /// From pixels to pictures, in milliseconds.
+    pub(crate) millis: f64,
+    /// Frames a second, smoothed.
+    pub(crate) rate: f64,
+    /// Share of the variance that the basis holds.
+    pub(crate) explained: f32,
+    /// Where the thing is.
+    pub(crate) followed: Option<lab_protocol::Followed>,
+    /// Frames so far.
+    pub(crate) count: u32,
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
-pub(crate) struct State {}
+pub(crate) struct State {
+    feed: RwSignal<Feed>,
+    playing: RwSignal<bool>,
+    last: RwSignal<Last>,
+    /// The patch that the keyboard is on.
+    cursor: RwSignal<u32>,
+    stream: RwSignal<Option<MediaStream>, LocalStorage>,
+    clip: RwSignal<Option<(String, String)>>,
+    video: RwSignal<Option<HtmlVideoElement>, LocalStorage>,
+    /// Canvases of the engine at work: input, components, likeness.
+    canvases: RwSignal<[Option<CanvasId>; 3]>,
+    /// Side of the canvases in device pixels.
+    side: RwSignal<u32>,
+    /// Frames that a press on the button still wants.
+    steps: RwSignal<u32>,
+    /// Counts loops; an older one ends.
+    round: StoredValue<u32>,
+}
 
 impl State {
     /// A room as nobody has used it yet.
     pub(crate) fn new() -> Self {
-        Self {}
+        Self {
+            feed: RwSignal::new(Feed::Pan),
+            playing: RwSignal::new(true),
+            last: RwSignal::new(Last::default()),
+            cursor: RwSignal::new(0),
+            stream: RwSignal::new_local(None),
+            clip: RwSignal::new(None),
+            video: RwSignal::new_local(None),
+            canvases: RwSignal::new([None; 3]),
+            side: RwSignal::new(0),
+            steps: RwSignal::new(0),
+            round: StoredValue::new(0),
+        }
     }
 
-    /// Takes over what a link says; what it does not say keeps its default.
-    pub(crate) fn read(self, _address: &Address) {}
+    /// Takes over what a link says; what it does not say keeps its default. A link switches no camera on.
+    pub(crate) fn read(self, address: &Address) {
+        put(self.playing, address.get("play") != Some("no"));
+    }
 
     /// Says in a link what differs from the defaults.
-    pub(crate) fn write(self, _address: &mut Address) {}
+    pub(crate) fn write(self, address: &mut Address) {
+        address.put("play", (!self.playing.get()).then_some("no"));
+    }
 }
 
 /// The room.
 #[component]
 pub(crate) fn Video(store: Store) -> impl IntoView {
-    let _ = store;
-    view! { <p class="coming">{texts::COMING}</p> }
+    let state = store.rooms.video;
+    let still = window().match_media("(prefers-reduced-motion: reduce)").ok().flatten();
+    if still.is_some_and(|query| query.matches()) && state.last.with_untracked(|last| last.count == 0) {
+        // Whoever asked for calm sees one frame and plays by hand.
+        state.playing.set(false);
+        state.steps.set(1);
+    }
+    play::attend(store);
+    on_cleanup(move || {
+        state.round.update_value(|round| *round += 1);
+        stop_camera(state);
+        let _ = state.video.try_set(None);
+    });
+    view! {
+        <div class="video">
+            <p class="lead">{texts::LEAD}</p>
+            <Controls store />
+            <Source store />
+            <Screens store />
+        </div>
+    }
+}
+
+fn stop_camera(state: State) {
+    if let Some(stream) = state.stream.try_get_untracked().flatten() {
+        webcam::close(&stream);
+    }
+    let _ = state.stream.try_set(None);
+}
+
+/// The element that plays camera and clip; what is seen is what the engine draws.
+#[component]
+fn Source(store: Store) -> impl IntoView {
+    let state = store.rooms.video;
+    let node = NodeRef::<VideoElement>::new();
+    Effect::new(move || {
+        let Some(video) = node.get() else { return };
+        match (state.stream.get(), state.clip.get()) {
+            (Some(stream), _) => webcam::show(&stream, &video),
+            (None, Some((_, url))) => {
+                video.set_src_object(None);
+                video.set_muted(true);
+                video.set_loop(true);
+                video.set_src(&url);
+                webcam::start(&video);
+            }
+            (None, None) => video.set_src_object(None),
+        }
+        state.video.set(Some(video));
+    });
+    let failed = move |_| {
+        let name = state.clip.get_untracked().filter(|_| state.feed.get_untracked() == Feed::Clip);
+        if let Some((name, _)) = name {
+            store.tell(Severity::Error, texts::no_clip(&name));
+            state.feed.set(Feed::Pan);
+        }
+    };
+    view! {
+        <video class="source" node_ref=node playsinline muted aria-hidden="true" tabindex="-1" on:error=failed></video>
+    }
+}
+
+/// Source, pause, step, basis, file.
+#[component]
+fn Controls(store: Store) -> impl IntoView {
+    let state = store.rooms.video;
+    let pan = move |_| {
+        stop_camera(state);
+        state.feed.set(Feed::Pan);
+    };
+    let camera = move |_| {
+        spawn_local(async move {
+            if state.stream.with_untracked(Option::is_none) {
+                match webcam::open().await {
+                    Ok(stream) => state.stream.set(Some(stream)),
+                    Err(sentence) => {
+                        store.tell(Severity::Error, sentence);
+                        return;
+                    }
+                }
+            }
+            state.feed.set(Feed::Camera);
+        });
+    };
+    let open = move |event: Event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        let file = input.files().and_then(|files| files.get(0));
+        input.set_value("");
+        let Some(file) = file else { return };
+        let Ok(url) = Url::create_object_url_with_blob(&file) else { return };
+        stop_camera(state);
+        if let Some((_, old)) = state.clip.get_untracked() {
+            drop(Url::revoke_object_url(&old));
+        }
+        batch(|| {
+            state.clip.set(Some((file.name(), url)));
+            state.feed.set(Feed::Clip);
+        });
+    };
+    let toggle = move |_| {
+        let playing = !state.playing.get_untracked();
+        state.playing.set(playing);
+        if let Some(video) = state.video.get_untracked() {
+            match playing {
+                true => webcam::start(&video),
+                false => drop(video.pause()),
+            }
+        }
+    };
+    let step = move |_| {
+        // A clip moves on by a frame's length; a camera has moved on by itself.
+        if let (Feed::Clip, Some(video)) = (state.feed.get_untracked(), state.video.get_untracked()) {
+            video.set_current_time(video.current_time() + 1.0 / 25.0);
+        }
+        state.steps.update(|steps| *steps += 1);
+    };
+    let tell = move |command: VideoCommand| {
+        spawn_local(async move {
+            if let Err(sentence) = play::ask(store, command, &[]).await {
+                store.tell(Severity::Error, sentence);
+            }
+        });
+    };
+    let save = move |_| {
+        if let Err(error) = screens::save() {
+            store.tell(Severity::Error, crate::texts::not_saved(&crate::link::words(&error)));
+        }
+    };
+    let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
+    view! {
+        <div class="controls" role="group" aria-label=texts::SOURCE>
+            <button aria-pressed=move || pressed(Feed::Pan) data-testid="feed-pan" on:click=pan>{texts::PAN}</button>
+            <button aria-pressed=move || pressed(Feed::Camera) data-testid="feed-camera" on:click=camera>
+                {texts::CAMERA}
+            </button>
+            <label class="button">
+                <input type="file" accept="video/*" data-testid="feed-clip" on:change=open />
+                {texts::CLIP}
+            </label>
+            <button class="strong" data-testid="video-play" on:click=toggle>
+                {move || if state.playing.get() { texts::PAUSE } else { texts::PLAY }}
+            </button>
+            <button data-testid="video-step" prop:disabled=move || state.playing.get() on:click=step>{texts::STEP}</button>
+            <button data-testid="video-refit" on:click=move |_| tell(VideoCommand::Refit)>{texts::REFIT}</button>
+            <button
+                data-testid="video-release"
+                prop:disabled=move || state.last.with(|last| last.followed.is_none())
+                on:click=move |_| tell(VideoCommand::Release)
+            >
+                {texts::RELEASE}
+            </button>
+            <button data-testid="video-save" on:click=save>{texts::SAVE}</button>
+        </div>
+    }
+}
+
+/// A canvas of the page by its name for tests.
+fn canvas(test: &str) -> Option<web_sys::HtmlCanvasElement> {
+    let found = document().query_selector(&format!("[data-testid=\"{test}\"] canvas")).ok()??;
+    found.dyn_into().ok()
 }

@@ -4,6 +4,7 @@ pub(crate) mod learn;
 pub(crate) mod mask;
 pub(crate) mod probe;
 pub(crate) mod see;
+pub(crate) mod storage;
 pub(crate) mod train;
 pub(crate) mod video;
 
@@ -102,7 +103,9 @@ pub(crate) fn not_saved(reason: &str) -> String {
 
 /// A link that asks for a model on another host.
 pub(crate) fn link_asks(url: &str) -> String {
-    format!("This link asks for the model at {url}. Nothing was fetched: press Load in the model panel if you want it.")
+    format!(
+        "This link asks for the model at {url}. Nothing was fetched: press “Fetch and keep” in the model panel if you want it."
+    )
 }
 
 /// A link that was made with other weights.
@@ -151,8 +154,8 @@ pub(crate) const BUILT_IN_MAE: &str = "tiny MAE (untrained)";
 pub(crate) const OWN: &str = "your own";
 pub(crate) const FOLDER: &str = "Folder…";
 pub(crate) const FILES: &str = "Files…";
-pub(crate) const ADDRESS: &str = "Address of a folder with config.json and model.safetensors";
-pub(crate) const LOAD: &str = "Load";
+pub(crate) const ADDRESS: &str = "A Hugging Face repository, or the address of a folder";
+pub(crate) const LOAD: &str = "Fetch and keep";
 pub(crate) const MODEL_HINT: &str =
     "DINOv2, Web-SSL, MAE, CLIP and SigLIP vision encoders, as Hugging Face folders or original .pth files.";
 
@@ -216,5 +219,26 @@ pub(crate) fn amount(done: u64, total: u64, unit: &str) -> String {
         (0, 0) => String::new(),
         (done, 0) => amount(done),
         (done, total) => format!("{} of {}", amount(done), amount(total)),
+    }
+}
+
+// Camera.
+pub(crate) const NO_CAMERA_API: &str =
+    "This browser gives pages no camera here: open the lab by https or on this machine, or use files instead.";
+
+/// The camera could not be opened.
+pub(crate) fn no_camera(kind: &str, reason: &str) -> String {
+    match kind {
+        "NotAllowedError" | "SecurityError" => {
+            "The camera was refused: allow it for this page (the sign in the address bar), then try again, or use files."
+                .to_owned()
+        }
+        "NotFoundError" | "OverconstrainedError" => {
+            "No camera was found: connect one and try again, or use files.".to_owned()
+        }
+        "NotReadableError" | "AbortError" => {
+            "The camera is in use by another program: close that and try again, or use files.".to_owned()
+        }
+        _ => format!("The camera could not be opened ({reason}): try again, or use files."),
     }
 }

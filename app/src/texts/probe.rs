@@ -1,7 +1,147 @@
 //! What the room Probe says.
 
+use lab_protocol::{ProbeFeatures, ProbeReport};
+
 /// The room's name in the navigation.
 pub(crate) const ROOM: &str = "Probe";
-/// What comes, until it is here.
-pub(crate) const COMING: &str =
-    "Here you will make classes from a few images and test how far frozen features carry a classifier.";
+pub(crate) const LEAD: &str = "Give each class a few pictures. The features stay as the model made them; only a small \
+                               classifier on top learns, at once, and is tested on pictures it had not seen.";
+
+// Classes.
+pub(crate) const CLASSES: &str = "Classes";
+pub(crate) const NAME: &str = "Name of the class";
+pub(crate) const ADD_CLASS: &str = "Add a class";
+pub(crate) const REMOVE_CLASS: &str = "Remove this class";
+pub(crate) const ADD: &str = "Add pictures…";
+pub(crate) const ADD_SHOWN: &str = "Add the one on show";
+pub(crate) const HOLD: &str = "Hold to record";
+pub(crate) const HOLDING: &str = "Recording…";
+pub(crate) const CAMERA_ON: &str = "Switch the camera on";
+pub(crate) const CAMERA_OFF: &str = "Switch it off";
+pub(crate) const CAMERA_LABEL: &str = "What the camera sees";
+pub(crate) const CLEAR: &str = "Start empty";
+pub(crate) const EXAMPLE: &str = "Load the example";
+
+/// How many pictures a class has.
+pub(crate) fn count(count: usize) -> String {
+    if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
+}
+
+/// The button that removes a class.
+pub(crate) fn remove_class(name: &str) -> String {
+    format!("Remove the class {name}")
+}
+
+/// A new class.
+pub(crate) fn class(number: usize) -> String {
+    format!("Class {number}")
+}
+
+// Settings.
+pub(crate) const SETTINGS: &str = "How it learns";
+pub(crate) const FEATURES: &str = "Features";
+pub(crate) const K: &str = "k, the neighbours that vote";
+pub(crate) const C: &str = "C, how far the linear classifier trusts the pictures";
+pub(crate) const STANDARDISE: &str = "Standardise each dimension";
+
+/// What is taken of an image.
+pub(crate) fn features(which: ProbeFeatures) -> &'static str {
+    match which {
+        ProbeFeatures::Cls => "class token",
+        ProbeFeatures::Mean => "mean of patches",
+        ProbeFeatures::Both => "both",
+    }
+}
+
+// Results.
+pub(crate) const RESULT: &str = "How good it is";
+pub(crate) const METHOD: &str = "Classifier";
+pub(crate) const LINEAR: &str = "Linear";
+pub(crate) const KNN: &str = "k-NN";
+pub(crate) const WAITING: &str = "At least two classes with two pictures each are needed.";
+pub(crate) const LEARNING: &str = "Learning…";
+pub(crate) const TABLE: &str = "Each class: how often it is named rightly, and found";
+pub(crate) const COLUMNS: [&str; 5] = ["Class", "Pictures", "Precision", "Recall", "F1"];
+pub(crate) const CONFUSION: &str = "What was taken for what: rows are the true class, columns the answer";
+pub(crate) const MARGINS: &str = "The hardest pictures first";
+pub(crate) const MARGINS_HINT: &str =
+    "Margin: the probability of the true class less that of the strongest other. Below zero it was mistaken.";
+pub(crate) const EXPORT: &str = "Save the probe";
+pub(crate) const EXPORT_JSON: &str = "Save the report";
+pub(crate) const IMPORT: &str = "Open a probe…";
+
+/// A share in whole percent.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// The interval, and how the pictures were kept apart.
+pub(crate) fn interval(report: &ProbeReport) -> String {
+    format!(
+        "between {} and {} with 95 % certainty; {}, {} asked",
+        percent(report.low),
+        percent(report.high),
+        report.validation,
+        count(report.samples.len())
+    )
+}
+
+/// How long it took.
+pub(crate) fn took(features: f64, learn: f64) -> String {
+    format!("Features computed in {features:.0} ms, learned and tested in {learn:.0} ms.")
+}
+
+/// A picture's margin.
+pub(crate) fn margin(margin: f32, truth: &str, predicted: &str) -> String {
+    match truth == predicted {
+        true => format!("{margin:+.2}, {truth}"),
+        false => format!("{margin:+.2}, {truth} taken for {predicted}"),
+    }
+}
+
+/// A probe came from a file.
+pub(crate) fn imported(classes: &[String], images: usize, model: &str, same: bool) -> String {
+    let weights = match same {
+        true => "with the weights that are loaded now",
+        false => "with other weights than are loaded now: its answers may mean nothing",
+    };
+    format!("Opened a probe of {} from {}, made by {model} {weights}.", classes.join(", "), count(images))
+}
+
+/// The file's name.
+pub(crate) const FILE: &str = "probe.safetensors";
+
+// Tests.
+pub(crate) const TEST: &str = "Try it";
+pub(crate) const TEST_DROP: &str = "Choose pictures to ask about";
+pub(crate) const TEST_LIVE: &str = "Ask about the camera";
+pub(crate) const TEST_STOP: &str = "Stop asking";
+pub(crate) const TEST_SHOWN: &str = "Ask about the one on show";
+pub(crate) const NO_PROBE: &str = "There is nothing to ask yet.";
+
+/// What it says of a picture.
+pub(crate) fn verdict(name: &str, class: &str, confidence: f32) -> String {
+    format!("{name}: {class}, {}", percent(f64::from(confidence)))
+}
+
+// Search.
+pub(crate) const SEARCH: &str = "Search";
+pub(crate) const SEARCH_LEAD: &str =
+    "Open embeddings that `native-trainer embed` wrote (.safetensors, or .npy with its list), up to about 100 000.";
+pub(crate) const SEARCH_OPEN: &str = "Open embeddings…";
+pub(crate) const SEARCH_IMAGE: &str = "Like the picture on show";
+pub(crate) const SEARCH_PATCH: &str = "Like its chosen patch";
+pub(crate) const SEARCH_CLOSE: &str = "Close them";
+
+/// What can be searched.
+pub(crate) fn searchable(images: usize, patches: usize, dim: usize, model: &str, fits: bool) -> String {
+    let each = if patches > 0 { format!(" of {patches} patches each") } else { String::new() };
+    let by = if model.is_empty() { String::new() } else { format!(", made by {model}") };
+    let fit = if fits { "" } else { " This model gives another width: load the one that made them." };
+    format!("{images} images{each}, {dim} numbers a row{by}.{fit}")
+}
+
+/// How long a search took.
+pub(crate) fn searched(count: usize, millis: f64) -> String {
+    format!("{count} nearest, all compared in {millis:.0} ms.")
+}

@@ -2,6 +2,56 @@
 
 /// The room's name in the navigation.
 pub(crate) const ROOM: &str = "Video";
-/// What comes, until it is here.
-pub(crate) const COMING: &str =
-    "Here the features of a webcam or a clip will be coloured live, and a clicked thing followed through it.";
+pub(crate) const LEAD: &str = "Frames coloured by their patches' components, in one basis so that colours keep their \
+                               meaning. Click a thing and it is followed by its features alone.";
+
+pub(crate) const SOURCE: &str = "Where frames come from";
+pub(crate) const PAN: &str = "Picture on show";
+pub(crate) const CAMERA: &str = "Camera";
+pub(crate) const CLIP: &str = "Open a clip…";
+pub(crate) const PAUSE: &str = "Pause";
+pub(crate) const PLAY: &str = "Play";
+pub(crate) const STEP: &str = "One frame";
+pub(crate) const REFIT: &str = "Fit the colours anew";
+pub(crate) const RELEASE: &str = "Follow nothing";
+pub(crate) const SAVE: &str = "Save as PNG";
+
+pub(crate) const INPUT: &str = "As the model sees it";
+pub(crate) const INPUT_EXPLAIN: &str = "Click or tap a thing, or choose a patch with the arrow keys and press Enter.";
+pub(crate) const COMPONENTS: &str = "Components";
+pub(crate) const COMPONENTS_EXPLAIN: &str = "The first three of the frame that the basis was fitted to.";
+pub(crate) const LIKENESS: &str = "Likeness";
+pub(crate) const LIKENESS_EXPLAIN: &str = "Cosine of every patch with what is followed.";
+pub(crate) const NOTHING: &str = "Nothing is followed yet.";
+pub(crate) const ROLE: &str = "patch picker";
+
+/// The picker's words for screen readers.
+pub(crate) fn picker(place: &str) -> String {
+    format!("The frame as the model receives it. Arrow keys choose a patch, Enter follows it; now {place}")
+}
+
+/// Speed, and what the basis still explains.
+pub(crate) fn speed(rate: f64, millis: f64, explained: f32) -> String {
+    format!(
+        "{rate:.1} frames a second, {millis:.0} ms each. The basis holds {:.0} % of this frame's variance.",
+        100.0 * explained
+    )
+}
+
+/// Where the thing is.
+pub(crate) fn followed(place: &str, score: f32, patches: usize, lost: bool) -> String {
+    match lost {
+        true => format!("Out of sight; last likeness {score:.2}. It is taken up again when it comes back."),
+        false => format!("Followed: {place}, likeness {score:.2}, {patches} patches belong to it."),
+    }
+}
+
+/// A clip that the browser cannot play.
+pub(crate) fn no_clip(name: &str) -> String {
+    format!("This browser cannot play {name}: its format or codec is unknown here. Convert it to MP4 (H.264) or WebM.")
+}
+
+/// A frame could not be read.
+pub(crate) fn no_frame(reason: &str) -> String {
+    format!("A frame could not be read ({reason}): pause and play again, or choose another source.")
+}

@@ -73,6 +73,16 @@ pub fn carried<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> 
     tensor.to_device(device)
 }
 
+/// Holds [`max_binding_bytes`] to so many bytes, so that what happens on a small device is seen on any; 0 takes the
+/// device's own again.
+pub fn limit_binding(bytes: u64) {
+    #[cfg(feature = "wgpu")]
+    gpu::hold_binding_to(bytes);
+    // Without a GPU there is no binding.
+    #[cfg(not(feature = "wgpu"))]
+    let _ = bytes;
+}
+
 /// A tensor's values, on the host. The only way home, and asynchronous: a blocking read panics in a browser.
 ///
 /// # Errors
@@ -105,10 +115,18 @@ mod gpu {
     use crate::error::DeviceError;
 
     static MAX_BINDING: AtomicU64 = AtomicU64::new(0);
+    /// A lower limit that was asked for; 0 for none.
+    static HELD_TO: AtomicU64 = AtomicU64::new(0);
 
     /// What the open devices allow. Kept for the process, as the switch of the kernels is.
     pub(super) fn limits_of_open_device() -> u64 {
-        MAX_BINDING.load(Ordering::Relaxed)
+        let (device, held) = (MAX_BINDING.load(Ordering::Relaxed), HELD_TO.load(Ordering::Relaxed));
+        if held > 0 && (device == 0 || held < device) { held } else { device }
+    }
+
+    /// See [`super::limit_binding`].
+    pub(super) fn hold_binding_to(bytes: u64) {
+        HELD_TO.store(bytes, Ordering::Relaxed);
     }
 
     /// A GPU, open, with the handles that drawing shares.

@@ -58,6 +58,8 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub(super) struct Embedding {
     pub(super) cls: Vec<f32>,
+    /// The mean of the patch tokens.
+    pub(super) mean: Vec<f32>,
     pub(super) grid: [usize; 2],
     pub(super) millis: f64,
 }
@@ -127,9 +129,12 @@ impl Images {
             let start = clock();
             let output = &self.tokens(image, model).await?.output;
             let grid = output.grid;
-            let cls = readback(output.embedding()).await?;
+            // One way home for both.
+            let both = Tensor::cat(vec![output.embedding(), output.patches.clone().mean_dim(1).squeeze_dim(1)], 1);
+            let mut cls = readback(both).await?;
+            let mean = cls.split_off(cls.len() / 2);
             let millis = clock() - start;
-            self.entry(image)?.embedding = Some(Embedding { cls, grid, millis });
+            self.entry(image)?.embedding = Some(Embedding { cls, mean, grid, millis });
         }
         self.entry(image)?.embedding.as_ref().ok_or_else(|| EngineError::NoImage { image: image.0 }.into())
     }

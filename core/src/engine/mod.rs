@@ -4,7 +4,7 @@
 //! - [`Engine`]: one device, at most one model, the images given to it, and what the model saw in the last few of them
 //! - [`Picture`]: numbers on the device and how to colour them
 //! - [`paint`]: a picture's pixels, computed on the CPU: the twin of `shaders/views`
-//! - `views` and `see`, [`mask`], [`train`], [`probe`]: what each room asks; a room's state is a struct of its own
+//! - `views` and `see`, [`mask`], [`train`], [`probe`], [`video`]: what each room asks; a room's state is a struct of its own
 
 mod images;
 pub mod mask;
@@ -13,11 +13,12 @@ mod picture;
 pub mod probe;
 mod see;
 pub mod train;
+pub mod video;
 mod views;
 
 use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, ParityReport, SelfCheck};
 
-use crate::device::{OpenDevice, readback};
+use crate::device::{self, OpenDevice, readback};
 use crate::error::{EngineError, Error};
 use crate::formats::{Checkpoint, ModelFiles};
 use crate::host::ReadAt;
@@ -51,6 +52,7 @@ pub struct Engine {
     mask: mask::State,
     train: train::State,
     probe: probe::State,
+    video: video::State,
 }
 
 /// An image's embedding, on the host.
@@ -80,6 +82,7 @@ impl Engine {
             mask: mask::State::default(),
             train: train::State::default(),
             probe: probe::State::default(),
+            video: video::State::default(),
         }
     }
 
@@ -150,6 +153,9 @@ impl Engine {
 
     fn forget_model(&mut self) {
         self.model = None;
+        // What was learned from its features goes with it.
+        self.probe.forget();
+        self.video = video::State::default();
         self.images.forget_embeddings();
         self.see.forget_main();
         self.mask.forget_result();
@@ -234,6 +240,12 @@ impl Engine {
         let files = ModelFiles::from_files(files).await?;
         let model = load(files, &self.open.device, LoadOptions::default(), progress).await?;
         parity::run(&model, &io, atol, rtol).await
+    }
+
+    /// Holds every binding of the GPU to so many bytes when a model is loaded, as on a device that allows no more; 0 takes
+    /// the device's own limit again.
+    pub fn limit_binding(&self, bytes: u64) {
+        device::limit_binding(bytes);
     }
 
     /// Uses the WGSL kernels or their twins from now on. Tokens are computed anew, so that the two can be compared.

@@ -117,7 +117,7 @@ impl Engine {
             ModelSource::Twin { seed } => {
                 self.model.as_ref().ok_or(EngineError::NoModel)?.random_twin(u64::from(*seed)).await?
             }
-            ModelSource::Files | ModelSource::Url { .. } => return Ok(None),
+            ModelSource::Files | ModelSource::Url { .. } | ModelSource::Stored { .. } => return Ok(None),
         };
         Ok(Some(self.put(slot, model)))
     }

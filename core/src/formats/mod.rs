@@ -1,7 +1,7 @@
 //! Checkpoint formats: bytes to named tensors, and never anything more.
 //!
 //! - [`checkpoint`]: the tensors of one model, in one file or many, read one tensor (or some rows) at a time
-//! - [`safetensors`]: its header
+//! - [`safetensors`]: its header; and writing small ones
 //! - [`pth`]: what `torch.save` wrote, through [`archive`] (zip) and [`pickle`] (a reader that executes nothing)
 //! - [`model_files`]: which of the files in a folder are config, preprocessing and weights
 //!

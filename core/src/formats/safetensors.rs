@@ -140,6 +140,62 @@ impl<'de> Deserialize<'de> for RawHeader {
     }
 }
 
+/// A tensor to be written.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// Numbers of 32 bits.
+    pub fn f32(name: &str, shape: &[usize], values: &[f32]) -> Self {
+        Self::new(name, Dtype::F32, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    /// Numbers of 64 bits.
+    pub fn f64(name: &str, shape: &[usize], values: &[f64]) -> Self {
+        Self::new(name, Dtype::F64, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    /// Whole numbers of 64 bits.
+    pub fn i64(name: &str, shape: &[usize], values: &[i64]) -> Self {
+        Self::new(name, Dtype::I64, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn new(name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Self {
+        let count: usize = shape.iter().product();
+        assert!(count * dtype.size() == bytes.len(), "write: {name} of shape {shape:?} has {} bytes", bytes.len());
+        Self { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes }
+    }
+}
+
+/// The bytes of a safetensors file, in memory: for small things such as a probe.
+pub fn write(metadata: &BTreeMap<String, String>, pieces: &[Piece]) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
+    }
+    let mut end = 0;
+    for piece in pieces {
+        let start = end;
+        end += piece.bytes.len();
+        let entry = serde_json::json!({
+            "dtype": piece.dtype.name(), "shape": piece.shape, "data_offsets": [start, end],
+        });
+        header.insert(piece.name.clone(), entry);
+    }
+    let mut text = serde_json::Value::Object(header).to_string().into_bytes();
+    // Numbers begin at a multiple of eight, as the format's own writer does.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(text);
+    pieces.iter().for_each(|piece| bytes.extend(&piece.bytes));
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -185,6 +185,21 @@ impl TensorBytes {
         Ok(values)
     }
 
+    /// The numbers as f64, from any floating type.
+    ///
+    /// # Errors
+    /// [`FormatError::WrongDtype`] for integers and booleans, [`FormatError::NonFinite`] for the first NaN or infinity.
+    pub fn to_f64(&self) -> Result<Vec<f64>, FormatError> {
+        if self.dtype != Dtype::F64 {
+            return Ok(self.to_f32()?.into_iter().map(f64::from).collect());
+        }
+        let values: Vec<f64> = self.map(f64::from_le_bytes);
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(index) => Err(FormatError::NonFinite { tensor: self.name.clone(), index, value: values[index] }),
+        }
+    }
+
     /// The numbers as i64, from any integer type or booleans.
     ///
     /// # Errors

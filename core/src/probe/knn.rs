@@ -62,6 +62,35 @@ pub async fn knn(
     Ok(right.into_iter().map(|right| right as f64 / queries.labels.len().max(1) as f64).collect())
 }
 
+/// The votes of the `k` nearest of `bank` (rows of length 1, see [`unit`]) for each class, as shares of 1, on the host:
+/// for a few images, and for one that must not vote for itself, `skip`.
+pub fn classify(bank: &Labelled, query: &[f32], k: usize, classes: usize, skip: Option<usize>) -> Vec<f64> {
+    let query = unit(query, bank.dim);
+    let mut cosines: Vec<f32> = bank.features.chunks_exact(bank.dim).map(|row| dot(row, &query)).collect();
+    if let Some(own) = skip {
+        cosines[own] = f32::NEG_INFINITY;
+    }
+    let others = cosines.len() - usize::from(skip.is_some());
+    let mut scores = vec![0.0; classes];
+    for (index, weight) in votes(&cosines, k.min(others)) {
+        scores[bank.labels[index] as usize] += weight;
+    }
+    scores
+}
+
+/// Eight sums at once, which a compiler turns into vectors.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; 8];
+    let (whole_a, whole_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = whole_a.remainder().iter().zip(whole_b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in whole_a.zip(whole_b) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
 /// The `count` nearest with their weights, nearest first.
 fn votes(cosines: &[f32], count: usize) -> Vec<(usize, f64)> {
     let mut order: Vec<usize> = (0..cosines.len()).collect();
@@ -78,7 +107,7 @@ fn votes(cosines: &[f32], count: usize) -> Vec<(usize, f64)> {
 }
 
 /// Rows of length 1.
-fn unit(values: &[f32], dim: usize) -> Vec<f32> {
+pub fn unit(values: &[f32], dim: usize) -> Vec<f32> {
     let mut values = values.to_vec();
     for row in values.chunks_exact_mut(dim) {
         let norm = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
@@ -90,6 +119,16 @@ fn unit(values: &[f32], dim: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_does_not_vote_for_oneself() {
+        let features = unit(&[1.0, 0.0, 0.9, 0.1, 0.0, 1.0, 0.1, 0.9], 2);
+        let bank = Labelled { features, labels: vec![0, 1, 1, 1], dim: 2 };
+        assert_eq!(classify(&bank, &[2.0, 0.0], 1, 2, None), [1.0, 0.0]);
+        assert_eq!(classify(&bank, &[2.0, 0.0], 1, 2, Some(0)), [0.0, 1.0]);
+        let all = classify(&bank, &[2.0, 0.0], 9, 2, Some(0));
+        assert!((all[1] - 1.0).abs() < 1e-12 && all[0] == 0.0, "{all:?}");
+    }
 
     #[test]
     fn the_nearest_vote_by_their_cosine() {

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         dim: about.info.embed_dim,
         rows: inputs.len(),
         path_bytes: inputs.names().map(json_len).sum(),
-        about: origin(arguments, what, &recipe),
+        about: origin(arguments, what, &recipe, &model),
     };
     let patches = (side / patch as usize).pow(2);
     let output = Output::create(&arguments.out, format, &layout, patches)?;
@@ -84,10 +84,11 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
 }
 
 /// Where the numbers come from, for the formats that can tell.
-fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess) -> Vec<(String, String)> {
+fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess, model: &Model) -> Vec<(String, String)> {
     [
         ("made_by", concat!("native-trainer ", env!("CARGO_PKG_VERSION")).to_owned()),
         ("model", arguments.model.to_string_lossy().into_owned()),
+        ("fingerprint", model.info().fingerprint.clone()),
         ("what", what.name().to_owned()),
         ("preprocess", recipe.to_string()),
     ]
@@ -96,7 +97,7 @@ fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess) -> Vec<(String
 }
 
 /// As many images as the device likes at once: enough to fill it, few enough to fit.
-fn default_batch(info: &EngineInfo, about: &ModelReport, side: usize) -> usize {
+pub(crate) fn default_batch(info: &EngineInfo, about: &ModelReport, side: usize) -> usize {
     let (most, budget) = match info.kind {
         EngineKind::Gpu if !info.software => (64, 2u64 << 30),
         EngineKind::Gpu => (4, 1 << 30),
@@ -109,13 +110,15 @@ fn default_batch(info: &EngineInfo, about: &ModelReport, side: usize) -> usize {
 }
 
 /// An image as the model takes it.
-struct Pixels {
-    values: Vec<f32>, // [3, height, width]
-    size: [usize; 2],
+pub(crate) struct Pixels {
+    /// `[3, height, width]`.
+    pub(crate) values: Vec<f32>,
+    /// Height and width.
+    pub(crate) size: [usize; 2],
 }
 
 /// Reads, decodes, resizes and normalises one image; runs on a worker.
-fn prepare(inputs: &Inputs, index: usize, recipe: &Preprocess, patch: u32) -> Result<Pixels, String> {
+pub(crate) fn prepare(inputs: &Inputs, index: usize, recipe: &Preprocess, patch: u32) -> Result<Pixels, String> {
     let limits = Limits::default();
     let bytes = inputs.read(index, &limits)?;
     let image = decode(&bytes, &limits).map_err(|error| error.to_string())?;

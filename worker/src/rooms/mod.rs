@@ -4,3 +4,4 @@ pub(crate) mod mask;
 pub(crate) mod probe;
 pub(crate) mod see;
 pub(crate) mod train;
+pub(crate) mod video;

@@ -1,0 +1,116 @@
+//! Models kept in the browser: what they take, whether they are whole, and the way to be rid of them.
+
+use lab_protocol::StoredModel;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::state::Store;
+use crate::stored::{self, Fetching};
+use crate::texts::storage as texts;
+
+/// The download under way, the list, the room, and whether the page works without a network.
+#[component]
+pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
+    let state = store.stored;
+    let none = move || state.models.with(Vec::is_empty) && state.fetching.with(Option::is_none);
+    let bar = move || state.fetching.get().map(|fetching| view! { <Bar store fetching /> });
+    let persistence = move || {
+        let some = state.models.with(|models| !models.is_empty());
+        state
+            .persisted
+            .get()
+            .filter(|_| some)
+            .map(|granted| if granted { texts::PERSISTED } else { texts::NOT_PERSISTED })
+    };
+    let may_ask = move || state.persisted.get() == Some(false) && state.models.with(|models| !models.is_empty());
+    let ask = move |_| spawn_local(stored::persist(store));
+    let mirror = move |event| stored::set_mirror(store, event_target_value(&event));
+    view! {
+        <section class="panel stored" aria-labelledby="stored-title" data-testid="stored">
+            <h2 id="stored-title">{texts::TITLE}</h2>
+            {bar}
+            <Show when=none>
+                <p class="hint">{texts::NONE}</p>
+            </Show>
+            <ul>
+                <For each=move || state.models.get() key=|model| format!("{model:?}") let(model)>
+                    <Kept store model />
+                </For>
+            </ul>
+            <p class="hint" data-testid="stored-room">{move || texts::room(state.room.get())} " " {persistence}</p>
+            <Show when=may_ask>
+                <button on:click=ask>{texts::PERSIST}</button>
+            </Show>
+            <Show when=move || state.offline.get()>
+                <p class="hint offline" data-testid="offline">{texts::OFFLINE}</p>
+            </Show>
+            <details>
+                <summary>{texts::MIRROR}</summary>
+                <label>
+                    {texts::MIRROR_LABEL}
+                    <input
+                        type="text"
+                        inputmode="url"
+                        data-testid="mirror"
+                        placeholder="https://huggingface.co"
+                        prop:value=move || state.mirror.get()
+                        on:change=mirror
+                    />
+                </label>
+            </details>
+        </section>
+    }
+}
+
+/// A line above everything while a newer version of the page waits.
+#[component]
+pub(crate) fn Update(store: Store) -> impl IntoView {
+    view! {
+        <Show when=move || store.stored.update.get()>
+            <p class="update" role="status" data-testid="update">
+                {texts::UPDATE}
+                <button on:click=move |_| stored::take_update()>{texts::TAKE_UPDATE}</button>
+            </p>
+        </Show>
+    }
+}
+
+#[component]
+fn Bar(store: Store, fetching: Fetching) -> impl IntoView {
+    let Fetching { source, file, done, total, seconds, .. } = fetching;
+    let words = texts::fetching(&source, &file, done, total, seconds);
+    view! {
+        <div class="fetching" data-testid="fetching">
+            <p>{words.clone()}</p>
+            <progress
+                aria-label=words
+                max=total.max(1).to_string()
+                value=(total > 0).then(|| done.to_string())
+            ></progress>
+            <button on:click=move |_| stored::cancel(store)>{texts::STOP}</button>
+        </div>
+    }
+}
+
+/// One model.
+#[component]
+fn Kept(store: Store, model: StoredModel) -> impl IntoView {
+    let (chosen, key, complete) = (model.clone(), model.key.clone(), model.complete);
+    let go = move |_| match complete {
+        true => stored::load(store, &chosen),
+        false => stored::fetch(store, chosen.source.clone()),
+    };
+    // Half a model without a record of its source can only be deleted.
+    let usable = complete || !model.source.is_empty();
+    view! {
+        <li data-testid=format!("kept-{}", model.name)>
+            <strong>{model.name.clone()}</strong>
+            <span class="hint">{texts::kept(&model)}</span>
+            <span class="hint hash" title=texts::whole_hash(&model)>{texts::hash(&model)}</span>
+            <span class="buttons">
+                {usable.then(|| view! { <button on:click=go>{if complete { texts::LOAD } else { texts::GO_ON }}</button> })}
+                <button aria-label=texts::delete(&model.name) on:click=move |_| stored::delete(store, key.clone())>{texts::DELETE}</button>
+            </span>
+        </li>
+    }
+}

@@ -1,0 +1,216 @@
+//! How good a probe is: accuracy with its interval, each class, confusions, the hardest pictures; and its file.
+
+use lab_protocol::{ProbeCommand, ProbeEvent, ProbeReport};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::{Event, HtmlInputElement};
+
+use super::{Shot, Trained, ask_probe};
+use crate::download;
+use crate::link::words;
+use crate::state::{Severity, Store};
+use crate::texts::probe as texts;
+use crate::widgets::segments::Segments;
+
+/// The hardest pictures that are listed.
+const HARDEST: usize = 12;
+
+/// The verdict of the classifier on show.
+#[component]
+pub(super) fn Outcome(store: Store) -> impl IntoView {
+    let state = store.rooms.probe;
+    let report = move |trained: &Trained| {
+        let linear = state.linear.get();
+        trained.reports.as_ref().map(|reports| if linear { reports.linear.clone() } else { reports.knn.clone() })
+    };
+    let body = move || {
+        let trained = state.trained.get()?;
+        let report = report(&trained)?;
+        let millis = trained.reports.as_ref().map(|reports| reports.millis)?;
+        Some(view! { <Report report shots=trained.shots millis /> })
+    };
+    let status = move || match (state.learning.get(), state.trained.with(Option::is_some)) {
+        (true, _) => texts::LEARNING,
+        (false, false) => texts::WAITING,
+        (false, true) => "",
+    };
+    let export = move |_| {
+        spawn_local(async move {
+            match ask_probe(store, ProbeCommand::Export, &[]).await {
+                Ok((ProbeEvent::Exported { .. }, back)) => {
+                    if let Err(error) = download::bytes(texts::FILE, &back.get(0)) {
+                        store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
+                    }
+                }
+                Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+                Err(sentence) => store.tell(Severity::Error, sentence),
+            }
+        });
+    };
+    let export_report = move |_| {
+        let Some(reports) = state.trained.get_untracked().and_then(|trained| trained.reports) else { return };
+        let value = serde_json::json!({ "knn": reports.knn, "linear": reports.linear });
+        if let Err(error) = download::text("probe-report.json", "application/json", &format!("{value:#}\n")) {
+            store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
+        }
+    };
+    let import = move |event: Event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        let file = input.files().and_then(|files| files.get(0));
+        input.set_value("");
+        let Some(file) = file else { return };
+        spawn_local(async move {
+            match ask_probe(store, ProbeCommand::Import, &[file.unchecked_into()]).await {
+                Ok((ProbeEvent::Imported { classes, images, model, same_weights, .. }, _)) => {
+                    let severity = if same_weights { Severity::Warning } else { Severity::Error };
+                    store.tell(severity, texts::imported(&classes, images, &model, same_weights));
+                    batch(|| {
+                        state.classes.set(Vec::new());
+                        state.trained.set(Some(Trained { names: classes, shots: Vec::new(), reports: None }));
+                    });
+                    super::ask::again(store).await;
+                }
+                Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+                Err(sentence) => store.tell(Severity::Error, sentence),
+            }
+        });
+    };
+    let nothing = move || state.trained.with(Option::is_none);
+    view! {
+        <section class="panel" aria-labelledby="result-title" data-testid="probe-result">
+            <h2 id="result-title">{texts::RESULT}</h2>
+            <Segments
+                legend=texts::METHOD
+                name="probe-method"
+                options=vec![(true, texts::LINEAR), (false, texts::KNN)]
+                value=state.linear
+            />
+            <p class="hint" role="status">{status}</p>
+            {body}
+            <div class="buttons">
+                <button data-testid="probe-export" prop:disabled=nothing on:click=export>{texts::EXPORT}</button>
+                <button prop:disabled=nothing on:click=export_report>{texts::EXPORT_JSON}</button>
+                <label class="button">
+                    <input type="file" accept=".safetensors" data-testid="probe-import" on:change=import />
+                    {texts::IMPORT}
+                </label>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn Report(report: ProbeReport, shots: Vec<Shot>, millis: [f64; 2]) -> impl IntoView {
+    let share = |value: f64| format!("{:.2}%", 100.0 * value);
+    let (low, width, at) = (share(report.low), share(report.high - report.low), share(report.accuracy));
+    let names: Vec<String> = report.classes.iter().map(|class| class.name.clone()).collect();
+    view! {
+        <p class="accuracy">
+            <strong data-testid="probe-accuracy">{texts::percent(report.accuracy)}</strong>
+            <span class="hint">{texts::interval(&report)}</span>
+        </p>
+        <div class="range" aria-hidden="true">
+            <span style:left=low style:width=width></span>
+            <i style:left=at></i>
+        </div>
+        <p class="hint" data-testid="probe-time">{texts::took(millis[0], millis[1])}</p>
+        <div class="scroll">
+            <Table report=report.clone() />
+            <Confusion report=report.clone() />
+        </div>
+        <Margins report shots names />
+    }
+}
+
+#[component]
+fn Table(report: ProbeReport) -> impl IntoView {
+    let row = |class: lab_protocol::ClassReport| {
+        view! {
+            <tr>
+                <td>{class.name}</td>
+                <td>{class.support}</td>
+                <td>{texts::percent(class.precision)}</td>
+                <td>{texts::percent(class.recall)}</td>
+                <td>{format!("{:.2}", class.f1)}</td>
+            </tr>
+        }
+    };
+    view! {
+        <table data-testid="probe-table">
+            <caption>{texts::TABLE}</caption>
+            <thead>
+                <tr>{texts::COLUMNS.map(|column| view! { <th scope="col">{column}</th> }).collect_view()}</tr>
+            </thead>
+            <tbody>{report.classes.into_iter().map(row).collect_view()}</tbody>
+        </table>
+    }
+}
+
+#[component]
+fn Confusion(report: ProbeReport) -> impl IntoView {
+    let names: Vec<String> = report.classes.iter().map(|class| class.name.clone()).collect();
+    let head = names.clone().into_iter().map(|name| view! { <th scope="col">{name}</th> }).collect_view();
+    let rows = report.confusion.into_iter().zip(names).enumerate().map(|(truth, (row, name))| {
+        let sum = row.iter().sum::<u32>().max(1);
+        let cells = row.into_iter().enumerate().map(move |(answer, count)| {
+            let shade = format!("{:.2}", 0.45 * f64::from(count) / f64::from(sum));
+            view! {
+                <td class:right=truth == answer>
+                    <i style:opacity=shade></i>
+                    <span>{count}</span>
+                </td>
+            }
+        });
+        view! {
+            <tr>
+                <th scope="row">{name}</th>
+                {cells.collect_view()}
+            </tr>
+        }
+    });
+    view! {
+        <table class="confusion" data-testid="probe-confusion">
+            <caption>{texts::CONFUSION}</caption>
+            <thead>
+                <tr><th></th>{head}</tr>
+            </thead>
+            <tbody>{rows.collect_view()}</tbody>
+        </table>
+    }
+}
+
+#[component]
+fn Margins(report: ProbeReport, shots: Vec<Shot>, names: Vec<String>) -> impl IntoView {
+    let mut order: Vec<usize> = (0..report.samples.len().min(shots.len())).collect();
+    order.sort_by(|&a, &b| report.samples[a].margin.total_cmp(&report.samples[b].margin));
+    order.truncate(HARDEST);
+    let name = move |class: u32| names.get(class as usize).cloned().unwrap_or_default();
+    let rows = order.into_iter().map(|at| {
+        let (sample, shot) = (report.samples[at], &shots[at]);
+        let words = texts::margin(sample.margin, &name(sample.truth), &name(sample.predicted));
+        // The middle of the bar is a margin of zero.
+        let half = 50.0 * sample.margin.abs().min(1.0);
+        let left = if sample.margin < 0.0 { 50.0 - half } else { 50.0 };
+        view! {
+            <li>
+                <img src=shot.url.clone() alt=shot.name.clone() />
+                <div>
+                    <span>{words}</span>
+                    <div class="bar" aria-hidden="true">
+                        <i
+                            class:wrong=sample.margin < 0.0
+                            style:left=format!("{left:.1}%")
+                            style:width=format!("{half:.1}%")
+                        ></i>
+                    </div>
+                </div>
+            </li>
+        }
+    });
+    view! {
+        <h3>{texts::MARGINS}</h3>
+        <p class="hint">{texts::MARGINS_HINT}</p>
+        <ul class="margins" data-testid="probe-margins">{rows.collect_view()}</ul>
+    }
+}

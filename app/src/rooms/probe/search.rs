@@ -1,0 +1,101 @@
+//! Search among embeddings that were made elsewhere.
+
+use lab_protocol::{ProbeCommand, ProbeEvent, SearchHit};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Event, HtmlInputElement};
+
+use super::ask_probe;
+use crate::state::{Severity, Store};
+use crate::texts::probe as texts;
+
+/// Results that are shown.
+const COUNT: usize = 20;
+
+/// What is open, and what was found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Found {
+    /// What can be searched, in a sentence; empty for nothing.
+    about: String,
+    hits: Vec<SearchHit>,
+    millis: Option<f64>,
+}
+
+/// Opens embeddings, and asks which are like the picture on show.
+#[component]
+pub(super) fn Search(store: Store) -> impl IntoView {
+    let state = store.rooms.probe;
+    let fail = move |sentence: String| store.tell(Severity::Error, sentence);
+    let open = move |event: Event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        let files: Vec<JsValue> = input
+            .files()
+            .map(|files| (0..files.length()).filter_map(|at| files.get(at)).map(JsCast::unchecked_into).collect())
+            .unwrap_or_default();
+        input.set_value("");
+        if files.is_empty() {
+            return;
+        }
+        spawn_local(async move {
+            match ask_probe(store, ProbeCommand::OpenEmbeddings, &files).await {
+                Ok((ProbeEvent::Searchable { images, patches, dim, model, fits }, _)) => {
+                    let about = texts::searchable(images, patches, dim, &model, fits);
+                    state.found.set(Found { about, ..Found::default() });
+                }
+                Ok(_) => fail(crate::texts::UNEXPECTED.to_owned()),
+                Err(sentence) => fail(sentence),
+            }
+        });
+    };
+    let close = move |_| {
+        state.found.set(Found::default());
+        spawn_local(async move { drop(ask_probe(store, ProbeCommand::CloseEmbeddings, &[]).await) });
+    };
+    let search = move |by_patch: bool| {
+        let Some(image) = store.selected.get_untracked() else { return };
+        let patch = by_patch.then(|| store.patch_untracked());
+        spawn_local(async move {
+            match ask_probe(store, ProbeCommand::Search { image, patch, count: COUNT }, &[]).await {
+                Ok((ProbeEvent::Hits { hits, millis }, _)) => {
+                    state.found.update(|found| (found.hits, found.millis) = (hits, Some(millis)));
+                }
+                Ok(_) => fail(crate::texts::UNEXPECTED.to_owned()),
+                Err(sentence) => fail(sentence),
+            }
+        });
+    };
+    let closed = move || state.found.with(|found| found.about.is_empty());
+    let row = |hit: SearchHit| {
+        let place = hit.patch.map(|patch| format!(", patch {patch}")).unwrap_or_default();
+        view! { <li>{hit.name}{place}<span>{format!("{:.4}", hit.cosine)}</span></li> }
+    };
+    view! {
+        <section class="panel" aria-labelledby="search-title" data-testid="probe-search">
+            <h2 id="search-title">{texts::SEARCH}</h2>
+            <p class="hint">{texts::SEARCH_LEAD}</p>
+            <div class="buttons">
+                <label class="button">
+                    <input type="file" multiple accept=".safetensors,.npy,.txt" data-testid="search-files" on:change=open />
+                    {texts::SEARCH_OPEN}
+                </label>
+                <button prop:disabled=closed data-testid="search-image" on:click=move |_| search(false)>
+                    {texts::SEARCH_IMAGE}
+                </button>
+                <button prop:disabled=closed data-testid="search-patch" on:click=move |_| search(true)>
+                    {texts::SEARCH_PATCH}
+                </button>
+                <Show when=move || !closed()>
+                    <button on:click=close>{texts::SEARCH_CLOSE}</button>
+                </Show>
+            </div>
+            <p role="status" data-testid="search-about">{move || state.found.with(|found| found.about.clone())}</p>
+            <p class="hint" role="status" data-testid="search-time">
+                {move || state.found.with(|found| found.millis.map(|millis| texts::searched(found.hits.len(), millis)))}
+            </p>
+            <ol class="hits" data-testid="search-hits">
+                {move || state.found.get().hits.into_iter().map(row).collect_view()}
+            </ol>
+        </section>
+    }
+}

@@ -1,0 +1,271 @@
+//! Models kept in the browser, as the page sees them: what is kept, the download under way, whether the page works
+//! without a network.
+//!
+//! The store itself lies in the worker. A download lives as long as its worker; when the engine changes on the way, the
+//! next one goes on where it was cut.
+
+use lab_protocol::{Command, Event, StorageCommand, StorageEvent, StoredModel};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::engine;
+use crate::state::{Severity, Source, Store};
+use crate::texts::storage as texts;
+
+/// How the engine's word for a download begins.
+pub(crate) const TASK: &str = "fetching ";
+/// Where the browser remembers the hub's address.
+const MIRROR: &str = "lab-mirror";
+
+/// The store's state. Copies are the same state.
+#[derive(Clone, Copy)]
+pub(crate) struct State {
+    /// What is kept, the one used last first.
+    pub(crate) models: RwSignal<Vec<StoredModel>>,
+    /// Bytes that this site takes, and may take.
+    pub(crate) room: RwSignal<[u64; 2]>,
+    /// Whether the browser promised to keep it when the disk runs full; nothing before it was asked.
+    pub(crate) persisted: RwSignal<Option<bool>>,
+    /// The download under way.
+    pub(crate) fetching: RwSignal<Option<Fetching>>,
+    /// Another hub than Hugging Face's own; empty for that.
+    pub(crate) mirror: RwSignal<String>,
+    /// The page works without a network from now on.
+    pub(crate) offline: RwSignal<bool>,
+    /// A newer version of the page waits.
+    pub(crate) update: RwSignal<bool>,
+    /// What the link asks for was looked for.
+    granted: StoredValue<bool>,
+}
+
+/// A download under way.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Fetching {
+    /// What the user asked for.
+    pub(crate) source: String,
+    /// The file that comes.
+    pub(crate) file: String,
+    /// Bytes of it that are here.
+    pub(crate) done: u64,
+    /// All of its bytes; 0 when unknown.
+    pub(crate) total: u64,
+    /// When it began, in milliseconds, and with how many bytes: for its speed.
+    began: Option<(f64, u64)>,
+    /// Seconds that are left, by the speed so far.
+    pub(crate) seconds: Option<f64>,
+}
+
+impl State {
+    /// Nothing known yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            models: RwSignal::new(Vec::new()),
+            room: RwSignal::new([0, 0]),
+            persisted: RwSignal::new(None),
+            fetching: RwSignal::new(None),
+            mirror: RwSignal::new(storage().and_then(|kept| kept.get_item(MIRROR).ok().flatten()).unwrap_or_default()),
+            offline: RwSignal::new(false),
+            update: RwSignal::new(false),
+            granted: StoredValue::new(false),
+        }
+    }
+}
+
+fn storage() -> Option<web_sys::Storage> {
+    web_sys::window()?.local_storage().ok().flatten()
+}
+
+fn now() -> f64 {
+    web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
+}
+
+/// Keeps the list fresh with each engine, loads what the link names, and listens for the service worker.
+pub(crate) fn attend(store: Store) {
+    Effect::new(move || {
+        if store.link.with(Option::is_some) {
+            spawn_local(async move {
+                refresh(store).await;
+                grant_wish(store);
+            });
+        }
+    });
+    spawn_local(async move {
+        let known = storage_manager().map(|manager| manager.persisted());
+        if let Some(Ok(promise)) = known
+            && let Ok(answer) = JsFuture::from(promise).await
+        {
+            store.stored.persisted.set(answer.as_bool());
+        }
+    });
+    let told = js_sys::Reflect::get(&window(), &"lab".into())
+        .and_then(|lab| js_sys::Reflect::get(&lab, &"offline".into()))
+        .unwrap_or_default();
+    hear_worker(store, &told);
+    let hear = Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
+        let detail = js_sys::Reflect::get(&event, &"detail".into()).unwrap_or_default();
+        hear_worker(store, &detail);
+    });
+    drop(window().add_event_listener_with_callback("lab-offline", hear.as_ref().unchecked_ref()));
+    // The page listens for as long as it lives.
+    hear.forget();
+}
+
+/// How the service worker stands; it may have spoken before this page listened.
+fn hear_worker(store: Store, word: &JsValue) {
+    match word.as_string().as_deref() {
+        Some("ready") => store.stored.offline.set(true),
+        Some("update") => store.stored.update.set(true),
+        _ => {}
+    }
+}
+
+/// Lets the newer version of the page take over.
+pub(crate) fn take_update() {
+    let lab = js_sys::Reflect::get(&window(), &"lab".into()).unwrap_or_default();
+    let update = js_sys::Reflect::get(&lab, &"update".into()).unwrap_or_default();
+    if let Ok(update) = update.dyn_into::<js_sys::Function>() {
+        drop(update.call0(&lab));
+    }
+}
+
+/// Remembers another hub.
+pub(crate) fn set_mirror(store: Store, mirror: String) {
+    if let Some(kept) = storage() {
+        // A browser that keeps nothing asks again next time.
+        drop(kept.set_item(MIRROR, &mirror));
+    }
+    store.stored.mirror.set(mirror);
+}
+
+/// The model that the link names: loaded when it is kept, offered when it is not.
+fn grant_wish(store: Store) {
+    let source = store.offered.get_untracked();
+    if source.is_empty() || store.stored.granted.get_value() {
+        return;
+    }
+    store.stored.granted.set_value(true);
+    let kept = store.stored.models.with_untracked(|models| {
+        models.iter().find(|model| model.complete && (model.source == source || model.folder == source)).cloned()
+    });
+    match kept {
+        Some(model) => load(store, &model),
+        None => store.tell(Severity::Warning, crate::texts::link_asks(&source)),
+    }
+}
+
+/// Loads a model that is kept.
+pub(crate) fn load(store: Store, model: &StoredModel) {
+    engine::load_model(store, Source::Stored { key: model.key.clone(), source: model.source.clone() });
+}
+
+/// Asks the store, through whatever engine is at work.
+async fn ask(store: Store, command: StorageCommand) -> Result<StorageEvent, String> {
+    let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
+    match link.ask(Command::Storage(command), &[]).await? {
+        (Event::Storage(event), _) => Ok(event),
+        _ => Err(crate::texts::UNEXPECTED.to_owned()),
+    }
+}
+
+fn take(store: Store, answer: Result<StorageEvent, String>) {
+    match answer {
+        Ok(StorageEvent::Listed { models, usage, quota }) => batch(|| {
+            store.stored.models.set(models);
+            store.stored.room.set([usage, quota]);
+        }),
+        Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+        Err(sentence) => store.tell(Severity::Error, sentence),
+    }
+}
+
+/// Reads the list anew.
+pub(crate) async fn refresh(store: Store) {
+    let answer = ask(store, StorageCommand::List).await;
+    if answer.is_ok() {
+        take(store, answer);
+    }
+}
+
+/// Fetches a model, or the rest of it, and loads it.
+pub(crate) fn fetch(store: Store, source: String) {
+    if store.stored.fetching.with_untracked(Option::is_some) {
+        store.tell(Severity::Warning, texts::BUSY);
+        return;
+    }
+    let file = String::new();
+    store.stored.fetching.set(Some(Fetching {
+        source: source.clone(),
+        file,
+        done: 0,
+        total: 0,
+        began: None,
+        seconds: None,
+    }));
+    spawn_local(async move {
+        let answer = loop {
+            let Some(link) = store.link.get_untracked() else { break Err(crate::texts::NO_ENGINE.to_owned()) };
+            let mirror = store.stored.mirror.get_untracked();
+            let answer = ask(store, StorageCommand::Fetch { source: source.clone(), mirror }).await;
+            // The engine was exchanged on the way: the next one goes on.
+            let exchanged = store.link.get_untracked().is_some_and(|now| !now.same(&link));
+            if answer.is_ok() || !exchanged {
+                break answer;
+            }
+        };
+        store.stored.fetching.set(None);
+        match answer {
+            Ok(StorageEvent::Fetched { model, .. }) => {
+                load(store, &model);
+                persist(store).await;
+            }
+            Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+            Err(sentence) => store.tell(Severity::Error, sentence),
+        }
+        refresh(store).await;
+    });
+}
+
+/// The bar of a download.
+pub(crate) fn progress(store: Store, task: &str, done: u64, total: u64) {
+    let file = task.trim_start_matches(TASK).to_owned();
+    let time = now();
+    store.stored.fetching.update(|fetching| {
+        let Some(fetching) = fetching else { return };
+        if fetching.file != file {
+            (fetching.file, fetching.began) = (file, None);
+        }
+        let (start, first) = *fetching.began.get_or_insert((time, done));
+        let speed = (done.saturating_sub(first)) as f64 / ((time - start) / 1000.0).max(1e-3);
+        // Before a second has passed a speed is only a guess.
+        fetching.seconds =
+            (time - start > 1000.0 && speed > 0.0 && total > 0).then(|| total.saturating_sub(done) as f64 / speed);
+        (fetching.done, fetching.total) = (done, total);
+    });
+}
+
+/// Stops the download; what has come stays.
+pub(crate) fn cancel(store: Store) {
+    spawn_local(async move { take(store, ask(store, StorageCommand::Cancel).await) });
+}
+
+/// Throws a model away.
+pub(crate) fn delete(store: Store, key: String) {
+    spawn_local(async move { take(store, ask(store, StorageCommand::Delete { key }).await) });
+}
+
+fn storage_manager() -> Option<web_sys::StorageManager> {
+    let navigator = web_sys::window()?.navigator();
+    let manager = js_sys::Reflect::get(&navigator, &"storage".into()).ok()?;
+    manager.is_truthy().then(|| manager.unchecked_into())
+}
+
+/// Asks the browser to keep what is here also when the disk runs full.
+pub(crate) async fn persist(store: Store) {
+    if let Some(Ok(promise)) = storage_manager().map(|manager| manager.persist())
+        && let Ok(granted) = JsFuture::from(promise).await
+    {
+        store.stored.persisted.set(granted.as_bool());
+    }
+}

@@ -1,0 +1,174 @@
+//! `native-trainer probe`: from class folders to a classifier on frozen features, with an honest estimate.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use lab_core::models;
+use lab_core::probe::classifier::{Choices, Examples, Origin, Probe};
+use lab_core::probe::file;
+use lab_core::probe::report::report;
+use lab_protocol::ProbeReport;
+use serde::Serialize;
+
+use crate::cli::ProbeArgs;
+use crate::features::Computer;
+use crate::inputs::Inputs;
+use crate::{engine, host, recipe, text};
+
+/// What the command tells.
+#[derive(Serialize)]
+struct Told<'a> {
+    probe: String,
+    images: usize,
+    bad: usize,
+    features: &'static str,
+    knn: &'a ProbeReport,
+    linear: &'a ProbeReport,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
+    let out = &arguments.out;
+    if out.extension().is_none_or(|ending| ending != "safetensors") {
+        bail!("--out must end in .safetensors; found {}", out.display());
+    }
+    if out.exists() && !arguments.force {
+        bail!("{} exists; --force replaces it", out.display());
+    }
+    let inputs = Inputs::list(&arguments.data)?;
+    let held_out = match arguments.val.is_empty() {
+        true => None,
+        false => Some(Inputs::list(&arguments.val)?),
+    };
+    let files = host::open_model(&arguments.model)?;
+    let about = pollster::block_on(models::inspect(&files))
+        .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;
+    let device = engine::open(&arguments.engine)?;
+    let model = engine::load(files, &device, false)?;
+    let recipe = recipe::choose(model.preprocess(), about.info.img_size as u32, None, arguments.preprocess);
+    text::note(&format!("images: {recipe}"));
+    let computer = Computer { model: &model, about: &about, device: &device.info, recipe: &recipe };
+    let which = arguments.features.into();
+
+    let found = computer.all(&inputs, which, arguments.bad_budget, "learning from")?;
+    let mut examples = Examples { classes: inputs.classes().to_vec(), dim: found.dim, ..Examples::default() };
+    for (&image, row) in found.images.iter().zip(found.values.chunks_exact(found.dim)) {
+        // An image outside any class folder teaches nothing.
+        let Some(label) = inputs.label(image) else { continue };
+        examples.labels.push(label);
+        examples.names.push(inputs.name(image).to_owned());
+        examples.features.extend_from_slice(row);
+    }
+    if examples.labels.is_empty() {
+        bail!("no image has a class: put the images of each class into a folder of its own below DATA");
+    }
+    drop_empty(&mut examples);
+    let choices =
+        Choices { features: which, k: arguments.k as usize, c: arguments.c, standardise: !arguments.no_standardise };
+    let origin = Origin {
+        model: model.info().name.clone(),
+        fingerprint: model.info().fingerprint.clone(),
+        preprocessing: recipe.to_string(),
+    };
+    let (probe, mut reports) = Probe::learn(&examples, choices, origin)?;
+    if let Some(held_out) = &held_out {
+        let found = computer.all(held_out, which, arguments.bad_budget, "testing on")?;
+        let (mut truth, mut knn, mut linear) = (Vec::new(), Vec::new(), Vec::new());
+        for (&image, row) in found.images.iter().zip(found.values.chunks_exact(found.dim)) {
+            let Some(label) = held_out.label(image) else { continue };
+            let name = &held_out.classes()[label as usize];
+            let Some(class) = probe.classes.iter().position(|class| class == name) else {
+                bail!("--val has the class {name}, DATA has only {}", text::few(&probe.classes, 8));
+            };
+            let answer = probe.ask(row)?;
+            truth.push(class as u32);
+            knn.extend(answer.knn);
+            linear.extend(answer.linear);
+        }
+        if truth.is_empty() {
+            bail!("no image of --val has a class: put the images of each class into a folder of its own");
+        }
+        let on = |scores: &[f64]| report(&truth, scores, &probe.classes, "held-out images", 1);
+        (reports.knn, reports.linear) = (on(&knn), on(&linear));
+    }
+    write(out, &file::to_bytes(&probe))?;
+    let told = Told {
+        probe: out.to_string_lossy().into_owned(),
+        images: examples.labels.len(),
+        bad: found.bad.len(),
+        features: arguments.features.name(),
+        knn: &reports.knn,
+        linear: &reports.linear,
+    };
+    if arguments.json {
+        text::print(&(serde_json::to_string_pretty(&told)? + "\n"))?;
+    } else {
+        let mut words = format!(
+            "{}: {} classes of {}\n",
+            told.probe,
+            probe.classes.len(),
+            text::plural(told.images as u64, "image")
+        );
+        words += &describe(&format!("k-NN, k = {}", choices.k), &reports.knn, false);
+        words += &describe(&format!("linear, C = {}", choices.c), &reports.linear, true);
+        text::print(&words)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Classes that `.cls` numbers leave empty are left out.
+fn drop_empty(examples: &mut Examples) {
+    let used: Vec<bool> = (0..examples.classes.len()).map(|class| examples.labels.contains(&(class as u32))).collect();
+    let place = |class: u32| used[..class as usize].iter().filter(|used| **used).count() as u32;
+    examples.labels.iter_mut().for_each(|label| *label = place(*label));
+    let mut at = 0;
+    examples.classes.retain(|_| {
+        at += 1;
+        used[at - 1]
+    });
+}
+
+/// Beside FILE, then renamed: a FILE that exists is a whole one.
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let partial = crate::sinks::beside(path, ".partial");
+    std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
+    std::fs::rename(&partial, path).with_context(|| format!("cannot rename {}", partial.display()))
+}
+
+/// A report in lines; `full` adds each class and what was mistaken for what.
+pub(super) fn describe(name: &str, report: &ProbeReport, full: bool) -> String {
+    let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+    let n: u32 = report.classes.iter().map(|class| class.support).sum();
+    let mut words = format!(
+        "{name}: accuracy {} (95% interval {} to {}, {}, {n} asked)\n",
+        percent(report.accuracy),
+        percent(report.low),
+        percent(report.high),
+        report.validation
+    );
+    if full {
+        let mut rows =
+            vec![["  class", "images", "precision", "recall", "F1", "most taken for"].map(str::to_owned).to_vec()];
+        for (index, class) in report.classes.iter().enumerate() {
+            let wrong = (0..report.classes.len()).filter(|&other| other != index);
+            let most = wrong.max_by_key(|&other| report.confusion[index][other]);
+            let most = most.filter(|&other| report.confusion[index][other] > 0);
+            let mut mistaken = String::new();
+            if let Some(other) = most {
+                // Writing into a text cannot fail.
+                let _ = write!(mistaken, "{} ({})", report.classes[other].name, report.confusion[index][other]);
+            }
+            rows.push(vec![
+                format!("  {}", class.name),
+                class.support.to_string(),
+                percent(class.precision),
+                percent(class.recall),
+                percent(class.f1),
+                mistaken,
+            ]);
+        }
+        words += &text::columns(&rows, &[1, 2, 3, 4]);
+    }
+    words
+}

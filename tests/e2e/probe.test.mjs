@@ -1,0 +1,207 @@
+// The room Probe: a result before any click, classes made by hand, by camera, a probe out to the native program and in
+// again, and search among embeddings that the native program made.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { WITHOUT_WEBGPU, dropFiles, openLab, waitFor } from './harness.mjs';
+
+const run = promisify(execFile);
+const byTest = (name) => `[data-testid="${name}"]`;
+const MODEL = fileURLToPath(new URL('../golden/models/dinov2-mlp/', import.meta.url));
+/** Chromium's own moving test picture instead of a camera. */
+const CAMERA = { ...WITHOUT_WEBGPU, flags: [...WITHOUT_WEBGPU.flags, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'], permissions: ['camera'] };
+
+/** Small PNGs of one colour with a little noise, which any model tells apart; made in the page. */
+async function swatches(page, colour, count, from = 0) {
+  const urls = await page.evaluate(async ([colour, count, from]) => {
+    const made = [];
+    for (let at = from; at < from + count; at += 1) {
+      const canvas = new OffscreenCanvas(48, 48);
+      const context = canvas.getContext('2d');
+      context.fillStyle = colour;
+      context.fillRect(0, 0, 48, 48);
+      for (let spot = 0; spot < 40; spot += 1) {
+        context.fillStyle = `rgb(255 255 255 / ${0.1 + 0.02 * ((spot * 7 + at) % 5)})`;
+        context.fillRect((spot * 13 + at * 5) % 48, (spot * 29 + at * 11) % 48, 3, 3);
+      }
+      const blob = await canvas.convertToBlob();
+      made.push([...new Uint8Array(await blob.arrayBuffer())]);
+    }
+    return made;
+  }, [colour, count, from]);
+  return urls.map((bytes, at) => ({ name: `${colour}-${from + at}.png`, type: 'image/png', bytes: Buffer.from(bytes) }));
+}
+
+const trained = (page) => waitFor(page, 'an accuracy', () => document.querySelector('[data-testid="probe-accuracy"]'));
+
+/** Two empty classes with names, filled by hand. */
+async function twoClasses(page) {
+  await page.locator(byTest('start-empty')).click();
+  const groups = page.locator('[data-testid^="class-"][role="group"]');
+  await groups.nth(1).waitFor();
+  assert.equal(await groups.count(), 2);
+  for (const [at, name] of ['red', 'blue'].entries()) {
+    await groups.nth(at).locator(byTest('class-name')).fill(name);
+    await groups.nth(at).locator(byTest('class-name')).blur();
+  }
+  return groups;
+}
+
+test('a probe of the samples is there before any click', { timeout: 120_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=probe' });
+  await trained(page);
+  assert.match(await page.locator(byTest('probe-result')).textContent(), /2-fold cross-validation/);
+  assert.equal(await page.locator(`${byTest('probe-confusion')} tbody tr`).count(), 3);
+  assert.ok((await page.locator(`${byTest('probe-margins')} li`).count()) === 6);
+  check();
+});
+
+test('classes by files and by drop are learned, new pictures are named, and the native program agrees', { timeout: 240_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=probe' });
+  await trained(page);
+  const files = ['config.json', 'model.safetensors'].map((name) => join(MODEL, name));
+  await page.setInputFiles(byTest('model-files'), files);
+  await waitFor(page, 'the small model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
+  const groups = await twoClasses(page);
+  const red = await swatches(page, 'red', 5);
+  await groups.nth(0).locator(byTest('class-files')).setInputFiles(red.map(({ name, type, bytes }) => ({ name, mimeType: type, buffer: bytes })));
+  const blue = await swatches(page, 'blue', 5);
+  const id = await groups.nth(1).getAttribute('data-testid');
+  await dropFiles(page, byTest(id), blue);
+  await waitFor(page, 'ten pictures', () => /10 pictures asked/.test(document.querySelector('[data-testid="probe-result"]').textContent));
+  assert.equal(await page.locator(byTest('probe-accuracy')).textContent(), '100 %');
+  const took = await page.locator(byTest('probe-time')).textContent();
+  assert.ok(Number(/tested in (\d+) ms/.exec(took)[1]) < 1000, took);
+
+  // New pictures, with how sure it is.
+  const fresh = [...(await swatches(page, 'red', 1, 70)), ...(await swatches(page, 'blue', 1, 80))];
+  await page.setInputFiles(byTest('ask-files'), fresh.map(({ name, type, bytes }) => ({ name, mimeType: type, buffer: bytes })));
+  await waitFor(page, 'two answers', () => document.querySelectorAll('[data-testid="probe-answers"] li').length === 2);
+  const answers = await page.locator(`${byTest('probe-answers')} strong`).allTextContents();
+  assert.match(answers[0], /^red-70\.png: red, \d+ %$/);
+  assert.match(answers[1], /^blue-80\.png: blue, \d+ %$/);
+
+  // Out to a file that the native program reads, with the same answers.
+  assert.ok(process.env.NATIVE_TRAINER, 'NATIVE_TRAINER is not set: run `cargo xtask test --web`');
+  const folder = await mkdtemp(join(tmpdir(), 'lab-probe-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('probe-export')).click()]);
+  const probe = join(folder, 'probe.safetensors');
+  await download.saveAs(probe);
+  for (const { name, bytes } of fresh) {
+    const into = join(folder, 'new', name.split('-')[0]);
+    await mkdir(into, { recursive: true });
+    await writeFile(join(into, name), bytes);
+  }
+  const { stdout, stderr } = await run(process.env.NATIVE_TRAINER, ['eval', MODEL, join(folder, 'new'), '--probe', probe, '--labels', 'folder', '--device', 'cpu']);
+  assert.doesNotMatch(stderr, /other weights|otherwise/);
+  assert.match(stderr, /accuracy 100\.0%/);
+  const rows = Object.fromEntries(stdout.trim().split('\n').slice(1).map((line) => [line.split(',')[0].split('/').pop(), line.split(',')]));
+  const ours = answers.map((text) => Number(/(\d+) %/.exec(text)[1]));
+  assert.ok(Math.abs(100 * Number(rows['red-70.png'][2]) - ours[0]) <= 1.5, `${rows['red-70.png']} and ${answers[0]}`);
+
+  // A probe that was made natively opens here and answers.
+  for (const [colour, list] of [['green', await swatches(page, 'green', 4)], ['red', red]]) {
+    await mkdir(join(folder, 'train', colour), { recursive: true });
+    await Promise.all(list.map(({ name, bytes }) => writeFile(join(folder, 'train', colour, name), bytes)));
+  }
+  const native = join(folder, 'native.safetensors');
+  await run(process.env.NATIVE_TRAINER, ['probe', MODEL, join(folder, 'train'), '--out', native, '--device', 'cpu']);
+  await page.setInputFiles(byTest('probe-import'), native);
+  await waitFor(page, 'the word of it', () => /Opened a probe of green, red from 9 pictures/.test(document.body.textContent));
+  assert.match(await page.locator('[role=alert]').textContent(), /with the weights that are loaded now/);
+  await waitFor(page, 'its answer', () => /red-70\.png: red/.test(document.querySelector('[data-testid="probe-answers"]').textContent));
+  check();
+});
+
+test('a held button records from the camera, and the camera is asked live', { timeout: 120_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...CAMERA, path: '#room=probe' });
+  await trained(page);
+  const groups = await twoClasses(page);
+  await page.locator(byTest('camera')).click();
+  await waitFor(page, 'the camera', () => document.querySelector('[data-testid="probe-camera"]')?.videoWidth > 0);
+  for (const at of [0, 1]) {
+    const button = groups.nth(at).locator(byTest('hold'));
+    if (at === 0) {
+      await button.hover();
+      await page.mouse.down();
+      await page.waitForTimeout(900);
+      await page.mouse.up();
+    } else {
+      // By keyboard as well.
+      await button.focus();
+      await page.keyboard.down('Space');
+      await page.waitForTimeout(900);
+      await page.keyboard.up('Space');
+    }
+    await waitFor(page, 'pictures', (at) => document.querySelectorAll('[data-testid^="class-"][role="group"]')[at].querySelectorAll('.strip li').length >= 2, { argument: at });
+  }
+  const before = await page.locator('.strip li').count();
+  await page.waitForTimeout(500);
+  assert.equal(await page.locator('.strip li').count(), before, 'it goes on recording');
+  await trained(page);
+  await page.locator(byTest('ask-live')).click();
+  await waitFor(page, 'an answer for the camera', () => /camera: (red|blue), \d+ %/.test(document.querySelector('[data-testid="probe-answers"]').textContent));
+  await page.locator(byTest('ask-live')).click();
+  await page.locator(byTest('camera')).click();
+  await waitFor(page, 'the camera to be off', () => !document.querySelector('[data-testid="probe-camera"]'));
+  check();
+});
+
+test('without leave for the camera a sentence says what to do', { timeout: 120_000 }, async (t) => {
+  const { page } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=probe' });
+  await trained(page);
+  await page.locator(byTest('camera')).click();
+  await waitFor(page, 'a sentence', () => /camera/i.test(document.querySelector('[role=alert]').textContent));
+  assert.match(await page.locator('[role=alert]').textContent(), /use files/);
+});
+
+test('embeddings made natively are searched by an image and by a patch, exactly', { timeout: 120_000 }, async (t) => {
+  assert.ok(process.env.NATIVE_TRAINER, 'NATIVE_TRAINER is not set: run `cargo xtask test --web`');
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=probe&sample=reef' });
+  await page.setInputFiles(byTest('model-files'), ['config.json', 'model.safetensors'].map((name) => join(MODEL, name)));
+  await waitFor(page, 'the small model', () => window.lab?.debug?.images?.['reef.jpg']?.dim === 64);
+  const folder = await mkdtemp(join(tmpdir(), 'lab-search-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const samples = fileURLToPath(new URL('../../public/samples/', import.meta.url));
+  const embed = (out, more = []) => run(process.env.NATIVE_TRAINER, ['embed', MODEL, samples, '--out', join(folder, out), '--device', 'cpu', ...more]);
+  await embed('e.safetensors');
+  await page.setInputFiles(byTest('search-files'), join(folder, 'e.safetensors'));
+  await waitFor(page, 'what can be searched', () => /6 images, 64 numbers/.test(document.querySelector('[data-testid="search-about"]').textContent));
+  await page.locator(byTest('search-image')).click();
+  await waitFor(page, 'results', () => document.querySelectorAll('[data-testid="search-hits"] li').length === 6);
+  assert.match(await page.locator(`${byTest('search-hits')} li`).first().textContent(), /reef\.jpg1\.0000|reef\.jpg0\.999/);
+  // Patches, from .npy with its list of names.
+  await embed('p.npy', ['--what', 'patches']);
+  await page.setInputFiles(byTest('search-files'), [join(folder, 'p.npy'), join(folder, 'p.npy.paths.txt')]);
+  await waitFor(page, 'patches', () => /16 patches each/.test(document.querySelector('[data-testid="search-about"]').textContent));
+  await page.locator(byTest('search-patch')).click();
+  await waitFor(page, 'a patch', () => /reef\.jpg, patch \d+(1\.0000|0\.999)/.test(document.querySelector('[data-testid="search-hits"] li')?.textContent));
+
+  // A hundred thousand rows: the time is shown. What is no file of embeddings is said.
+  const rows = await page.evaluate(async () => {
+    const [count, dim] = [100_000, 64];
+    const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${count}, ${dim}), }`.padEnd(117) + '\n';
+    const head = new Uint8Array([0x93, ...new TextEncoder().encode('NUMPY'), 1, 0, header.length & 255, header.length >> 8, ...new TextEncoder().encode(header)]);
+    const values = new Float32Array(count * dim).map((_, at) => Math.sin(at * 0.37) + 1e-3);
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([head, values], 'many.npy'));
+    const input = document.querySelector('[data-testid="search-files"]');
+    input.files = transfer.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+    return count;
+  });
+  await waitFor(page, 'all of them', (rows) => document.querySelector('[data-testid="search-about"]').textContent.startsWith(`${rows} images`), { argument: rows });
+  await page.locator(byTest('search-image')).click();
+  await waitFor(page, 'twenty', () => document.querySelectorAll('[data-testid="search-hits"] li').length === 20);
+  t.diagnostic(await page.locator(byTest('search-time')).textContent());
+  await page.setInputFiles(byTest('search-files'), { name: 'x.npy', mimeType: '', buffer: Buffer.from('nonsense') });
+  await waitFor(page, 'a sentence', () => /x\.npy cannot be searched/.test(document.querySelector('[role=alert]').textContent));
+  check();
+});

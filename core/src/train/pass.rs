@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::slow_motion::SlowMotion;
 use super::trainer::{Centers, Trainer};
 use crate::config::{Centering, Config, Method};
 use crate::data::masking::{IbotMasks, mae_masking};
@@ -13,6 +14,7 @@ use crate::layers::drop_path::DropPath;
 use crate::losses::dino::{self, DinoTerms};
 use crate::losses::ibot::ibot_loss;
 use crate::losses::koleo::koleo;
+use crate::losses::mae::normalise_patches;
 use crate::losses::sinkhorn_knopp::sinkhorn_knopp;
 use crate::losses::softmax_centering::{next_center, teacher_probs};
 use crate::models::mae::{self, Masking};
@@ -89,31 +91,39 @@ impl Trainer {
     }
 
     /// The pass of the run's method.
-    pub(super) fn pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
+    pub(super) fn pass(&self, batch: &Batch, draws: &Draws, centers: &Centers, slow: &mut SlowMotion) -> Pass {
         match self.config.method {
-            Method::Mae => self.mae_pass(batch, draws, centers),
-            Method::Dinov2 => self.dino_pass(batch, draws, centers),
+            Method::Mae => self.mae_pass(batch, draws, centers, slow),
+            Method::Dinov2 => self.dino_pass(batch, draws, centers, slow),
         }
     }
 
-    fn mae_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
+    fn mae_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers, slow: &mut SlowMotion) -> Pass {
         let config = self.config.mae_decoder();
         let pixels = self.crops(batch, Which::Global, &self.device);
         let Some(masking) = &draws.masking else { unreachable!("MAE draws masks") };
         let Some(decoder) = &self.student.decoder else { unreachable!("MAE has a decoder") };
-        let output = mae::forward(&self.student.backbone, decoder, &config, pixels, masking);
+        let output = mae::forward(&self.student.backbone, decoder, &config, pixels.clone(), masking);
+        if slow.is_on() {
+            let target = mae::patchify(pixels.inner(), self.config.model.patch_size);
+            let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
+            let error = (output.logits.clone().inner() - target).powi_scalar(2).mean_dim(2); // [B, N, 1]
+            slow.keep("mae.patch_loss", &error);
+            slow.keep("mae.latent", &output.latent);
+            slow.keep("mae.logits", &output.logits);
+        }
         let mut figures = Figures::default();
         figures.push("loss", output.loss.clone());
         figures.push("mae", output.loss.clone());
         Pass { loss: output.loss, figures, centers: centers.clone() }
     }
 
-    fn dino_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers) -> Pass {
+    fn dino_pass(&self, batch: &Batch, draws: &Draws, centers: &Centers, slow: &mut SlowMotion) -> Pass {
         let config = &self.config;
         let (crops, images) = (&config.crops, batch.images);
         let grid = crops.global_size / config.model.patch_size;
         let masks = draws.ibot.as_ref().filter(|masks| !masks.indices.is_empty());
-        let targets = self.targets(batch, masks, centers);
+        let targets = self.targets(batch, masks, centers, slow);
 
         let global = self.crops(batch, Which::Global, &self.device);
         let mask = masks.map(|masks| {
@@ -128,6 +138,10 @@ impl Trainer {
             let local = self.crops(batch, Which::Local, &self.device);
             head.forward(class_tokens(&self.student.backbone.forward_train(local, None, &draws.drop_local)))
         });
+        slow.keep("student.global", &global_logits);
+        if let Some(logits) = &local_logits {
+            slow.keep("student.local", logits);
+        }
 
         let mut figures = Figures::default();
         let temp = config.dino.student_temp;
@@ -190,25 +204,46 @@ impl Trainer {
     }
 
     /// What the teacher says of the whole global crops.
-    fn targets(&self, batch: &Batch, masks: Option<&IbotMasks>, centers: &Centers) -> Targets {
+    fn targets(
+        &self,
+        batch: &Batch,
+        masks: Option<&IbotMasks>,
+        centers: &Centers,
+        slow: &mut SlowMotion,
+    ) -> Targets {
         let config = &self.config;
         let Some(teacher) = &self.teacher else { unreachable!("DINO has a teacher") };
         let Some(head) = &teacher.dino_head else { unreachable!("DINO has a head") };
         let global = self.crops(batch, Which::Global, &self.plain_device());
         let output = teacher.backbone.forward(global);
-        let temp = self.schedules.teacher_temp.at(self.step);
         let logits = head.forward(class_tokens(&output)); // [2B, K]
         let mut next = centers.clone();
         next.dino = moved(config, &centers.dino, &logits);
-        let dino = probabilities(config, logits, centers.dino.clone(), temp);
+        slow.keep("teacher.logits", &logits);
+        slow.keep("center", &centers.dino);
+        if slow.is_on() {
+            slow.keep("center.moved", &sum_of_squares(next.dino.clone() - centers.dino.clone()).sqrt());
+        }
+        let dino = self.answers(logits, centers.dino.clone());
+        slow.keep("teacher.probs", &dino);
         let ibot = masks.map(|masks| {
             let picked = pick(output.patches.clone(), &masks.indices); // [M, D]
             let Some(head) = teacher.patch_head() else { unreachable!("DINO has a head") };
             let logits = head.forward(picked);
             next.ibot = moved(config, &centers.ibot, &logits);
-            probabilities(config, logits, centers.ibot.clone(), temp)
+            self.answers(logits, centers.ibot.clone())
         });
         Targets { dino, ibot, centers: next }
+    }
+
+    /// The teacher's logits `[n, K]`, centred and sharpened by the rules of this step.
+    pub(super) fn answers(&self, logits: Tensor<2>, center: Tensor<2>) -> Tensor<2> {
+        let temp = self.schedules.teacher_temp.at(self.step);
+        match self.config.teacher.centering {
+            Centering::SinkhornKnopp => sinkhorn_knopp(logits, temp, 3),
+            Centering::Centering => teacher_probs(logits, center, temp),
+            Centering::None => teacher_probs(logits, center.zeros_like(), temp),
+        }
     }
 }
 
@@ -226,14 +261,6 @@ struct Targets {
     ibot: Option<Tensor<2>>,
     /// With this batch in them; used from the next pass on.
     centers: Centers,
-}
-
-fn probabilities(config: &Config, logits: Tensor<2>, center: Tensor<2>, temp: f64) -> Tensor<2> {
-    match config.teacher.centering {
-        Centering::SinkhornKnopp => sinkhorn_knopp(logits, temp, 3),
-        Centering::Centering => teacher_probs(logits, center, temp),
-        Centering::None => teacher_probs(logits, center.zeros_like(), temp),
-    }
 }
 
 fn moved(config: &Config, center: &Tensor<2>, logits: &Tensor<2>) -> Tensor<2> {

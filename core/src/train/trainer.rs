@@ -9,8 +9,9 @@ use super::event::Step;
 use super::optim::{AdamW, PARTS, part};
 use super::pass::{Draws, Figures, Pass};
 use super::schedule::Schedules;
+use super::slow_motion::SlowMotion;
 use super::walk::{change, gradients, tensors};
-use crate::config::{Config, Method};
+use crate::config::{Config, Method, Teacher};
 use crate::data::multi_crop::Batch;
 use crate::device::mode::{self, Kernel};
 use crate::device::readback;
@@ -36,6 +37,8 @@ pub struct Trainer {
     pub(super) optim: AdamW,
     pub(super) centers: Centers,
     pub(super) step: u64,
+    /// Of the source, for the length of an epoch.
+    images: u64,
 }
 
 /// Running means of the teacher's outputs, `[1, K]`.
@@ -116,6 +119,7 @@ impl Trainer {
             optim: AdamW::default(),
             centers: Centers { dino: Tensor::zeros([1, dino], device), ibot: Tensor::zeros([1, ibot], device) },
             step: 0,
+            images,
             config,
         })
     }
@@ -138,6 +142,13 @@ impl Trainer {
     /// Whether the last step is made.
     pub fn is_done(&self) -> bool {
         self.step >= self.schedules.total
+    }
+
+    /// Changes the teacher's rules in the middle of a run, as those do who want to see a collapse: how its outputs are
+    /// centred, how cold its softmax is, how slowly it follows. The schedules go on at the step that they have reached.
+    pub fn set_teacher(&mut self, teacher: Teacher) {
+        self.config.teacher = teacher;
+        self.schedules = Schedules::new(&self.config, self.images);
     }
 
     /// Learnable and fixed numbers of the student.
@@ -172,6 +183,20 @@ impl Trainer {
     ///
     /// As [`step`](Self::step).
     pub async fn step_with(&mut self, parts: &[Batch], draws: &[Draws]) -> Result<Outcome, Error> {
+        self.step_slowly(parts, draws, &mut SlowMotion::off()).await
+    }
+
+    /// The same, keeping on the way what is worth seeing; of several parts the last one's.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub async fn step_slowly(
+        &mut self,
+        parts: &[Batch],
+        draws: &[Draws],
+        slow: &mut SlowMotion,
+    ) -> Result<Outcome, Error> {
         assert!(
             !parts.is_empty() && parts.len() == draws.len(),
             "a step of {} parts, {} draws",
@@ -183,7 +208,7 @@ impl Trainer {
         let mut figures = Figures::default();
         let mut centers = self.centers.clone();
         for (batch, draws) in parts.iter().zip(draws) {
-            let Pass { loss, figures: of_part, centers: next } = self.pass(batch, draws, &centers);
+            let Pass { loss, figures: of_part, centers: next } = self.pass(batch, draws, &centers, slow);
             centers = next;
             figures.add(of_part, share);
             let mut graph = (loss * share).backward();
@@ -225,7 +250,7 @@ impl Trainer {
                 factors[part] = (clip / (norm + 1e-6)).min(1.0); // torch.nn.utils.clip_grad_norm_
             }
         }
-        let student = self.student.clone();
+        let (student, before) = (self.student.clone(), slow.is_on().then(|| self.nets()));
         self.student = self.optim.step(student, sum, factors, &self.config, &self.schedules, self.step);
         let momentum = self.schedules.momentum.at(self.step);
         if let Some(teacher) = self.teacher.take() {
@@ -236,6 +261,9 @@ impl Trainer {
             }));
         }
         self.centers = centers;
+        if let Some(before) = before {
+            self.keep_moves(before, slow);
+        }
         let report = self.report(&figures.names, &found, present.iter().map(|&part| PARTS[part]).zip(norms));
         self.step += 1;
         Ok(Outcome::Updated(report))
@@ -265,6 +293,35 @@ impl Trainer {
             }
         }
         step
+    }
+
+    /// Every tensor of student and teacher at this moment.
+    fn nets(&self) -> [Vec<Tensor<1>>; 2] {
+        let values = |net: &Net| tensors(net).into_iter().map(|tensor| tensor.values).collect();
+        [values(&self.student), self.teacher.as_ref().map(values).unwrap_or_default()]
+    }
+
+    /// How far student and teacher have moved, how long they are, how far apart.
+    fn keep_moves(&self, before: [Vec<Tensor<1>>; 2], slow: &mut SlowMotion) {
+        let length = |parts: &mut dyn Iterator<Item = Tensor<1>>| {
+            parts.map(sum_of_squares).reduce(|sum, part| sum + part).map(Tensor::sqrt)
+        };
+        let after = self.nets();
+        let mut keep = |name, length: Option<Tensor<1>>| {
+            if let Some(length) = length {
+                slow.keep(name, &length);
+            }
+        };
+        let [old_student, old_teacher] = before;
+        let [student, teacher] = &after;
+        let apart = |a: &[Tensor<1>], b: &[Tensor<1>]| {
+            length(&mut a.iter().zip(b).map(|(a, b)| a.clone() - b.clone()))
+        };
+        keep("moved.student", apart(student, &old_student));
+        keep("moved.teacher", apart(teacher, &old_teacher));
+        keep("length.student", length(&mut student.iter().cloned()));
+        keep("length.teacher", length(&mut teacher.iter().cloned()));
+        keep("apart", apart(student, teacher));
     }
 
     /// Numbers from the host on the student's device, with autodiff.

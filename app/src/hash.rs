@@ -1,52 +1,59 @@
-//! What a link to the lab holds: `#sample=reef&layer=3&head=mean&query=patch&patch=40&engine=auto`.
+//! What a link to the lab holds: `#room=see&sample=reef&patch=40&engine=cpu&layer=3&head=0&query=patch`.
+//!
+//! An address is a list of keys and values. The page's own come first (room, sample, model, patch, engine), then those
+//! of the room it leads to; each room reads and writes its own. What has its default is left out.
+
+use std::str::FromStr;
 
 use lab_protocol::EngineKind;
+use leptos::prelude::*;
 
-/// The part of the state that the address carries; missing or unreadable parts keep their defaults.
+/// Keys and values, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Address {
-    /// Name of a sample, without its ending.
-    pub(crate) sample: Option<String>,
-    /// Block, from 0; `None` is the last one.
-    pub(crate) layer: Option<u32>,
-    /// Head, from 0; `None` is the mean of all.
-    pub(crate) head: Option<u32>,
-    /// The patch asks, not the class token.
-    pub(crate) by_patch: bool,
-    /// The chosen patch, row by row; `None` is the middle one.
-    pub(crate) patch: Option<u32>,
-    /// The engine that the user insists on; `None` lets the page choose.
-    pub(crate) engine: Option<EngineKind>,
+    parts: Vec<(String, String)>,
 }
 
 impl Address {
-    /// Reads `location.hash`, with or without `#`.
+    /// Reads `location.hash`, with or without `#`; what cannot be read is left out.
     pub(crate) fn parse(hash: &str) -> Self {
-        let mut address = Self::default();
-        for (key, value) in hash.trim_start_matches('#').split('&').filter_map(|part| part.split_once('=')) {
-            match key {
-                "sample" if plain(value) => address.sample = Some(value.to_owned()),
-                "layer" => address.layer = value.parse().ok(),
-                "head" => address.head = value.parse().ok(),
-                "query" => address.by_patch = value == "patch",
-                "patch" => address.patch = value.parse().ok(),
-                "engine" => address.engine = engine(value),
-                _ => {}
-            }
-        }
-        address
+        let pairs = hash.trim_start_matches('#').split('&').filter_map(|part| part.split_once('='));
+        let parts = pairs.filter_map(|(key, value)| Some((key.to_owned(), decode(value)?)));
+        Self { parts: parts.filter(|(key, value)| !key.is_empty() && !value.is_empty()).collect() }
     }
 
-    /// The hash without `#`; only what differs from the defaults.
+    /// The hash without `#`.
     pub(crate) fn format(&self) -> String {
-        let mut parts = Vec::new();
-        parts.extend(self.sample.as_ref().map(|sample| format!("sample={sample}")));
-        parts.extend(self.layer.map(|layer| format!("layer={layer}")));
-        parts.extend(self.head.map(|head| format!("head={head}")));
-        parts.extend(self.by_patch.then(|| "query=patch".to_owned()));
-        parts.extend(self.patch.map(|patch| format!("patch={patch}")));
-        parts.extend(self.engine.map(|kind| format!("engine={}", engine_name(Some(kind)))));
+        let parts: Vec<String> = self.parts.iter().map(|(key, value)| format!("{key}={}", encode(value))).collect();
         parts.join("&")
+    }
+
+    /// What a key says.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.parts.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// What a key says, where it reads as a number (or whatever else is asked for).
+    pub(crate) fn number<T: FromStr>(&self, key: &str) -> Option<T> {
+        self.get(key)?.parse().ok()
+    }
+
+    /// A name of letters, digits and dashes, fit for a path.
+    pub(crate) fn name(&self, key: &str) -> Option<&str> {
+        self.get(key).filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+    }
+
+    /// Sets a key; nothing leaves it out.
+    pub(crate) fn put(&mut self, key: &str, value: Option<impl ToString>) {
+        self.parts.retain(|(known, _)| known != key);
+        self.parts.extend(value.map(|value| (key.to_owned(), value.to_string())));
+    }
+}
+
+/// Sets a signal whose value differs, so that nothing is drawn twice.
+pub(crate) fn put<T: PartialEq + Send + Sync + 'static>(signal: RwSignal<T>, value: T) {
+    if signal.with_untracked(|now| *now != value) {
+        signal.set(value);
     }
 }
 
@@ -68,8 +75,33 @@ pub(crate) fn engine(name: &str) -> Option<EngineKind> {
     }
 }
 
-fn plain(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+/// What may stand in a fragment and separates nothing of ours stays as it is; the rest becomes `%XX`.
+fn encode(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' | b':' | b',' => {
+                text.push(byte.into());
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+        text
+    })
+}
+
+/// The reverse of [`encode`]; nothing where an escape is broken.
+fn decode(value: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::new(), value.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -78,22 +110,30 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let address = Address {
-            sample: Some("ginger-cat".to_owned()),
-            layer: Some(3),
-            head: Some(0),
-            by_patch: true,
-            patch: Some(40),
-            engine: Some(EngineKind::Cpu),
-        };
-        assert_eq!(address.format(), "sample=ginger-cat&layer=3&head=0&query=patch&patch=40&engine=cpu");
-        assert_eq!(Address::parse(&format!("#{}", address.format())), address);
+        let mut address = Address::default();
+        address.put("sample", Some("ginger-cat"));
+        address.put("layer", Some(3));
+        address.put("head", None::<u32>);
+        address.put("model", Some("https://x.org/a b/?c=d&e#f"));
+        let text = address.format();
+        assert_eq!(text, "sample=ginger-cat&layer=3&model=https://x.org/a%20b/%3Fc%3Dd%26e%23f");
+        let read = Address::parse(&format!("#{text}"));
+        assert_eq!(read, address);
+        assert_eq!(read.get("model"), Some("https://x.org/a b/?c=d&e#f"));
+        assert_eq!(read.number::<u32>("layer"), Some(3));
+        address.put("layer", None::<u32>);
+        assert_eq!(address.get("layer"), None);
         assert_eq!(Address::default().format(), "");
     }
 
     #[test]
     fn nonsense_keeps_the_defaults() {
-        assert_eq!(Address::parse("#layer=-1&head=x&patch=&engine=tpu&sample=../etc&&=&foo"), Address::default());
+        let address = Address::parse("#layer=-1&head=x&patch=&engine=tpu&sample=../etc&&=&foo&bad=%zz&cut=%e");
+        assert_eq!(address.number::<u32>("layer"), None);
+        assert_eq!(address.number::<u32>("head"), None);
+        assert_eq!((address.get("patch"), address.name("sample")), (None, None));
+        assert_eq!(address.get("engine").and_then(engine), None);
+        assert_eq!((address.get("bad"), address.get("cut"), address.get("foo")), (None, None, None));
         assert_eq!(Address::parse(""), Address::default());
     }
 }

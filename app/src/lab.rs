@@ -1,57 +1,97 @@
 //! The shell: what stands where, and the address that follows the state.
 
+use leptos::ev;
 use leptos::prelude::*;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{HtmlElement, MouseEvent};
 
-use crate::hash::Address;
+use crate::hash::{self, Address, put};
 use crate::inputs::{self, Images};
-use crate::panels::{AttentionControls, EnginePanel, ModelPanel, Notices};
+use crate::panels::{EnginePanel, ModelPanel, Notices};
+use crate::rooms::{Navigation, Open, Room};
 use crate::state::Store;
-use crate::views::{Attention, Input, Pca, Similarity};
 use crate::{engine, pictures, texts};
 
 /// The whole page.
 #[component]
 pub(crate) fn Lab() -> impl IntoView {
-    let location = window().location();
-    let address = Address::parse(&location.hash().unwrap_or_default());
+    let address = here();
     let store = Store::new(&address);
     pictures::attend(store);
-    inputs::listen(store, address.sample.clone());
+    inputs::listen(store, address.name("sample").map(str::to_owned));
     engine::start(store);
-    Effect::new(move || {
-        // Before a sample has come the address keeps the one that it asked for.
-        if store.selected.get().is_some() {
-            let hash = format!("#{}", store.address().format());
-            // A page without a history, as in some frames, only loses its link.
-            let history = window().history();
-            drop(history.and_then(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(&hash))));
-        }
-    });
+    keep_address(store);
+    window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
+    let beside = move || store.room.get().beside();
     view! {
+        <a class="skip" href="#room" on:click=skip>{texts::SKIP}</a>
         <header>
             <h1>{texts::TITLE}</h1>
-            <p>{texts::TAGLINE}</p>
+            <Navigation store />
         </header>
         <Notices store />
-        <main>
-            <div class="side">
-                <Images store />
-                <ModelPanel store />
-                <EnginePanel store />
-            </div>
-            <div class="stage">
-                <div>
-                    <Input store />
-                    <AttentionControls store />
+        <main class:beside=beside>
+            <Show when=beside>
+                <div class="side">
+                    <Images store />
+                    <ModelPanel store />
+                    <EnginePanel store />
                 </div>
-                <Attention store />
-                <Pca store />
-                <Similarity store />
+            </Show>
+            <div id="room" class="room" tabindex="-1" data-testid="room">
+                <Open store />
             </div>
         </main>
         <footer>
             <p>{texts::PRIVACY}</p>
         </footer>
+    }
+}
+
+/// What the address bar says.
+fn here() -> Address {
+    Address::parse(&window().location().hash().unwrap_or_default())
+}
+
+/// Writes the state into the address as it changes.
+fn keep_address(store: Store) {
+    Effect::new(move || {
+        // Before a sample has come the address keeps the one that it asked for.
+        if store.selected.get().is_some() {
+            let hash = format!("#{}", store.address(store.room.get()).format());
+            // A page without a history, as in some frames, only loses its link.
+            let history = window().history();
+            drop(history.and_then(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(&hash))));
+        }
+    });
+}
+
+/// Follows a link inside the page, the back button, or an address typed by hand.
+fn arrive(store: Store, address: &Address) {
+    let room = Room::of(address);
+    let wanted = address.get("engine").and_then(hash::engine);
+    batch(|| {
+        store.rooms.read(room, address);
+        put(store.patch, address.number("patch"));
+        let sample = address.name("sample");
+        let known = store.images.with_untracked(|images| {
+            images.iter().find(|picture| sample.is_some() && picture.sample == sample).map(|picture| picture.id)
+        });
+        if known.is_some() {
+            put(store.selected, known);
+        }
+        put(store.room, room);
+    });
+    if store.wanted.get_untracked() != wanted {
+        store.wanted.set(wanted);
+        engine::start(store);
+    }
+}
+
+/// Moves the focus without touching the address.
+fn skip(event: MouseEvent) {
+    event.prevent_default();
+    if let Some(room) = document().get_element_by_id("room") {
+        drop(room.unchecked_into::<HtmlElement>().focus());
     }
 }

@@ -10,6 +10,7 @@ mod lab;
 mod link;
 mod panels;
 mod pictures;
+mod rooms;
 mod state;
 mod texts;
 mod views;

@@ -7,8 +7,9 @@ use leptos::prelude::*;
 use web_sys::{Blob, File};
 
 use crate::grid;
-use crate::hash::Address;
+use crate::hash::{self, Address};
 use crate::link::Link;
+use crate::rooms::{Room, States};
 
 /// An image that the user or a sample gave us.
 #[derive(Clone)]
@@ -92,6 +93,10 @@ pub(crate) struct Shown {
 /// Everything the page knows. Copies are the same store.
 #[derive(Clone, Copy)]
 pub(crate) struct Store {
+    /// The room that is open.
+    pub(crate) room: RwSignal<Room>,
+    /// What each room keeps for itself.
+    pub(crate) rooms: States,
     /// All images, in the order they came. Written by `inputs`.
     pub(crate) images: RwSignal<Vec<Picture>, LocalStorage>,
     /// The one on show.
@@ -120,12 +125,6 @@ pub(crate) struct Store {
     pub(crate) failed: RwSignal<HashSet<ImageId>>,
     /// Patch rows and columns.
     pub(crate) grid: RwSignal<[usize; 2]>,
-    /// Block, from 0; `None` is the last one.
-    pub(crate) layer: RwSignal<Option<u32>>,
-    /// Head, from 0; `None` is the mean.
-    pub(crate) head: RwSignal<Option<u32>>,
-    /// The patch asks, not the class token.
-    pub(crate) by_patch: RwSignal<bool>,
     /// The chosen patch; `None` is the middle one.
     pub(crate) patch: RwSignal<Option<u32>>,
     /// Images near the one on show, by falling cosine.
@@ -140,25 +139,27 @@ pub(crate) struct Store {
 impl Store {
     /// A store that starts where the address says.
     pub(crate) fn new(address: &Address) -> Self {
+        let (room, rooms) = (Room::of(address), States::new());
+        let engine = address.get("engine").and_then(hash::engine);
+        rooms.read(room, address);
         Self {
+            room: RwSignal::new(room),
+            rooms,
             images: RwSignal::new_local(Vec::new()),
             selected: RwSignal::new(None),
             link: RwSignal::new_local(None),
             era: RwSignal::new(0),
             edition: RwSignal::new(0),
-            engine: RwSignal::new(EngineState::Starting(address.engine.unwrap_or(EngineKind::Cpu))),
+            engine: RwSignal::new(EngineState::Starting(engine.unwrap_or(EngineKind::Cpu))),
             why: RwSignal::new(String::new()),
-            wanted: RwSignal::new(address.engine),
+            wanted: RwSignal::new(engine),
             model: RwSignal::new(None),
             source: StoredValue::new_local(Source::BuiltIn),
             sent: RwSignal::new(HashSet::new()),
             embedded: RwSignal::new(HashSet::new()),
             failed: RwSignal::new(HashSet::new()),
             grid: RwSignal::new([0, 0]),
-            layer: RwSignal::new(address.layer),
-            head: RwSignal::new(address.head),
-            by_patch: RwSignal::new(address.by_patch),
-            patch: RwSignal::new(address.patch),
+            patch: RwSignal::new(address.number("patch")),
             neighbours: RwSignal::new(Vec::new()),
             progress: RwSignal::new(None),
             notices: RwSignal::new(Vec::new()),
@@ -191,13 +192,13 @@ impl Store {
     /// The block on show, within the model's blocks.
     pub(crate) fn layer(self) -> u32 {
         let last = self.model.with(|model| model.as_ref().map_or(0, |model| model.depth.saturating_sub(1) as u32));
-        self.layer.get().map_or(last, |layer| layer.min(last))
+        self.rooms.see.layer.get().map_or(last, |layer| layer.min(last))
     }
 
     /// The head on show, where the model has it.
     pub(crate) fn head(self) -> Option<u32> {
         let heads = self.model.with(|model| model.as_ref().map_or(0, |model| model.num_heads as u32));
-        self.head.get().filter(|&head| head < heads)
+        self.rooms.see.head.get().filter(|&head| head < heads)
     }
 
     /// The chosen patch, within the grid.
@@ -214,18 +215,17 @@ impl Store {
 
     /// Who asks in the attention view.
     pub(crate) fn query(self) -> Query {
-        if self.by_patch.get() { Query::Patch { index: self.patch() } } else { Query::Cls }
+        if self.rooms.see.by_patch.get() { Query::Patch { index: self.patch() } } else { Query::Cls }
     }
 
-    /// What the address should say.
-    pub(crate) fn address(self) -> Address {
-        Address {
-            sample: self.picture().and_then(|picture| picture.sample).map(str::to_owned),
-            layer: self.layer.get(),
-            head: self.head.get(),
-            by_patch: self.by_patch.get(),
-            patch: self.patch.get(),
-            engine: self.wanted.get(),
-        }
+    /// The link to a room as it stands now.
+    pub(crate) fn address(self, room: Room) -> Address {
+        let mut address = Address::default();
+        address.put("room", (room != Room::default()).then_some(room.key()));
+        address.put("sample", self.picture().and_then(|picture| picture.sample));
+        address.put("patch", self.patch.get());
+        address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));
+        self.rooms.write(room, &mut address);
+        address
     }
 }

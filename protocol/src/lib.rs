@@ -4,12 +4,28 @@
 //! (`lab-worker`) answers with [`Message`]s; `native-trainer` shares the report types. A message travels through
 //! `postMessage` as `{ text, attachments }`: `text` is the JSON of these types, `attachments` holds what JSON cannot
 //! (`File`, `Blob`, `OffscreenCanvas`, `ArrayBuffer`), in the order each command or event documents.
+//!
+//! - this page: what all rooms share, and one nested variant a room
+//! - [`engine`]: devices, kernels, models; [`view`]: what can be drawn
+//! - [`mask`], [`train`], [`probe`]: a room each
+
+pub mod engine;
+pub mod mask;
+pub mod probe;
+pub mod train;
+pub mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub use engine::*;
+pub use mask::*;
+pub use probe::*;
+pub use train::*;
+pub use view::*;
+
 /// Raised whenever a type of this crate changes. Page and worker compare it first: Trunk hashes the page's files, but
 /// a browser may still hold an older worker in its cache.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A command with the number that its answers repeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,71 +131,12 @@ pub enum Command {
         /// Which.
         kernels: Kernels,
     },
-}
-
-/// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "from")]
-pub enum ModelSource {
-    /// The model that ships with the page.
-    BuiltIn,
-    /// Files or a folder of the user's: `config.json`, weights, perhaps `preprocessor_config.json`.
-    Files,
-    /// A folder on a server that holds `config.json` and `model.safetensors` (or shards with an index).
-    Url {
-        /// Absolute, or relative to the page.
-        url: String,
-    },
-}
-
-/// Who computes matrix products and their like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kernels {
-    /// The hand-written WGSL kernels, where the device runs them.
-    #[default]
-    Wgsl,
-    /// Their twins in tensor operations.
-    Reference,
-}
-
-/// What can be drawn of an image.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "show")]
-pub enum View {
-    /// The image as the model receives it: resized and cropped.
-    Input,
-    /// Attention probabilities from one query token to all patches.
-    Attention {
-        /// Block, from 0.
-        layer: u32,
-        /// Head, from 0; `None` is the mean of all heads.
-        head: Option<u32>,
-        /// Who asks.
-        query: Query,
-    },
-    /// The first three principal components of the patch tokens as red, green and blue.
-    Pca,
-    /// Cosine of every patch of this image with one patch.
-    Similarity {
-        /// The image of the patch that was clicked; may be another image.
-        from: ImageId,
-        /// The patch, row by row.
-        patch: u32,
-    },
-}
-
-/// A query token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "token")]
-pub enum Query {
-    /// The class token (the first patch in models that have none).
-    Cls,
-    /// A patch, row by row.
-    Patch {
-        /// Its number, from 0.
-        index: u32,
-    },
+    /// The room Mask asks; answer: [`Event::Mask`].
+    Mask(MaskCommand),
+    /// The room Train asks; answer: [`Event::Train`].
+    Train(TrainCommand),
+    /// The room Probe asks; answer: [`Event::Probe`].
+    Probe(ProbeCommand),
 }
 
 /// Everything the engine can say.
@@ -258,6 +215,12 @@ pub enum Event {
         /// A row a tensor.
         report: ParityReport,
     },
+    /// The room Mask is answered.
+    Mask(MaskEvent),
+    /// The room Train is answered.
+    Train(TrainEvent),
+    /// The room Probe is answered.
+    Probe(ProbeEvent),
     /// Nothing more to tell.
     Done,
     /// Something is not as it should be, yet the work goes on.
@@ -270,139 +233,6 @@ pub enum Event {
         /// What failed, what was expected, what was found, what to do.
         message: String,
     },
-}
-
-/// Numbers behind a picture, for its caption and for screen readers.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Summary {
-    /// Patch rows and columns.
-    pub grid: [usize; 2],
-    /// Smallest value drawn.
-    pub min: f32,
-    /// Largest value drawn.
-    pub max: f32,
-    /// The patch with the largest value, row by row.
-    pub peak: u32,
-    /// For PCA: the share of the variance that each of the three components holds.
-    pub explained: Option<[f32; 3]>,
-    /// For attention: the share of the probability that falls on patches (the rest is on class and register tokens).
-    pub on_patches: Option<f32>,
-}
-
-/// Which engine computes, and on what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EngineInfo {
-    /// `gpu` (WebGPU) or `cpu` (wasm SIMD, or native Flex).
-    pub kind: EngineKind,
-    /// The adapter's name, or a word about the CPU.
-    pub device: String,
-    /// The adapter only imitates a GPU on the CPU (SwiftShader, llvmpipe).
-    pub software: bool,
-    /// The device computes with 16-bit floats.
-    pub f16: bool,
-    /// The largest tensor that one binding holds, in bytes; 0 where there is no such limit.
-    pub max_binding_bytes: u64,
-}
-
-/// The two kinds of engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EngineKind {
-    /// Hand-written WGSL on WebGPU (natively: Vulkan, Metal, DX12).
-    Gpu,
-    /// burn's Flex on the CPU.
-    Cpu,
-}
-
-/// How each kernel compares with its twin on small random data.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct SelfCheck {
-    /// A row a kernel; empty on an engine that runs no WGSL.
-    pub kernels: Vec<KernelCheck>,
-}
-
-impl SelfCheck {
-    /// Names of the kernels that were found wrong and replaced by their twins.
-    pub fn replaced(&self) -> Vec<&str> {
-        self.kernels.iter().filter(|kernel| !kernel.passed).map(|kernel| kernel.name.as_str()).collect()
-    }
-}
-
-/// One kernel's comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KernelCheck {
-    /// The kernel's name, as in `shaders/kernels`.
-    pub name: String,
-    /// Largest absolute difference to the twin.
-    pub max_error: f32,
-    /// What was allowed.
-    pub tolerance: f32,
-    /// Whether the kernel is in use.
-    pub passed: bool,
-}
-
-/// What a model is.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// Folder, file or address it came from.
-    pub name: String,
-    /// "DINOv2", "Web-DINO", "MAE", "CLIP" …
-    pub family: String,
-    /// Width of a token.
-    pub embed_dim: usize,
-    /// Number of blocks.
-    pub depth: usize,
-    /// Heads of each block.
-    pub num_heads: usize,
-    /// Side of a patch in pixels.
-    pub patch_size: usize,
-    /// Side of the image in pixels that the model receives.
-    pub img_size: usize,
-    /// Register tokens.
-    pub num_registers: usize,
-    /// Whether there is a class token.
-    pub has_cls: bool,
-    /// Number of parameters.
-    pub parameters: u64,
-    /// Bytes of weights on the device.
-    pub bytes: u64,
-    /// Weights drawn at random: views show architecture, not learning.
-    pub untrained: bool,
-    /// How pixels are prepared, as one sentence.
-    pub preprocessing: String,
-}
-
-/// Stored outputs against ours.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ParityReport {
-    /// A row a tensor.
-    pub tensors: Vec<TensorParity>,
-    /// Largest absolute error allowed.
-    pub atol: f64,
-    /// Largest relative error allowed.
-    pub rtol: f64,
-}
-
-impl ParityReport {
-    /// Whether every tensor is within `atol` or within `rtol`, element by element, and there was one at all.
-    pub fn passed(&self) -> bool {
-        !self.tensors.is_empty() && self.tensors.iter().all(|tensor| tensor.passed)
-    }
-}
-
-/// One tensor's errors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TensorParity {
-    /// Its name in `io.safetensors`.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Largest absolute error.
-    pub max_abs: f64,
-    /// Largest relative error among the elements outside `atol`; 0 when all lie within it.
-    pub max_rel: f64,
-    /// Every element is within `atol` or within `rtol`.
-    pub passed: bool,
 }
 
 #[cfg(test)]
@@ -422,6 +252,14 @@ mod tests {
         };
         let text = serde_json::to_string(&request).expect("plain data");
         assert_eq!(serde_json::from_str::<Request>(&text).expect("our own words"), request);
+    }
+
+    #[test]
+    fn a_room_has_its_own_words() {
+        let text = r#"{"id":1,"command":{"do":"train","train":"close"}}"#;
+        let request = Request { id: 1, command: Command::Train(TrainCommand::Close) };
+        assert_eq!(serde_json::to_string(&request).expect("plain data"), text);
+        assert_eq!(serde_json::from_str::<Request>(text).expect("our own words"), request);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum TrainCommand {
         to: Place,
     },
     /// Go on with a run that was saved. Attachments: for [`Place::Page`] the `File`s (`state.safetensors`; with old ones
-    /// also `config.toml` and `manifest.toml`). Answer: [`TrainEvent::Begun`], or [`TrainEvent::Nothing`] where the
+    /// also `config.toml` and `manifest.toml`). Answer: [`TrainEvent::Begun`], or [`TrainEvent::Closed`] where the
     /// browser keeps none.
     Load {
         /// Where from.
@@ -46,8 +46,8 @@ pub enum TrainCommand {
     },
     /// The model as a Hugging Face folder. Answer: [`TrainEvent::Exported`], an `ArrayBuffer` a file.
     Export,
-    /// Forget the run, and what the browser keeps of it. Answer: [`TrainEvent::Nothing`].
-    Forget,
+    /// Forget the run, and what the browser keeps of it. Answer: [`TrainEvent::Closed`].
+    Close,
 }
 
 /// Where a saved run lies.
@@ -106,7 +106,7 @@ impl Default for Switches {
 
 /// What the session answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "trained")]
+#[serde(rename_all = "snake_case", tag = "train")]
 pub enum TrainEvent {
     /// A run stands, at its begin or where it was saved.
     Begun {
@@ -156,8 +156,8 @@ pub enum TrainEvent {
         /// Their names, in the order of the attachments.
         files: Vec<String>,
     },
-    /// There is no run.
-    Nothing,
+    /// There is no run (any more).
+    Closed,
 }
 
 /// A name and a number.

@@ -12,7 +12,7 @@
  */
 
 /** The version of `protocol/src/lib.rs` that this file speaks. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /**
  * @typedef {object} Embedding

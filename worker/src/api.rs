@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 
 use js_sys::{Array, Float32Array, Function};
-use lab_core::engine;
+use lab_core::engine::{self, Picture};
 use lab_core::host::ReadAt;
-use lab_protocol::{CanvasId, Command, Event, ImageId, ModelSource, PROTOCOL, View};
+use lab_protocol::{CanvasId, Command, Event, ModelSource, PROTOCOL};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, OffscreenCanvas};
 
 use crate::canvas::Canvas;
 use crate::host::{BlobFile, bytes_of, now};
-use crate::{files, wire};
+use crate::{files, rooms, wire};
 
 /// Progress is told no more often than this, in milliseconds.
 const PROGRESS_MILLIS: f64 = 50.0;
@@ -23,20 +23,21 @@ const PROGRESS_MILLIS: f64 = 50.0;
 /// A device, a model, images and canvases.
 #[wasm_bindgen]
 pub struct Engine {
-    engine: engine::Engine,
+    pub(crate) engine: engine::Engine,
     canvases: BTreeMap<CanvasId, Canvas>,
     #[cfg(feature = "gpu")]
     gpu: gpu::Gpu,
 }
 
 /// The way back to the page.
-struct Reply {
+pub(crate) struct Reply {
     post: Function,
     id: Option<u32>,
 }
 
 impl Reply {
-    fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
+    /// Posts an event, with copies of `vectors` as its attachments.
+    pub(crate) fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
         let attachments: Array = Array::new();
         for vector in vectors {
             // A copy of its own, which can be transferred.
@@ -47,14 +48,15 @@ impl Reply {
         self.post.call2(&JsValue::NULL, &text, &attachments).map(|_| ())
     }
 
-    fn progress(&self, task: &str, done: u64, total: u64, unit: &str) {
+    /// Tells how far something long has come.
+    pub(crate) fn progress(&self, task: &str, done: u64, total: u64, unit: &str) {
         let event = Event::Progress { task: task.to_owned(), done, total, unit: unit.to_owned() };
         // A page that is gone needs no progress; the answer itself will fail aloud.
         let _ = self.send(event, &[]);
     }
 
     /// Bytes of `task`, told now and then.
-    fn bytes<'a>(&'a self, task: &'a str) -> impl FnMut(u64, u64, &str) + 'a {
+    pub(crate) fn bytes<'a>(&'a self, task: &'a str) -> impl FnMut(u64, u64, &str) + 'a {
         let mut last = f64::NEG_INFINITY;
         move |done, total, _| {
             let time = now();
@@ -132,9 +134,10 @@ fn id_of(text: &str) -> Option<u32> {
 }
 
 /// The event that ends a request, with its numbers.
-struct Answer {
-    event: Event,
-    vectors: Vec<Vec<f32>>,
+pub(crate) struct Answer {
+    pub(crate) event: Event,
+    /// Sent along as `ArrayBuffer`s.
+    pub(crate) vectors: Vec<Vec<f32>>,
 }
 
 impl From<Event> for Answer {
@@ -143,15 +146,18 @@ impl From<Event> for Answer {
     }
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+/// An error as the page hears it.
+pub(crate) fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn attachment<T: JsCast>(attachments: &Array, what: &str) -> Result<T, String> {
+/// The first attachment, as what it must be.
+pub(crate) fn attachment<T: JsCast>(attachments: &Array, what: &str) -> Result<T, String> {
     attachments.get(0).dyn_into().map_err(|_| format!("the command needs {what} as its attachment; none came"))
 }
 
-fn picked(attachments: &Array) -> Result<Vec<Box<dyn ReadAt>>, String> {
+/// The attached files.
+pub(crate) fn picked(attachments: &Array) -> Result<Vec<Box<dyn ReadAt>>, String> {
     let file = |value: JsValue| -> Result<Box<dyn ReadAt>, String> {
         let blob = value.dyn_into::<Blob>().map_err(|_| "an attachment is no file".to_owned())?;
         Ok(Box::new(BlobFile::new(blob)))
@@ -197,7 +203,7 @@ impl Engine {
                 self.canvases.remove(&canvas).ok_or_else(|| no_canvas(canvas))?;
                 Ok(Event::Done.into())
             }
-            Command::Show { canvas, image, view, size } => self.show(canvas, image, &view, size).await,
+            Command::Show { canvas, image, view, size } => rooms::see::show(self, canvas, image, &view, size).await,
             Command::Nearest { image, count } => {
                 let nearest = self.engine.nearest(image, count).await.map_err(said)?;
                 Ok(Event::Neighbours { image, nearest }.into())
@@ -215,6 +221,9 @@ impl Engine {
                 self.engine.set_kernels(kernels);
                 Ok(Event::Done.into())
             }
+            Command::Mask(command) => rooms::mask::obey(self, command, attachments, reply).await,
+            Command::Train(command) => rooms::train::obey(self, command, attachments, reply).await,
+            Command::Probe(command) => rooms::probe::obey(self, command, attachments, reply).await,
         }
     }
 
@@ -249,21 +258,22 @@ impl Engine {
         Canvas::plain(canvas)
     }
 
-    async fn show(&mut self, canvas: CanvasId, image: ImageId, view: &View, size: [u32; 2]) -> Result<Answer, String> {
+    /// Draws a picture on a canvas that the page gave.
+    pub(crate) async fn draw(&mut self, canvas: CanvasId, picture: &Picture, size: [u32; 2]) -> Result<(), String> {
         let target = self.canvases.get_mut(&canvas).ok_or_else(|| no_canvas(canvas))?;
-        // What the picture rests on is counted apart.
-        self.engine.embed(image, false).await.map_err(said)?;
-        let start = now();
-        let picture = self.engine.view(image, view).await.map_err(said)?;
         #[cfg(feature = "gpu")]
         {
-            target.draw(&picture, size, &mut self.gpu.renderer).await?;
+            target.draw(picture, size, &mut self.gpu.renderer).await?;
             self.gpu.renderer.finished().await;
+            Ok(())
         }
         #[cfg(not(feature = "gpu"))]
-        target.draw(&picture, size).await?;
-        let millis = now() - start;
-        Ok(Event::Shown { canvas, millis, summary: picture.summary }.into())
+        target.draw(picture, size).await
+    }
+
+    /// Whether the page gave this canvas; a sentence where it did not.
+    pub(crate) fn has_canvas(&self, canvas: CanvasId) -> Result<(), String> {
+        if self.canvases.contains_key(&canvas) { Ok(()) } else { Err(no_canvas(canvas)) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`wire`]: the JSON of `lab-protocol`, with what JSON cannot carry beside it
 //! - `render` (GPU engine): pictures drawn by WGSL from the tensors' own buffers
 //! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
+//! - `rooms` (browser): one file a room
 //! - `canvas`, `host`, `files` (browser): canvases, bytes from blobs and addresses
 //!
 //! Two builds: the small CPU engine (`--no-default-features`: no wgpu, no CubeCL) loads first, the GPU engine (`gpu`)
@@ -20,6 +21,8 @@ mod canvas;
 mod files;
 #[cfg(target_family = "wasm")]
 mod host;
+#[cfg(target_family = "wasm")]
+mod rooms;
 
 #[cfg(target_family = "wasm")]
 pub use api::Engine;

@@ -12,12 +12,12 @@ pub(crate) fn AttentionControls(store: Store) -> impl IntoView {
         move |field: fn(&lab_protocol::ModelInfo) -> usize| store.model.with(|model| model.as_ref().map_or(0, field));
     let depth = move || of(|model| model.depth);
     let heads = move || of(|model| model.num_heads) as u32;
-    let set_layer = move |event| store.layer.set(event_target_value(&event).parse().ok());
-    let set_head = move |event| store.head.set(event_target_value(&event).parse().ok());
+    let set_layer = move |event| store.rooms.see.layer.set(event_target_value(&event).parse().ok());
+    let set_head = move |event| store.rooms.see.head.set(event_target_value(&event).parse().ok());
     view! {
         <div class="controls">
             <label>
-                {texts::LAYER} " " <output>{move || store.layer()}</output>
+                {texts::see::LAYER} " " <output>{move || store.layer()}</output>
                 <input
                     type="range"
                     min="0"
@@ -28,35 +28,35 @@ pub(crate) fn AttentionControls(store: Store) -> impl IntoView {
                 />
             </label>
             <label>
-                {texts::HEAD}
+                {texts::see::HEAD}
                 <select data-testid="head" on:change=set_head prop:value=move || store.head().map_or("mean".to_owned(), |head| head.to_string())>
-                    <option value="mean">{texts::MEAN}</option>
+                    <option value="mean">{texts::see::MEAN}</option>
                     <For each=move || 0..heads() key=|head| *head let(head)>
                         <option value=head.to_string() selected=move || store.head() == Some(head)>{head}</option>
                     </For>
                 </select>
             </label>
             <fieldset>
-                <legend>{texts::QUERY}</legend>
+                <legend>{texts::see::QUERY}</legend>
                 <label>
                     <input
                         type="radio"
                         name="query"
                         data-testid="query-cls"
-                        prop:checked=move || !store.by_patch.get()
-                        on:change=move |_| store.by_patch.set(false)
+                        prop:checked=move || !store.rooms.see.by_patch.get()
+                        on:change=move |_| store.rooms.see.by_patch.set(false)
                     />
-                    {texts::QUERY_CLS}
+                    {texts::see::QUERY_CLS}
                 </label>
                 <label>
                     <input
                         type="radio"
                         name="query"
                         data-testid="query-patch"
-                        prop:checked=move || store.by_patch.get()
-                        on:change=move |_| store.by_patch.set(true)
+                        prop:checked=move || store.rooms.see.by_patch.get()
+                        on:change=move |_| store.rooms.see.by_patch.set(true)
                     />
-                    {texts::QUERY_PATCH}
+                    {texts::see::QUERY_PATCH}
                 </label>
             </fieldset>
         </div>

@@ -17,22 +17,22 @@ pub(crate) fn Attention(store: Store) -> impl IntoView {
     let view =
         Signal::derive(move || View::Attention { layer: store.layer(), head: store.head(), query: store.query() });
     let label = Signal::derive(move || {
-        let who = if store.by_patch.get() {
+        let who = if store.rooms.see.by_patch.get() {
             format!("the patch in {}", place(store.patch(), store.grid.get()))
         } else {
-            texts::CLS.to_owned()
+            texts::see::CLS.to_owned()
         };
-        texts::attention(&who, store.layer(), store.head())
+        texts::see::attention(&who, store.layer(), store.head())
     });
     let caption = Signal::derive(move || {
         shown.get().map(|Shown { summary, millis }| {
             let peak = place(summary.peak, summary.grid);
-            texts::attention_caption(summary.max, &peak, summary.on_patches, millis)
+            texts::see::attention_caption(summary.max, &peak, summary.on_patches, millis)
         })
     });
-    let mark = Signal::derive(move || store.by_patch.get().then(|| store.patch()));
+    let mark = Signal::derive(move || store.rooms.see.by_patch.get().then(|| store.patch()));
     view! {
-        <Figure title=texts::ATTENTION explain=texts::ATTENTION_EXPLAIN label caption>
+        <Figure title=texts::see::ATTENTION explain=texts::see::ATTENTION_EXPLAIN label caption>
             <Surface store view shown label mark test="view-attention"/>
             <Legend range=Signal::derive(move || shown.get().map(|shown| [shown.summary.min, shown.summary.max]))/>
         </Figure>

@@ -14,12 +14,12 @@ pub(crate) fn Input(store: Store) -> impl IntoView {
     let shown = RwSignal::new(None::<Shown>);
     let label = Signal::derive(move || {
         let name = store.picture().map(|picture| picture.name).unwrap_or_default();
-        texts::input_label(&name, &place(store.patch(), store.grid.get()))
+        texts::see::input_label(&name, &place(store.patch(), store.grid.get()))
     });
     let mark = Signal::derive(move || Some(store.patch()));
     let caption = move || {
         let grid = store.grid.get();
-        texts::input_caption(grid, &place(store.patch(), grid))
+        texts::see::input_caption(grid, &place(store.patch(), grid))
     };
     view! {
         <figure class="input">

@@ -12,15 +12,15 @@ use crate::views::surface::Surface;
 #[component]
 pub(crate) fn Pca(store: Store) -> impl IntoView {
     let shown = RwSignal::new(None::<Shown>);
-    let label = Signal::derive(|| texts::PCA_LABEL.to_owned());
+    let label = Signal::derive(|| texts::see::PCA_LABEL.to_owned());
     let caption = Signal::derive(move || {
-        shown.get().map(|Shown { summary, millis }| texts::pca_caption(summary.explained, millis))
+        shown.get().map(|Shown { summary, millis }| texts::see::pca_caption(summary.explained, millis))
     });
     let share = move |index: usize| {
         shown.get().and_then(|shown| shown.summary.explained).map(|shares| texts::percent(shares[index]))
     };
     view! {
-        <Figure title=texts::PCA explain=texts::PCA_EXPLAIN label caption>
+        <Figure title=texts::see::PCA explain=texts::see::PCA_EXPLAIN label caption>
             <Surface store view=Signal::derive(|| View::Pca) shown label mark=Signal::derive(|| None) test="view-pca"/>
             <ul class="legend components" aria-hidden="true">
                 <li class="red">"PC1 " {move || share(0)}</li>

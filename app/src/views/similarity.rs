@@ -18,13 +18,13 @@ pub(crate) fn Similarity(store: Store) -> impl IntoView {
         from: store.selected.get().unwrap_or(ImageId(0)),
         patch: store.patch(),
     });
-    let label = Signal::derive(move || texts::similarity(&place(store.patch(), store.grid.get())));
+    let label = Signal::derive(move || texts::see::similarity(&place(store.patch(), store.grid.get())));
     let caption = Signal::derive(move || {
-        shown.get().map(|Shown { summary, millis }| texts::similarity_caption(summary.min, summary.max, millis))
+        shown.get().map(|Shown { summary, millis }| texts::see::similarity_caption(summary.min, summary.max, millis))
     });
     let mark = Signal::derive(move || Some(store.patch()));
     view! {
-        <Figure title=texts::SIMILARITY explain=texts::SIMILARITY_EXPLAIN label caption>
+        <Figure title=texts::see::SIMILARITY explain=texts::see::SIMILARITY_EXPLAIN label caption>
             <Surface store view shown label mark test="view-similarity"/>
             <Legend range=Signal::derive(move || shown.get().map(|shown| [shown.summary.min, shown.summary.max]))/>
         </Figure>

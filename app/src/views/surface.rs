@@ -26,6 +26,18 @@ struct Wanted {
     side: u32,
 }
 
+/// Tells of a frame's size for as long as the frame is there.
+struct Watch {
+    observer: ResizeObserver,
+    _resized: Closure<dyn FnMut()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.observer.disconnect();
+    }
+}
+
 /// A view's picture. `view` says what to draw, `shown` is told what was drawn; `test` names it for tests.
 #[component]
 pub(crate) fn Surface(
@@ -43,17 +55,18 @@ pub(crate) fn Surface(
 ) -> impl IntoView {
     let side = RwSignal::new(0_u32);
     let frame = NodeRef::<Div>::new();
+    let watch = StoredValue::new_local(None::<Watch>);
     frame.on_load(move |frame| {
         let element = frame.clone();
-        let observe = Closure::<dyn FnMut()>::new(move || {
+        let resized = Closure::<dyn FnMut()>::new(move || {
             let scale = web_sys::window().map_or(1.0, |window| window.device_pixel_ratio());
-            side.set((element.get_bounding_client_rect().width() * scale).round().clamp(1.0, MAX_SIDE) as u32);
+            let pixels = (element.get_bounding_client_rect().width() * scale).round().clamp(1.0, MAX_SIDE) as u32;
+            let _ = side.try_set(pixels);
         });
-        if let Ok(observer) = ResizeObserver::new(observe.as_ref().unchecked_ref()) {
+        if let Ok(observer) = ResizeObserver::new(resized.as_ref().unchecked_ref()) {
             observer.observe(&frame);
+            watch.set_value(Some(Watch { observer, _resized: resized }));
         }
-        // The page has these frames for as long as it lives.
-        observe.forget();
     });
     let wanted = Memo::new(move |_| {
         let image = store.selected.get()?;
@@ -87,6 +100,16 @@ fn Drawing(
         node.on_load(move |element| match attach(&link, canvas, &element) {
             Ok(()) => attached.set(true),
             Err(error) => store.tell(Severity::Error, texts::no_canvas(&words(&error))),
+        });
+    }
+    if let Some(link) = store.link.get_untracked() {
+        let link = StoredValue::new_local(link);
+        on_cleanup(move || {
+            let Some(link) = link.try_get_value() else { return };
+            spawn_local(async move {
+                // A closed engine has forgotten its canvases anyway.
+                drop(link.ask(Command::DetachCanvas { canvas }, &[]).await);
+            });
         });
     }
     Effect::new(move || {

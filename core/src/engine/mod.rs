@@ -4,10 +4,14 @@
 //! - [`Engine`]: one device, at most one model, the images given to it, and what the model saw in the last few of them
 //! - [`Picture`]: numbers on the device and how to colour them
 //! - [`paint`]: a picture's pixels, computed on the CPU: the twin of `shaders/views`
+//! - `views`, [`mask`], [`train`], [`probe`]: what each room asks; a room's state is a struct of its own
 
 mod images;
+pub mod mask;
 pub mod paint;
 mod picture;
+pub mod probe;
+pub mod train;
 mod views;
 
 use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, ParityReport, SelfCheck};
@@ -42,6 +46,9 @@ pub struct Engine {
     clock: Clock,
     model: Option<Model>,
     images: Images,
+    mask: mask::State,
+    train: train::State,
+    probe: probe::State,
 }
 
 /// An image's embedding, on the host.
@@ -62,7 +69,15 @@ pub struct Embedded {
 impl Engine {
     /// An engine on an open device.
     pub fn new(open: OpenDevice, clock: Clock) -> Self {
-        Self { open, clock, model: None, images: Images::default() }
+        Self {
+            open,
+            clock,
+            model: None,
+            images: Images::default(),
+            mask: mask::State::default(),
+            train: train::State::default(),
+            probe: probe::State::default(),
+        }
     }
 
     /// What computes.

@@ -1,4 +1,11 @@
-//! What the page says, in one place.
+//! What the page says, in one place: here what all rooms share, beside it a file a room.
+
+pub(crate) mod learn;
+pub(crate) mod mask;
+pub(crate) mod probe;
+pub(crate) mod see;
+pub(crate) mod train;
+pub(crate) mod video;
 
 /// A picture that ships with the page.
 pub(crate) struct Sample {
@@ -48,63 +55,13 @@ pub(crate) fn replaced(kernels: &[&str]) -> String {
     )
 }
 
-// Views.
+// Canvases.
 pub(crate) const PICKER_ROLE: &str = "patch picker";
 
 /// The browser keeps a canvas from us.
 pub(crate) fn no_canvas(reason: &str) -> String {
     format!("The browser did not hand a canvas to the engine ({reason}); this view stays empty. Update the browser.")
 }
-pub(crate) const CLS: &str = "the class token";
-pub(crate) const ATTENTION: &str = "Attention";
-pub(crate) const ATTENTION_EXPLAIN: &str = "Where one token looks when a block mixes the tokens.";
-pub(crate) const PCA: &str = "PCA";
-pub(crate) const PCA_EXPLAIN: &str = "Patches of like colour have like tokens.";
-pub(crate) const PCA_LABEL: &str = "First three principal components of the patch tokens as red, green and blue";
-pub(crate) const SIMILARITY: &str = "Similarity";
-pub(crate) const SIMILARITY_EXPLAIN: &str = "How like the chosen patch every other patch is.";
-
-/// What the attention view shows. Layer and head count from 0, as in code.
-pub(crate) fn attention(who: &str, layer: u32, head: Option<u32>) -> String {
-    match head {
-        Some(head) => format!("Attention from {who}, layer {layer}, head {head}"),
-        None => format!("Attention from {who}, layer {layer}, mean of all heads"),
-    }
-}
-
-/// The attention view's numbers.
-pub(crate) fn attention_caption(max: f32, peak: &str, on_patches: Option<f32>, millis: f64) -> String {
-    let share = on_patches.map(|share| format!("{} falls on patches. ", percent(share))).unwrap_or_default();
-    format!("{share}Peak {} at {peak}. {}", percent(max), time(millis))
-}
-
-/// The PCA view's numbers.
-pub(crate) fn pca_caption(explained: Option<[f32; 3]>, millis: f64) -> String {
-    let share =
-        explained.map(|shares| format!("The three components hold {} of the variance. ", percent(shares.iter().sum())));
-    format!("{}{}", share.unwrap_or_default(), time(millis))
-}
-
-/// What the similarity view shows.
-pub(crate) fn similarity(patch: &str) -> String {
-    format!("Cosine with the patch in {patch}")
-}
-
-/// The similarity view's numbers.
-pub(crate) fn similarity_caption(min: f32, max: f32, millis: f64) -> String {
-    format!("From {} to {}. {}", number(min), number(max), time(millis))
-}
-
-/// What the input picture is, for screen readers.
-pub(crate) fn input_label(name: &str, patch: &str) -> String {
-    format!("{name} as the model receives it. Arrow keys choose a patch; now {patch}")
-}
-
-/// Below the input picture.
-pub(crate) fn input_caption([rows, columns]: [usize; 2], patch: &str) -> String {
-    if rows == 0 { String::new() } else { format!("{rows} × {columns} patches. Chosen: {patch}.") }
-}
-
 /// A share as people write it: "12.3 %".
 pub(crate) fn percent(share: f32) -> String {
     let share = share * 100.0;
@@ -121,14 +78,15 @@ pub(crate) fn number(value: f32) -> String {
     }
 }
 
-fn time(millis: f64) -> String {
+/// How long a picture took.
+pub(crate) fn time(millis: f64) -> String {
     if millis < 10.0 { format!("Drawn in {millis:.1} ms.") } else { format!("Drawn in {millis:.0} ms.") }
 }
 
 // The shell.
 pub(crate) const TITLE: &str = "The lab for visual self-supervised learning";
-pub(crate) const TAGLINE: &str =
-    "See what a vision transformer makes of a picture. Choose a patch; everything follows.";
+pub(crate) const ROOMS: &str = "Rooms";
+pub(crate) const SKIP: &str = "Skip to the room";
 pub(crate) const PRIVACY: &str =
     "Everything is computed on your machine. Your pictures stay here; only models that you ask for are fetched.";
 pub(crate) const DISMISS: &str = "Dismiss";
@@ -227,11 +185,3 @@ pub(crate) fn amount(done: u64, total: u64, unit: &str) -> String {
         (done, total) => format!("{} of {}", amount(done), amount(total)),
     }
 }
-
-// Attention controls.
-pub(crate) const LAYER: &str = "Layer";
-pub(crate) const HEAD: &str = "Head";
-pub(crate) const MEAN: &str = "mean of all";
-pub(crate) const QUERY: &str = "Who asks";
-pub(crate) const QUERY_CLS: &str = "class token";
-pub(crate) const QUERY_PATCH: &str = "chosen patch";

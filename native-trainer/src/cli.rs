@@ -116,6 +116,10 @@ pub(crate) struct PretrainArgs {
     /// Go on with the run in DIR; it is an error if there is none
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Begin DIR with a run that was saved as one file: what the page's room Train downloads, or the state.safetensors of
+    /// another run; its configuration holds, --set goes over it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "config", "resume"])]
+    pub(crate) from: Option<PathBuf>,
     /// Held-out images to look at: pictures, health and, with labels, k-NN [default: some of DATA]
     #[arg(long, value_name = "INPUT")]
     pub(crate) val: Vec<PathBuf>,

@@ -131,6 +131,8 @@ pub enum Command {
         /// Which.
         kernels: Kernels,
     },
+    /// For tests of what the page does then: the device is lost. Answer: [`Event::Done`]; every later one fails.
+    LoseDevice,
     /// The room Mask asks; answer: [`Event::Mask`].
     Mask(MaskCommand),
     /// The room Train asks; answer: [`Event::Train`].

@@ -4,7 +4,7 @@
 //! - `render` (GPU engine): pictures drawn by WGSL from the tensors' own buffers
 //! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
 //! - `rooms` (browser): one file a room
-//! - `canvas`, `host`, `files` (browser): canvases, bytes from blobs and addresses
+//! - `canvas`, `host`, `files`, `store` (browser): canvases, bytes from blobs and addresses, files that stay
 //!
 //! Two builds: the small CPU engine (`--no-default-features`: no wgpu, no CubeCL) loads first, the GPU engine (`gpu`)
 //! replaces it where a GPU answers. The page holds no tensor; it sees events and canvases.
@@ -23,6 +23,8 @@ mod files;
 mod host;
 #[cfg(target_family = "wasm")]
 mod rooms;
+#[cfg(target_family = "wasm")]
+mod store;
 
 #[cfg(target_family = "wasm")]
 pub use api::Engine;

@@ -108,6 +108,11 @@ impl Images {
         self.entry(image)?.embedding.as_ref().ok_or_else(|| EngineError::NoImage { image: image.0 }.into())
     }
 
+    /// An image's pixels, for those who learn from them.
+    pub(super) fn pixels(&mut self, image: ImageId) -> Result<&Rgb8, EngineError> {
+        self.decode(image)
+    }
+
     fn decode(&mut self, image: ImageId) -> Result<&Rgb8, EngineError> {
         let entry = self.entry(image)?;
         let decoded = match entry.decoded.take() {

@@ -10,7 +10,7 @@ use crate::inputs::{self, Images};
 use crate::panels::{EnginePanel, ModelPanel, Notices};
 use crate::rooms::{Navigation, Open, Room};
 use crate::state::Store;
-use crate::{engine, pictures, texts};
+use crate::{debug, engine, pictures, rooms, texts};
 
 /// The whole page.
 #[component]
@@ -18,6 +18,8 @@ pub(crate) fn Lab() -> impl IntoView {
     let address = here();
     let store = Store::new(&address);
     pictures::attend(store);
+    debug::publish(store);
+    rooms::train::attend(store);
     inputs::listen(store, address.name("sample").map(str::to_owned));
     engine::start(store);
     keep_address(store);

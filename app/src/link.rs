@@ -14,6 +14,8 @@ use web_sys::{
     Blob, BlobPropertyBag, ErrorEvent, MessageEvent, OffscreenCanvas, Url, Worker, WorkerOptions, WorkerType,
 };
 
+use crate::engine::is_loss;
+
 /// An event that ends a request, with what JSON cannot carry.
 pub(crate) type Answer = (Event, Array);
 
@@ -21,6 +23,8 @@ pub(crate) type Answer = (Event, Array);
 pub(crate) enum Aside {
     /// An [`Event::Progress`] or [`Event::Warning`].
     Event(Event),
+    /// A request failed since the engine's device is gone. One sentence.
+    Lost(String),
     /// The worker has ended; nothing more may be asked. One sentence.
     Stopped(String),
 }
@@ -169,7 +173,11 @@ fn hear(message: Message, attachments: Array, waiting: &Waiting, aside: &dyn Fn(
                     Event::Failed { message } => Err(message),
                     event => Ok((event, attachments)),
                 };
+                let lost = answer.as_ref().err().filter(|sentence| is_loss(sentence)).cloned();
                 drop(sender.send(answer));
+                if let Some(sentence) = lost {
+                    aside(Aside::Lost(sentence));
+                }
             }
         }
     }

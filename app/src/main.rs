@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "leptos writes pub into what its macro makes of a component")]
 
+mod debug;
 mod engine;
 mod grid;
 mod hash;

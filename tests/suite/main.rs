@@ -3,6 +3,7 @@
 
 mod data;
 mod engine;
+mod engine_train;
 mod formats;
 mod house;
 mod image;

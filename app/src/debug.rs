@@ -35,7 +35,7 @@ pub(crate) fn count_losses(count: usize) {
     put("losses", &JsValue::from_f64(count as f64));
 }
 
-/// `debug.train`: where the run stands, `{ step, loss, verdict, saved }`.
+/// `debug.train`: where the run stands, `{ step, loss, losses, verdict, saved }`.
 pub(crate) fn publish_train(state: train::State) {
     Effect::new(move || {
         let entry = Object::new();
@@ -46,7 +46,10 @@ pub(crate) fn publish_train(state: train::State) {
                 set("method", &status.method.as_str().into());
             }
         });
-        let last = state.curves.with(|curves| curves.points("loss").last().copied());
+        let losses = state.curves.with(|curves| curves.points("loss"));
+        let last = losses.last().copied();
+        let losses = js_sys::Float32Array::from(losses.iter().map(|point| point.1).collect::<Vec<_>>().as_slice());
+        set("losses", &losses);
         set("loss", &last.map_or(JsValue::NULL, |point| JsValue::from_f64(point.1.into())));
         let verdict = state.look.with(|look| look.as_ref().map(|(look, _)| format!("{:?}", look.verdict)));
         set("verdict", &verdict.map_or(JsValue::NULL, JsValue::from));

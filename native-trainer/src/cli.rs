@@ -97,8 +97,8 @@ pub(crate) struct EmbedArgs {
 /// `native-trainer pretrain`
 #[derive(Debug, Args)]
 pub(crate) struct PretrainArgs {
-    /// Images: folders (searched to the bottom), list files (.txt), tar shards, zip archives; labels are not used for
-    /// training
+    /// Images: folders (searched to the bottom), list files (.txt), tar shards, zip archives, or drawn:N for N pictures
+    /// that the program draws; labels are not used for training
     #[arg(required = true, value_name = "DATA")]
     pub(crate) data: Vec<PathBuf>,
     /// A named configuration; an unknown name lists them all

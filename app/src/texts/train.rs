@@ -173,7 +173,7 @@ pub(crate) const NEXT: &str = "Next";
 pub(crate) const BEFORE: &str = "Back";
 pub(crate) const NO_STAGES: &str = "Press “One step”, or choose slow motion, to see inside a step.";
 /// The stages of a DINO step: name, formula, what happens.
-pub(crate) const DINO_STAGES: [(&str, &str, &str); 7] = [
+pub(crate) static DINO_STAGES: [(&str, &str, &str); 7] = [
     (
         "Crops",
         "x → x₁ˢ, x₂ˢ, x₁ˡ …",
@@ -212,7 +212,7 @@ pub(crate) const DINO_STAGES: [(&str, &str, &str); 7] = [
     ),
 ];
 /// The stages of an MAE step.
-pub(crate) const MAE_STAGES: [(&str, &str, &str); 5] = [
+pub(crate) static MAE_STAGES: [(&str, &str, &str); 5] = [
     ("Image", "x → patches", "One crop, cut into patches."),
     ("Mask", "keep N (1 − r)", "Most patches are hidden at random. What is left is all that the encoder sees."),
     (

@@ -15,9 +15,6 @@ pub(crate) fn Bars(
     /// The size that fills the height.
     #[prop(optional)]
     scale: Option<f32>,
-    /// Marks one bar.
-    #[prop(optional)]
-    mark: Option<usize>,
 ) -> impl IntoView {
     let most = scale.unwrap_or_else(|| values.iter().fold(0.0, |most: f32, value| most.max(value.abs()))).max(1e-9);
     let signed = values.iter().any(|&value| value < 0.0);
@@ -28,7 +25,6 @@ pub(crate) fn Bars(
         let (y, height) = if length >= 0.0 { (zero - length, length) } else { (zero, -length) };
         view! {
             <rect
-                class:marked=mark == Some(at)
                 x=format!("{:.2}", at as f64 * step + 0.12 * step)
                 y=format!("{y:.2}")
                 width=format!("{:.2}", 0.76 * step)

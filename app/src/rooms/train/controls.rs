@@ -40,7 +40,7 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
                 >
                     {texts::STEP}
                 </button>
-                <button data-testid="reset" disabled=move || !ready() || state.busy.get() on:click=move |_| run::reset(store)>
+                <button data-testid="reset" disabled=move || state.busy.get() on:click=move |_| run::reset(store)>
                     {texts::RESET}
                 </button>
                 <p class="standing" data-testid="standing">{standing}</p>

@@ -315,7 +315,9 @@ pub(super) fn fetch(store: Store, command: TrainCommand, done: impl FnOnce(Vec<(
 /// Something the user asked for; buttons rest meanwhile.
 fn act<F: Future<Output = Result<(), String>> + 'static>(store: Store, work: impl FnOnce(Link) -> F + 'static) {
     let state = store.rooms.train;
-    let Some(link) = home(store) else {
+    // Where no run could be begun, the engine at work may be asked to begin one.
+    let none = state.status.with_untracked(Option::is_none);
+    let Some(link) = home(store).or_else(|| store.link.get_untracked().filter(|_| none)) else {
         store.tell(Severity::Error, crate::texts::NO_ENGINE);
         return;
     };

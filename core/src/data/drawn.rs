@@ -165,14 +165,14 @@ mod tests {
         let mut counts = [0usize; KINDS.len()];
         (0..800).for_each(|index| counts[drawn.kind(index)] += 1);
         assert!(counts.iter().all(|count| (60..=140).contains(count)), "{counts:?}");
-        for kind in 0..KINDS.len() {
+        for (kind, name) in KINDS.iter().enumerate() {
             let grid = 40;
             let at = |place: usize| (place as f64 + 0.5) / f64::from(grid) * 2.4 - 1.2;
             let hits = (0..grid as usize * grid as usize)
                 .filter(|place| inside(kind, at(place % grid as usize), at(place / grid as usize)))
                 .count();
             let share = hits as f64 / f64::from(grid * grid);
-            assert!((0.1..0.7).contains(&share), "{}: {share}", KINDS[kind]);
+            assert!((0.1..0.7).contains(&share), "{name}: {share}");
         }
     }
 

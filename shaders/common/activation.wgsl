@@ -28,3 +28,35 @@ fn quick_gelu(x: f32) -> f32 {
 fn silu(x: f32) -> f32 {
     return x * sigmoid(x);
 }
+
+// Which activation; the numbers are those of lab-loops' `Activation`.
+const IDENTITY: u32 = 1u;
+const GELU: u32 = 2u;
+const QUICK_GELU: u32 = 3u;
+const GELU_TANH: u32 = 4u;
+
+fn activate(x: f32, activation: u32) -> f32 {
+    switch activation {
+        case GELU: { return gelu(x); }
+        case QUICK_GELU: { return quick_gelu(x); }
+        case GELU_TANH: { return gelu_tanh(x); }
+        default: { return x; }
+    }
+}
+
+// The derivative of `activate`.
+fn slope(x: f32, activation: u32) -> f32 {
+    switch activation {
+        case GELU: { return 0.5 * (1.0 + erf(x * 0.70710678)) + x * 0.3989422804 * exp(-0.5 * x * x); }
+        case QUICK_GELU: {
+            let s = sigmoid(1.702 * x);
+            return s + 1.702 * x * s * (1.0 - s);
+        }
+        case GELU_TANH: {
+            // (1 + tanh(u)) / 2 is sigmoid(2 u).
+            let s = sigmoid(clamp(1.5957691216 * (x + 0.044715 * x * x * x), -30.0, 30.0));
+            return s + x * s * (1.0 - s) * 1.5957691216 * (1.0 + 0.134145 * x * x);
+        }
+        default: { return 1.0; }
+    }
+}

@@ -1,10 +1,7 @@
 #import activation
 // What follows a matrix product, before the one write: shared by both products, which declare `params`, `bias`,
 // `gamma`, `residual` and `out`.
-const BIAS: u32 = 1u;
-const GELU: u32 = 2u;
-const QUICK_GELU: u32 = 3u;
-const GELU_TANH: u32 = 4u;
+// 1 to 4: the bias, then the activation of that number.
 const SILU_GATE: u32 = 5u;   // b's first n/2 columns gate its last n/2 (SwiGLU's w12)
 const RESIDUAL: u32 = 6u;    // residual + gamma * (product + bias)
 
@@ -52,10 +49,7 @@ fn write_row(batch: u32, row: u32, c: u32, product: vec4<f32>) {
             y += out[at];
         }
         switch params.epilogue {
-            case BIAS: { y += bias[column]; }
-            case GELU: { y = gelu(y + bias[column]); }
-            case QUICK_GELU: { y = quick_gelu(y + bias[column]); }
-            case GELU_TANH: { y = gelu_tanh(y + bias[column]); }
+            case IDENTITY, GELU, QUICK_GELU, GELU_TANH: { y = activate(y + bias[column], params.epilogue); }
             case RESIDUAL: { y = residual[at] + gamma[column] * (y + bias[column]); }
             default: {}
         }

@@ -22,10 +22,11 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// Which of our crates each may depend on (also for tests and builds).
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("shaders", &[]),
     ("protocol", &[]),
-    ("core", &["lab-shaders", "lab-protocol"]),
+    ("loops", &[]),
+    ("core", &["lab-shaders", "lab-protocol", "lab-loops"]),
     ("worker", &["lab-core", "lab-protocol", "lab-shaders"]),
     ("app", &["lab-protocol"]),
     ("native-trainer", &["lab-core", "lab-protocol"]),
@@ -34,14 +35,14 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Crates whose sources never name burn.
-const WITHOUT_BURN: [&str; 5] = ["shaders", "protocol", "app", "native-trainer", "xtask"];
+const WITHOUT_BURN: [&str; 6] = ["shaders", "protocol", "loops", "app", "native-trainer", "xtask"];
 
 /// What core does not know; it asks its host.
 const NOT_IN_CORE: [&str; 7] =
     ["web_sys", "js_sys", "wasm_bindgen", "std::fs", "std::env", "std::thread::spawn", "std::time::Instant"];
 
 /// Files of `core/src/kernels` that are no kernel.
-const NO_KERNELS: [&str; 4] = ["mod", "launch", "share", "self_check"];
+const NO_KERNELS: [&str; 5] = ["mod", "flex", "launch", "share", "self_check"];
 
 /// Who may name CubeCL: the launch itself, and the switch that asks which device there is.
 const CUBECL: [&str; 2] = ["core/src/kernels/launch.rs", "core/src/device/mode.rs"];

@@ -3,8 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use lab_core::formats::Checkpoint;
 use lab_core::kernels::attention::attention;
+use lab_core::kernels::bias_activation::{Activation, bias_activation};
 use lab_core::kernels::layer_norm::layer_norm;
-use lab_core::kernels::linear::{Activation, silu_gate};
+use lab_core::kernels::linear::silu_gate;
 use lab_core::kernels::patch_embed::patch_embed;
 use lab_core::layers::pos_embed::{Interpolation, interpolate, sin_cos};
 use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu, values};
@@ -37,14 +38,13 @@ fn activations() {
         for (name, activation) in
             [("gelu", Activation::Gelu), ("gelu_tanh", Activation::GeluTanh), ("quick_gelu", Activation::QuickGelu)]
         {
-            let (shape, x) = golden_tensor(stored, &format!("{name}.x"));
-            let x =
-                Tensor::<1>::from_data(TensorData::new(x, [shape.iter().product::<usize>()]), &device).require_grad();
+            let (_, x) = golden_tensor(stored, &format!("{name}.x"));
+            let count = x.len();
+            let x = Tensor::<3>::from_data(TensorData::new(x, [1, 1, count]), &device).require_grad();
             let (_, grad_out) = golden_tensor(stored, &format!("{name}.grad_out"));
-            let y = activation.apply(x.clone());
+            let y = bias_activation(x.clone(), Tensor::zeros([count], &device), activation);
             same(stored, &format!("{name}.y"), y.clone());
-            let count = grad_out.len();
-            let grads = (y * Tensor::from_data(TensorData::new(grad_out, [count]), &device)).sum().backward();
+            let grads = (y * Tensor::from_data(TensorData::new(grad_out, [1, 1, count]), &device)).sum().backward();
             same(stored, &format!("{name}.grad_x"), x.grad(&grads).expect("tracked"));
         }
     });

@@ -43,7 +43,7 @@ pub fn gpu() -> Gpu {
     Gpu { device: open.device.clone(), info: open.info.clone(), setup: setup.clone(), _turn: turn }
 }
 
-/// The CPU device, where every door takes its reference.
+/// The CPU device.
 pub fn cpu() -> Device {
     device::cpu().device
 }

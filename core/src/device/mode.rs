@@ -1,4 +1,4 @@
-//! Which kernels are in use: the one switch between WGSL and reference.
+//! Which kernels are in use: the one switch between kernels (WGSL, or the CPU's loops) and references.
 //!
 //! The state is the process's: a page has one device, a native run compares whole runs. A kernel that fails its
 //! self-check is switched off alone ([`replace`]); [`set_kernels`] switches all.
@@ -16,6 +16,8 @@ pub enum Kernel {
     Matmul,
     /// Matrix product with bias and epilogue.
     Linear,
+    /// Bias and activation where a gradient is wanted.
+    BiasActivation,
     /// Layer normalisation.
     LayerNorm,
     /// Softmax attention and its probabilities.
@@ -36,9 +38,10 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Matmul,
         Self::Linear,
+        Self::BiasActivation,
         Self::LayerNorm,
         Self::Attention,
         Self::PatchEmbed,
@@ -54,6 +57,7 @@ impl Kernel {
         match self {
             Self::Matmul => "matmul",
             Self::Linear => "linear",
+            Self::BiasActivation => "bias_activation",
             Self::LayerNorm => "layer_norm",
             Self::Attention => "attention",
             Self::PatchEmbed => "patch_embed",
@@ -63,6 +67,14 @@ impl Kernel {
             Self::Ema => "ema",
             Self::Augment => "augment",
         }
+    }
+
+    /// Whether the CPU has loops for it (`loops/`); for the others it takes the reference.
+    fn has_loops(self) -> bool {
+        matches!(
+            self,
+            Self::BiasActivation | Self::LayerNorm | Self::Attention | Self::GatherTokens | Self::AdamW | Self::Ema
+        )
     }
 }
 
@@ -100,9 +112,10 @@ pub fn software_adapter() -> bool {
     SOFTWARE.load(Ordering::Relaxed)
 }
 
-/// Whether a kernel runs on a device: the device takes WGSL, and nobody switched the kernel off.
+/// Whether a kernel runs on a device: the device takes WGSL, or is the CPU which has loops for it, and nobody switched
+/// the kernel off.
 pub fn runs(kernel: Kernel, device: &Device) -> bool {
-    takes_wgsl(device)
+    (takes_wgsl(device) || kernel.has_loops() && takes_loops(device))
         && !REFERENCE.load(Ordering::Relaxed)
         && REPLACED.load(Ordering::Relaxed) & (1 << kernel as u32) == 0
 }
@@ -117,6 +130,23 @@ pub fn takes_wgsl(device: &Device) -> bool {
         #[allow(unreachable_patterns, reason = "which other backends exist depends on features")]
         _ => false,
     }
+}
+
+/// Whether a device is burn's Flex, whose tensors are slices.
+#[cfg(feature = "flex")]
+fn takes_loops(device: &Device) -> bool {
+    use burn::backend::DispatchDevice;
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        #[allow(unreachable_patterns, reason = "which other backends exist depends on features")]
+        _ => false,
+    }
+}
+
+/// Whether a device is burn's Flex: not in this build.
+#[cfg(not(feature = "flex"))]
+fn takes_loops(_device: &Device) -> bool {
+    false
 }
 
 /// Whether a device takes WGSL at all: none of this build's does.

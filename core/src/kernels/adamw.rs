@@ -5,7 +5,6 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// The settings of one step.
@@ -67,7 +66,6 @@ pub fn adamw<const D: usize>(
         v.dims()
     );
     assert!(step.step > 0, "adamw: steps count from 1");
-    #[cfg(feature = "wgpu")]
     if fuses(&param) {
         return launches::step(param, grad, m, v, step);
     }
@@ -93,7 +91,6 @@ pub fn reference<const D: usize>(
 
 /// The sum of the squares of all elements, `[1]`; added in the same order every time, however many they are.
 pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    #[cfg(feature = "wgpu")]
     if fuses(&x) {
         return launches::squares(x);
     }
@@ -105,25 +102,20 @@ pub fn sum_of_squares_reference<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     (x.clone() * x).sum()
 }
 
-#[cfg(feature = "wgpu")]
 fn fuses<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device();
     mode::runs(Kernel::AdamW, &device) && !device.is_autodiff()
 }
 
-#[cfg(feature = "wgpu")]
 mod launches {
     use burn::backend::tensor::FloatTensor;
-    use burn::backend::wgpu::{CubeBackend, into_contiguous};
     use burn::backend::{Backend, Dispatch, backend_extension};
     use burn::tensor::Tensor;
-    use lab_shaders::{ADAMW, SUM_OF_SQUARES, adamw, sum_of_squares};
 
     use super::Step;
-    use crate::kernels::launch::{Groups, empty, launch, launch_elements};
 
     /// AdamW and the sum of squares as operations of burn's backends; without a graph.
-    #[backend_extension(Cube)]
+    #[backend_extension(Cube: cfg(feature = "wgpu"), Flex: cfg(feature = "flex"))]
     pub(crate) trait AdamWOps: Backend {
         /// See [`super::adamw`]; the factors in the order of the shader's parameters after `count`.
         fn fused_adamw(
@@ -137,49 +129,109 @@ mod launches {
         fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
     }
 
-    impl AdamWOps for CubeBackend {
-        fn fused_adamw(
-            param: FloatTensor<Self>,
-            grad: FloatTensor<Self>,
-            m: FloatTensor<Self>,
-            v: FloatTensor<Self>,
-            factors: [f32; 8],
-        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-            let (param, grad) = (into_contiguous(param), into_contiguous(grad));
-            let (m, v) = (into_contiguous(m), into_contiguous(v));
-            let count = param.meta.num_elements();
-            let new = || empty(&param, param.meta.shape().clone());
-            let (new_param, new_m, new_v) = (new(), new(), new());
-            let [grad_scale, decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, eps] = factors;
-            let params = adamw::Params {
-                count: count as u32,
-                grad_scale,
-                decay,
-                one_minus_beta1,
-                beta2,
-                one_minus_beta2,
-                step_size,
-                root_correction,
-                eps,
-            };
-            let buffers = [&param, &grad, &m, &v, &new_param, &new_m, &new_v];
-            launch_elements(&ADAMW, &buffers, &params.words(), count);
-            (new_param, new_m, new_v)
-        }
+    #[cfg(feature = "wgpu")]
+    mod wgsl {
+        use burn::backend::tensor::FloatTensor;
+        use burn::backend::wgpu::{CubeBackend, into_contiguous};
+        use lab_shaders::{ADAMW, SUM_OF_SQUARES, adamw, sum_of_squares};
 
-        fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
-            /// Workgroups of the first launch: 65 536 invocations, each of which adds 1 526 of 100 million elements,
-            /// far from where llvmpipe ends a loop.
-            const GROUPS: usize = 1024;
-            let x = into_contiguous(x);
-            let count = x.meta.num_elements();
-            let groups = count.div_ceil(64).clamp(1, GROUPS);
-            let (parts, y) = (empty(&x, [groups]), empty(&x, [1]));
-            let first = sum_of_squares::Params { count: count as u32, stride: 64 * groups as u32, squares: 1 };
-            launch(&SUM_OF_SQUARES, &[&x, &parts], &first.words(), Groups::Line(groups));
-            let second = sum_of_squares::Params { count: groups as u32, stride: 64, squares: 0 };
-            launch(&SUM_OF_SQUARES, &[&parts, &y], &second.words(), Groups::Line(1));
-            y
+        use super::AdamWOps;
+        use crate::kernels::launch::{Groups, empty, launch, launch_elements};
+
+        impl AdamWOps for CubeBackend {
+            fn fused_adamw(
+                param: FloatTensor<Self>,
+                grad: FloatTensor<Self>,
+                m: FloatTensor<Self>,
+                v: FloatTensor<Self>,
+                factors: [f32; 8],
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let (param, grad) = (into_contiguous(param), into_contiguous(grad));
+                let (m, v) = (into_contiguous(m), into_contiguous(v));
+                let count = param.meta.num_elements();
+                let new = || empty(&param, param.meta.shape().clone());
+                let (new_param, new_m, new_v) = (new(), new(), new());
+                let [grad_scale, decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, eps] =
+                    factors;
+                let params = adamw::Params {
+                    count: count as u32,
+                    grad_scale,
+                    decay,
+                    one_minus_beta1,
+                    beta2,
+                    one_minus_beta2,
+                    step_size,
+                    root_correction,
+                    eps,
+                };
+                let buffers = [&param, &grad, &m, &v, &new_param, &new_m, &new_v];
+                launch_elements(&ADAMW, &buffers, &params.words(), count);
+                (new_param, new_m, new_v)
+            }
+
+            fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                /// Workgroups of the first launch: 65 536 invocations, each of which adds 1 526 of 100 million elements,
+                /// far from where llvmpipe ends a loop.
+                const GROUPS: usize = 1024;
+                let x = into_contiguous(x);
+                let count = x.meta.num_elements();
+                let groups = count.div_ceil(64).clamp(1, GROUPS);
+                let (parts, y) = (empty(&x, [groups]), empty(&x, [1]));
+                let first = sum_of_squares::Params { count: count as u32, stride: 64 * groups as u32, squares: 1 };
+                launch(&SUM_OF_SQUARES, &[&x, &parts], &first.words(), Groups::Line(groups));
+                let second = sum_of_squares::Params { count: groups as u32, stride: 64, squares: 0 };
+                launch(&SUM_OF_SQUARES, &[&parts, &y], &second.words(), Groups::Line(1));
+                y
+            }
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    mod loops {
+        use burn::backend::Flex;
+        use burn::backend::TensorMetadata as _;
+        use burn::backend::tensor::FloatTensor;
+        use lab_loops::optim;
+
+        use super::AdamWOps;
+        use crate::kernels::flex::{contiguous, filled, from, slice};
+
+        impl AdamWOps for Flex {
+            fn fused_adamw(
+                param: FloatTensor<Self>,
+                grad: FloatTensor<Self>,
+                m: FloatTensor<Self>,
+                v: FloatTensor<Self>,
+                factors: [f32; 8],
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let [param, grad, m, v] = [param, grad, m, v].map(contiguous);
+                let [grad_scale, decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction, eps] =
+                    factors;
+                let step = optim::AdamW {
+                    grad_scale,
+                    decay,
+                    one_minus_beta1,
+                    beta2,
+                    one_minus_beta2,
+                    step_size,
+                    root_correction,
+                    eps,
+                };
+                let shape = param.shape();
+                let (mut new_m, mut new_v) = (vec![], vec![]);
+                let new_param = filled(shape.clone(), |new_param| {
+                    new_m.resize(new_param.len(), 0.0);
+                    new_v.resize(new_param.len(), 0.0);
+                    let before = [slice(&param), slice(&grad), slice(&m), slice(&v)];
+                    step.step(before, [new_param, &mut new_m, &mut new_v]);
+                });
+                (new_param, from(new_m, &shape), from(new_v, &shape))
+            }
+
+            fn fused_sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                let x = contiguous(x);
+                filled([1], |y| y[0] = optim::sum_of_squares(slice(&x)))
+            }
         }
     }
 

@@ -2,13 +2,13 @@
 //!
 //! `softmax(q kᵀ / sqrt(head_dim)) v`, for each block of [`Segments`] alone when crops of several sizes are packed into
 //! one row. The kernel is the online softmax of FlashAttention (Dao et al., arXiv 2205.14135), one invocation a query;
-//! its backward pass recomputes the probabilities from the log of the softmax's denominator.
+//! its backward pass recomputes the probabilities from the log of the softmax's denominator. The CPU does the same with
+//! its own products around the loops of `lab-loops`; it holds the probabilities of one call, and not for long.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::matmul;
-#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// Head dims that have a kernel; others take the reference.
@@ -17,7 +17,6 @@ pub const HEAD_DIMS: [usize; 6] = [16, 32, 64, 80, 96, 128];
 /// Lengths of the crops packed into one row of tokens: a token attends within its own crop only.
 #[derive(Debug, Clone)]
 pub struct Segments {
-    #[cfg_attr(not(feature = "wgpu"), allow(dead_code, reason = "only the kernel reads it"))]
     ranges: Tensor<2, Int>,
     lengths: Vec<usize>,
 }
@@ -53,8 +52,7 @@ impl Segments {
 /// f32 qkv `[B, N, 3 D]`, as a fused projection leaves it (`[q | k | v]`, each `[heads, head_dim]`), to `[B, N, D]`.
 pub fn attention(qkv: Tensor<3>, num_heads: usize, segments: Option<&Segments>) -> Tensor<3> {
     check(&qkv, num_heads, segments);
-    #[cfg(feature = "wgpu")]
-    if fuses(&qkv, num_heads) {
+    if fuses(&qkv, num_heads, segments) {
         use burn::backend::Dispatch;
         let qkv = qkv.into_dispatch();
         let (out, _) = match segments {
@@ -77,8 +75,7 @@ pub fn attention_probs(
 ) -> Tensor<4> {
     check(&qkv, num_heads, segments);
     assert!(queries.end <= qkv.dims()[1], "attention_probs: queries {queries:?} of {:?}", qkv.dims());
-    #[cfg(feature = "wgpu")]
-    if fuses(&qkv, num_heads) && !qkv.device().is_autodiff() {
+    if fuses(&qkv, num_heads, segments) && !qkv.device().is_autodiff() {
         use burn::backend::Dispatch;
         let (first, count) = (queries.start as u32, queries.len() as u32);
         let qkv = qkv.into_dispatch();
@@ -131,30 +128,29 @@ fn check(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) {
     }
 }
 
-#[cfg(feature = "wgpu")]
-fn fuses(qkv: &Tensor<3>, num_heads: usize) -> bool {
-    HEAD_DIMS.contains(&(qkv.dims()[2] / 3 / num_heads)) && mode::runs(Kernel::Attention, &qkv.device())
+/// The shaders are written for some head dims, the CPU's loops for crops that are not packed.
+fn fuses(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) -> bool {
+    let device = qkv.device();
+    mode::runs(Kernel::Attention, &device)
+        && match mode::takes_wgsl(&device) {
+            true => HEAD_DIMS.contains(&(qkv.dims()[2] / 3 / num_heads)),
+            false => segments.is_none(),
+        }
 }
 
-#[cfg(feature = "wgpu")]
 use launches::AttentionOps;
 
-#[cfg(feature = "wgpu")]
 mod launches {
     use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
     use burn::backend::tensor::{FloatTensor, IntTensor};
-    use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
     use burn::backend::{Autodiff, Backend, backend_extension};
-    use lab_shaders::{self as shaders, Shader, attention_probs};
-
-    use crate::kernels::launch::{dims, empty, launch_elements};
 
     /// Attention as operations of burn's backends; [`super::attention`] is their door. The second output of the
     /// forward operations is the log of the softmax's denominator, `[B, heads, N]`.
-    #[backend_extension(Autodiff, Cube)]
+    #[backend_extension(Autodiff, Cube: cfg(feature = "wgpu"), Flex: cfg(feature = "flex"))]
     pub(crate) trait AttentionOps: Backend {
         /// See [`super::attention`].
         fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>);
@@ -193,155 +189,310 @@ mod launches {
         ) -> FloatTensor<Self>;
     }
 
-    /// The variant of a kernel for a head dim.
-    fn pick(variants: [&'static Shader; 6], head_dim: usize) -> &'static Shader {
-        let index = super::HEAD_DIMS.iter().position(|&dim| dim == head_dim);
-        variants[index.expect("the door lets only these through")]
-    }
+    #[cfg(feature = "wgpu")]
+    mod wgsl {
+        use burn::backend::tensor::{FloatTensor, IntTensor};
+        use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
+        use lab_shaders::{self as shaders, Shader, attention_probs};
 
-    macro_rules! variants {
-        ($($name:ident),*) => { [$(&shaders::$name),*] };
-    }
+        use super::AttentionOps;
+        use crate::kernels::launch::{dims, empty, launch_elements};
 
-    fn forward(qkv: CubeTensor, ranges: Option<CubeTensor>, heads: u32) -> (CubeTensor, CubeTensor) {
-        let (qkv, ranges) = (into_contiguous(qkv), ranges.map(into_contiguous));
-        let [b, n, width] = dims(&qkv);
-        let head_dim = width / 3 / heads as usize;
-        let (out, lse) = (empty(&qkv, [b, n, width / 3]), empty(&qkv, [b, heads as usize, n]));
-        let params = shaders::attention::Params {
-            batch: b as u32,
-            tokens: n as u32,
-            heads,
-            packed: u32::from(ranges.is_some()),
-            scale: (head_dim as f32).powf(-0.5),
-        };
-        let shader = pick(
-            variants!(ATTENTION_16, ATTENTION_32, ATTENTION_64, ATTENTION_80, ATTENTION_96, ATTENTION_128),
-            head_dim,
-        );
-        let ranges = ranges.as_ref().unwrap_or(&qkv);
-        launch_elements(shader, &[&qkv, ranges, &out, &lse], &params.words(), b * n * heads as usize);
-        (out, lse)
-    }
-
-    fn backward([qkv, out, lse, d_out]: [CubeTensor; 4], ranges: Option<CubeTensor>, heads: u32) -> CubeTensor {
-        let [qkv, out, lse, d_out] = [qkv, out, lse, d_out].map(into_contiguous);
-        let ranges = ranges.map(into_contiguous);
-        let [b, n, width] = dims(&qkv);
-        let head_dim = width / 3 / heads as usize;
-        let (d_qkv, delta) = (empty(&qkv, [b, n, width]), empty(&qkv, [b, heads as usize, n]));
-        let params = shaders::attention_backward_q::Params {
-            batch: b as u32,
-            tokens: n as u32,
-            heads,
-            packed: u32::from(ranges.is_some()),
-            scale: (head_dim as f32).powf(-0.5),
-        };
-        let ranges = ranges.as_ref().unwrap_or(&qkv);
-        let elements = b * n * heads as usize;
-        let shader = pick(
-            variants!(
-                ATTENTION_BACKWARD_Q_16,
-                ATTENTION_BACKWARD_Q_32,
-                ATTENTION_BACKWARD_Q_64,
-                ATTENTION_BACKWARD_Q_80,
-                ATTENTION_BACKWARD_Q_96,
-                ATTENTION_BACKWARD_Q_128
-            ),
-            head_dim,
-        );
-        launch_elements(shader, &[&qkv, ranges, &out, &lse, &d_out, &d_qkv, &delta], &params.words(), elements);
-        let shader = pick(
-            variants!(
-                ATTENTION_BACKWARD_KV_16,
-                ATTENTION_BACKWARD_KV_32,
-                ATTENTION_BACKWARD_KV_64,
-                ATTENTION_BACKWARD_KV_80,
-                ATTENTION_BACKWARD_KV_96,
-                ATTENTION_BACKWARD_KV_128
-            ),
-            head_dim,
-        );
-        launch_elements(shader, &[&qkv, ranges, &lse, &delta, &d_out, &d_qkv], &params.words(), elements);
-        d_qkv
-    }
-
-    fn probabilities(qkv: CubeTensor, ranges: Option<CubeTensor>, heads: u32, first: u32, count: u32) -> CubeTensor {
-        let (qkv, ranges) = (into_contiguous(qkv), ranges.map(into_contiguous));
-        let [b, n, width] = dims(&qkv);
-        let head_dim = width / 3 / heads as usize;
-        let probs = empty(&qkv, [b, heads as usize, count as usize, n]);
-        let params = attention_probs::Params {
-            batch: b as u32,
-            tokens: n as u32,
-            heads,
-            packed: u32::from(ranges.is_some()),
-            scale: (head_dim as f32).powf(-0.5),
-            first_query: first,
-            queries: count,
-        };
-        let shader = pick(
-            variants!(
-                ATTENTION_PROBS_16,
-                ATTENTION_PROBS_32,
-                ATTENTION_PROBS_64,
-                ATTENTION_PROBS_80,
-                ATTENTION_PROBS_96,
-                ATTENTION_PROBS_128
-            ),
-            head_dim,
-        );
-        let ranges = ranges.as_ref().unwrap_or(&qkv);
-        launch_elements(shader, &[&qkv, ranges, &probs], &params.words(), b * heads as usize * count as usize);
-        probs
-    }
-
-    impl AttentionOps for CubeBackend {
-        fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>) {
-            forward(qkv, None, heads)
+        /// The variant of a kernel for a head dim.
+        fn pick(variants: [&'static Shader; 6], head_dim: usize) -> &'static Shader {
+            let index = super::super::HEAD_DIMS.iter().position(|&dim| dim == head_dim);
+            variants[index.expect("the door lets only these through")]
         }
 
-        fn fused_attention_packed(
-            qkv: FloatTensor<Self>,
-            ranges: IntTensor<Self>,
-            heads: u32,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-            forward(qkv, Some(ranges), heads)
+        macro_rules! variants {
+            ($($name:ident),*) => { [$(&shaders::$name),*] };
         }
 
-        fn fused_attention_backward(
-            qkv: FloatTensor<Self>,
-            out: FloatTensor<Self>,
-            lse: FloatTensor<Self>,
-            d_out: FloatTensor<Self>,
-            heads: u32,
-        ) -> FloatTensor<Self> {
-            backward([qkv, out, lse, d_out], None, heads)
+        fn forward(qkv: CubeTensor, ranges: Option<CubeTensor>, heads: u32) -> (CubeTensor, CubeTensor) {
+            let (qkv, ranges) = (into_contiguous(qkv), ranges.map(into_contiguous));
+            let [b, n, width] = dims(&qkv);
+            let head_dim = width / 3 / heads as usize;
+            let (out, lse) = (empty(&qkv, [b, n, width / 3]), empty(&qkv, [b, heads as usize, n]));
+            let params = shaders::attention::Params {
+                batch: b as u32,
+                tokens: n as u32,
+                heads,
+                packed: u32::from(ranges.is_some()),
+                scale: (head_dim as f32).powf(-0.5),
+            };
+            let shader = pick(
+                variants!(ATTENTION_16, ATTENTION_32, ATTENTION_64, ATTENTION_80, ATTENTION_96, ATTENTION_128),
+                head_dim,
+            );
+            let ranges = ranges.as_ref().unwrap_or(&qkv);
+            launch_elements(shader, &[&qkv, ranges, &out, &lse], &params.words(), b * n * heads as usize);
+            (out, lse)
         }
 
-        fn fused_attention_backward_packed(
-            qkv: FloatTensor<Self>,
-            out: FloatTensor<Self>,
-            lse: FloatTensor<Self>,
-            d_out: FloatTensor<Self>,
-            ranges: IntTensor<Self>,
-            heads: u32,
-        ) -> FloatTensor<Self> {
-            backward([qkv, out, lse, d_out], Some(ranges), heads)
+        fn backward([qkv, out, lse, d_out]: [CubeTensor; 4], ranges: Option<CubeTensor>, heads: u32) -> CubeTensor {
+            let [qkv, out, lse, d_out] = [qkv, out, lse, d_out].map(into_contiguous);
+            let ranges = ranges.map(into_contiguous);
+            let [b, n, width] = dims(&qkv);
+            let head_dim = width / 3 / heads as usize;
+            let (d_qkv, delta) = (empty(&qkv, [b, n, width]), empty(&qkv, [b, heads as usize, n]));
+            let params = shaders::attention_backward_q::Params {
+                batch: b as u32,
+                tokens: n as u32,
+                heads,
+                packed: u32::from(ranges.is_some()),
+                scale: (head_dim as f32).powf(-0.5),
+            };
+            let ranges = ranges.as_ref().unwrap_or(&qkv);
+            let elements = b * n * heads as usize;
+            let shader = pick(
+                variants!(
+                    ATTENTION_BACKWARD_Q_16,
+                    ATTENTION_BACKWARD_Q_32,
+                    ATTENTION_BACKWARD_Q_64,
+                    ATTENTION_BACKWARD_Q_80,
+                    ATTENTION_BACKWARD_Q_96,
+                    ATTENTION_BACKWARD_Q_128
+                ),
+                head_dim,
+            );
+            launch_elements(shader, &[&qkv, ranges, &out, &lse, &d_out, &d_qkv, &delta], &params.words(), elements);
+            let shader = pick(
+                variants!(
+                    ATTENTION_BACKWARD_KV_16,
+                    ATTENTION_BACKWARD_KV_32,
+                    ATTENTION_BACKWARD_KV_64,
+                    ATTENTION_BACKWARD_KV_80,
+                    ATTENTION_BACKWARD_KV_96,
+                    ATTENTION_BACKWARD_KV_128
+                ),
+                head_dim,
+            );
+            launch_elements(shader, &[&qkv, ranges, &lse, &delta, &d_out, &d_qkv], &params.words(), elements);
+            d_qkv
         }
 
-        fn fused_attention_probs(qkv: FloatTensor<Self>, heads: u32, first: u32, count: u32) -> FloatTensor<Self> {
-            probabilities(qkv, None, heads, first, count)
-        }
-
-        fn fused_attention_probs_packed(
-            qkv: FloatTensor<Self>,
-            ranges: IntTensor<Self>,
+        fn probabilities(
+            qkv: CubeTensor,
+            ranges: Option<CubeTensor>,
             heads: u32,
             first: u32,
             count: u32,
-        ) -> FloatTensor<Self> {
-            probabilities(qkv, Some(ranges), heads, first, count)
+        ) -> CubeTensor {
+            let (qkv, ranges) = (into_contiguous(qkv), ranges.map(into_contiguous));
+            let [b, n, width] = dims(&qkv);
+            let head_dim = width / 3 / heads as usize;
+            let probs = empty(&qkv, [b, heads as usize, count as usize, n]);
+            let params = attention_probs::Params {
+                batch: b as u32,
+                tokens: n as u32,
+                heads,
+                packed: u32::from(ranges.is_some()),
+                scale: (head_dim as f32).powf(-0.5),
+                first_query: first,
+                queries: count,
+            };
+            let shader = pick(
+                variants!(
+                    ATTENTION_PROBS_16,
+                    ATTENTION_PROBS_32,
+                    ATTENTION_PROBS_64,
+                    ATTENTION_PROBS_80,
+                    ATTENTION_PROBS_96,
+                    ATTENTION_PROBS_128
+                ),
+                head_dim,
+            );
+            let ranges = ranges.as_ref().unwrap_or(&qkv);
+            launch_elements(shader, &[&qkv, ranges, &probs], &params.words(), b * heads as usize * count as usize);
+            probs
+        }
+
+        impl AttentionOps for CubeBackend {
+            fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                forward(qkv, None, heads)
+            }
+
+            fn fused_attention_packed(
+                qkv: FloatTensor<Self>,
+                ranges: IntTensor<Self>,
+                heads: u32,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                forward(qkv, Some(ranges), heads)
+            }
+
+            fn fused_attention_backward(
+                qkv: FloatTensor<Self>,
+                out: FloatTensor<Self>,
+                lse: FloatTensor<Self>,
+                d_out: FloatTensor<Self>,
+                heads: u32,
+            ) -> FloatTensor<Self> {
+                backward([qkv, out, lse, d_out], None, heads)
+            }
+
+            fn fused_attention_backward_packed(
+                qkv: FloatTensor<Self>,
+                out: FloatTensor<Self>,
+                lse: FloatTensor<Self>,
+                d_out: FloatTensor<Self>,
+                ranges: IntTensor<Self>,
+                heads: u32,
+            ) -> FloatTensor<Self> {
+                backward([qkv, out, lse, d_out], Some(ranges), heads)
+            }
+
+            fn fused_attention_probs(qkv: FloatTensor<Self>, heads: u32, first: u32, count: u32) -> FloatTensor<Self> {
+                probabilities(qkv, None, heads, first, count)
+            }
+
+            fn fused_attention_probs_packed(
+                qkv: FloatTensor<Self>,
+                ranges: IntTensor<Self>,
+                heads: u32,
+                first: u32,
+                count: u32,
+            ) -> FloatTensor<Self> {
+                probabilities(qkv, Some(ranges), heads, first, count)
+            }
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    mod loops {
+        use burn::backend::Flex;
+        use burn::backend::flex::FlexTensor;
+        use burn::backend::ops::FloatTensorOps;
+        use burn::backend::tensor::{FloatTensor, IntTensor};
+        use lab_loops::softmax;
+
+        use super::AttentionOps;
+        use crate::kernels::flex::{contiguous, dims, filled, slice, view};
+
+        /// The sizes of a call.
+        #[derive(Clone, Copy)]
+        struct Sizes {
+            b: usize,
+            n: usize,
+            heads: usize,
+            head_dim: usize,
+            scale: f32,
+        }
+
+        impl Sizes {
+            fn of(qkv: &FlexTensor, heads: u32) -> Self {
+                let ([b, n, width], heads) = (dims(qkv), heads as usize);
+                let head_dim = width / 3 / heads;
+                Self { b, n, heads, head_dim, scale: (head_dim as f32).powf(-0.5) }
+            }
+
+            /// Queries (part 0), keys (1) or values (2) as `[B, heads, N, head_dim]`, where they lie.
+            fn part(self, qkv: &FlexTensor, part: usize) -> FlexTensor {
+                let Self { b, n, heads, head_dim, .. } = self;
+                let width = heads * head_dim;
+                view(qkv, [b, heads, n, head_dim], [3 * n * width, head_dim, 3 * width, 1], part * width)
+            }
+
+            /// `[B, N, D]` as `[B, heads, N, head_dim]`, where it lies.
+            fn by_heads(self, x: &FlexTensor) -> FlexTensor {
+                let Self { b, n, heads, head_dim, .. } = self;
+                let width = heads * head_dim;
+                view(x, [b, heads, n, head_dim], [n * width, head_dim, width, 1], 0)
+            }
+
+            /// Scores before scaling, `[B, heads, queries, N]`.
+            fn scores(self, qkv: &FlexTensor, first: usize, queries: usize) -> FlexTensor {
+                let Self { b, n, heads, head_dim, .. } = self;
+                let width = heads * head_dim;
+                let strides = [3 * n * width, head_dim, 3 * width, 1];
+                let query = view(qkv, [b, heads, queries, head_dim], strides, 3 * first * width);
+                Flex::float_matmul(query, swapped(self.part(qkv, 1)))
+            }
+        }
+
+        /// The last two axes exchanged.
+        fn swapped(x: FlexTensor) -> FlexTensor {
+            Flex::float_swap_dims(x, 2, 3)
+        }
+
+        fn numbers(tensor: &mut FlexTensor) -> &mut [f32] {
+            tensor.storage_mut()
+        }
+
+        impl AttentionOps for Flex {
+            fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                let qkv = contiguous(qkv);
+                let sizes = Sizes::of(&qkv, heads);
+                let Sizes { b, n, heads, head_dim, scale } = sizes;
+                let mut probs = sizes.scores(&qkv, 0, n);
+                let lse = filled([b, heads, n], |lse| softmax::forward(numbers(&mut probs), n, scale, lse));
+                let by_heads = Flex::float_matmul(probs, sizes.part(&qkv, 2));
+                let out = filled([b, n, heads * head_dim], |out| {
+                    softmax::to_tokens(&[slice(&by_heads)], [heads, n, head_dim], out);
+                });
+                (out, lse)
+            }
+
+            fn fused_attention_backward(
+                qkv: FloatTensor<Self>,
+                _out: FloatTensor<Self>,
+                lse: FloatTensor<Self>,
+                d_out: FloatTensor<Self>,
+                heads: u32,
+            ) -> FloatTensor<Self> {
+                let (qkv, d_out) = (contiguous(qkv), contiguous(d_out));
+                let sizes = Sizes::of(&qkv, heads);
+                let Sizes { b, n, heads, head_dim, scale } = sizes;
+                let mut probs = sizes.scores(&qkv, 0, n);
+                softmax::again(numbers(&mut probs), n, scale, slice(&lse));
+                let d_out = sizes.by_heads(&d_out);
+                let d_value = Flex::float_matmul(swapped(probs.clone()), d_out.clone());
+                let mut d_scores = Flex::float_matmul(d_out, swapped(sizes.part(&qkv, 2)));
+                softmax::backward(slice(&probs), numbers(&mut d_scores), n, scale);
+                let d_query = Flex::float_matmul(d_scores.clone(), sizes.part(&qkv, 1));
+                let d_key = Flex::float_matmul(swapped(d_scores), sizes.part(&qkv, 0));
+                filled([b, n, 3 * heads * head_dim], |d_qkv| {
+                    let parts = [slice(&d_query), slice(&d_key), slice(&d_value)];
+                    softmax::to_tokens(&parts, [heads, n, head_dim], d_qkv);
+                })
+            }
+
+            fn fused_attention_probs(qkv: FloatTensor<Self>, heads: u32, first: u32, count: u32) -> FloatTensor<Self> {
+                let qkv = contiguous(qkv);
+                let sizes = Sizes::of(&qkv, heads);
+                let mut probs = sizes.scores(&qkv, first as usize, count as usize);
+                let mut lse = vec![0.0; sizes.b * sizes.heads * count as usize];
+                softmax::forward(numbers(&mut probs), sizes.n, sizes.scale, &mut lse);
+                probs
+            }
+
+            fn fused_attention_packed(
+                _qkv: FloatTensor<Self>,
+                _ranges: IntTensor<Self>,
+                _heads: u32,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                unreachable!("the door sends packed crops to the reference")
+            }
+
+            fn fused_attention_backward_packed(
+                _qkv: FloatTensor<Self>,
+                _out: FloatTensor<Self>,
+                _lse: FloatTensor<Self>,
+                _d_out: FloatTensor<Self>,
+                _ranges: IntTensor<Self>,
+                _heads: u32,
+            ) -> FloatTensor<Self> {
+                unreachable!("the door sends packed crops to the reference")
+            }
+
+            fn fused_attention_probs_packed(
+                _qkv: FloatTensor<Self>,
+                _ranges: IntTensor<Self>,
+                _heads: u32,
+                _first: u32,
+                _count: u32,
+            ) -> FloatTensor<Self> {
+                unreachable!("the door sends packed crops to the reference")
+            }
         }
     }
 

@@ -2,13 +2,11 @@
 
 use burn::tensor::{Int, Tensor};
 
-#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// `y[b, m] = x[b, ids[b, m]]`: f32 x `[B, N, D]`, ids `[B, M]` (each below N) to `[B, M, D]`.
 pub fn gather_tokens(x: Tensor<3>, ids: Tensor<2, Int>) -> Tensor<3> {
     assert_eq!(x.dims()[0], ids.dims()[0], "gather_tokens: x {:?}, ids {:?}", x.dims(), ids.dims());
-    #[cfg(feature = "wgpu")]
     if mode::runs(Kernel::GatherTokens, &x.device()) {
         use burn::backend::Dispatch;
         let tokens = x.dims()[1];
@@ -24,7 +22,6 @@ pub fn gather_tokens(x: Tensor<3>, ids: Tensor<2, Int>) -> Tensor<3> {
 /// `y[b, n]` = the sum of `x[b, m]` over the m with `ids[b, m] = n`: x `[B, M, D]`, ids `[B, M]` to `[B, tokens, D]`.
 pub fn scatter_tokens(x: Tensor<3>, ids: Tensor<2, Int>, tokens: usize) -> Tensor<3> {
     assert_eq!(x.dims()[..2], ids.dims(), "scatter_tokens: x {:?}, ids {:?}", x.dims(), ids.dims());
-    #[cfg(feature = "wgpu")]
     if mode::runs(Kernel::GatherTokens, &x.device()) {
         use burn::backend::Dispatch;
         return Tensor::from_dispatch(Dispatch::fused_scatter_tokens(
@@ -49,23 +46,17 @@ pub fn scatter_reference(x: Tensor<3>, ids: Tensor<2, Int>, tokens: usize) -> Te
     zeros.scatter(1, ids.reshape([b, m, 1]).repeat_dim(2, d), x, burn::tensor::IndexingUpdateOp::Add)
 }
 
-#[cfg(feature = "wgpu")]
 use launches::GatherTokensOps;
 
-#[cfg(feature = "wgpu")]
 mod launches {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
     use burn::backend::tensor::{FloatTensor, IntTensor};
-    use burn::backend::wgpu::{CubeBackend, into_contiguous};
-    use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
-    use lab_shaders::{GATHER_TOKENS, SCATTER_TOKENS, gather_tokens, scatter_tokens};
-
-    use crate::kernels::launch::{dims, empty, launch_elements};
+    use burn::backend::{Autodiff, Backend, backend_extension};
 
     /// Gather and scatter as operations of burn's backends; each is the other's derivative.
-    #[backend_extension(Autodiff, Cube)]
+    #[backend_extension(Autodiff, Cube: cfg(feature = "wgpu"), Flex: cfg(feature = "flex"))]
     pub(crate) trait GatherTokensOps: Backend {
         /// See [`super::gather_tokens`]; `tokens` is N.
         fn fused_gather_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self>;
@@ -73,23 +64,60 @@ mod launches {
         fn fused_scatter_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self>;
     }
 
-    impl GatherTokensOps for CubeBackend {
-        fn fused_gather_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
-            let (x, ids) = (into_contiguous(x), into_contiguous(ids));
-            let ([batch, _, dim], [_, picked]) = (dims(&x), dims(&ids));
-            let y = empty(&x, [batch, picked, dim]);
-            let params = gather_tokens::Params { batch: batch as u32, tokens, picked: picked as u32, dim: dim as u32 };
-            launch_elements(&GATHER_TOKENS, &[&x, &ids, &y], &params.words(), batch * picked * dim);
-            y
-        }
+    #[cfg(feature = "wgpu")]
+    mod wgsl {
+        use burn::backend::tensor::{FloatTensor, IntTensor};
+        use burn::backend::wgpu::{CubeBackend, into_contiguous};
+        use lab_shaders::{GATHER_TOKENS, SCATTER_TOKENS, gather_tokens, scatter_tokens};
 
-        fn fused_scatter_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
-            let (x, ids) = (into_contiguous(x), into_contiguous(ids));
-            let [batch, picked, dim] = dims(&x);
-            let y = empty(&x, [batch, tokens as usize, dim]);
-            let params = scatter_tokens::Params { batch: batch as u32, tokens, picked: picked as u32, dim: dim as u32 };
-            launch_elements(&SCATTER_TOKENS, &[&x, &ids, &y], &params.words(), batch * tokens as usize * dim);
-            y
+        use super::GatherTokensOps;
+        use crate::kernels::launch::{dims, empty, launch_elements};
+
+        impl GatherTokensOps for CubeBackend {
+            fn fused_gather_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
+                let (x, ids) = (into_contiguous(x), into_contiguous(ids));
+                let ([batch, _, dim], [_, picked]) = (dims(&x), dims(&ids));
+                let y = empty(&x, [batch, picked, dim]);
+                let params =
+                    gather_tokens::Params { batch: batch as u32, tokens, picked: picked as u32, dim: dim as u32 };
+                launch_elements(&GATHER_TOKENS, &[&x, &ids, &y], &params.words(), batch * picked * dim);
+                y
+            }
+
+            fn fused_scatter_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
+                let (x, ids) = (into_contiguous(x), into_contiguous(ids));
+                let [batch, picked, dim] = dims(&x);
+                let y = empty(&x, [batch, tokens as usize, dim]);
+                let params =
+                    scatter_tokens::Params { batch: batch as u32, tokens, picked: picked as u32, dim: dim as u32 };
+                launch_elements(&SCATTER_TOKENS, &[&x, &ids, &y], &params.words(), batch * tokens as usize * dim);
+                y
+            }
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    mod loops {
+        use burn::backend::Flex;
+        use burn::backend::tensor::{FloatTensor, IntTensor};
+
+        use super::GatherTokensOps;
+        use crate::kernels::flex::{contiguous, dims, filled, indices, slice};
+
+        impl GatherTokensOps for Flex {
+            fn fused_gather_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
+                let ([batch, _, dim], [_, picked]) = (dims(&x), dims(&ids));
+                let (x, ids) = (contiguous(x), indices(ids));
+                let sizes = [tokens as usize, picked, dim];
+                filled([batch, picked, dim], |y| lab_loops::tokens::gather(slice(&x), &ids, sizes, y))
+            }
+
+            fn fused_scatter_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
+                let [batch, picked, dim] = dims(&x);
+                let (x, ids) = (contiguous(x), indices(ids));
+                let sizes = [tokens as usize, picked, dim];
+                filled([batch, tokens as usize, dim], |y| lab_loops::tokens::scatter(slice(&x), &ids, sizes, y))
+            }
         }
     }
 
@@ -138,7 +166,4 @@ mod launches {
             }
         }
     }
-
-    #[allow(unused_imports, reason = "brings shape() into scope for some backends")]
-    use TensorMetadata as _;
 }

@@ -2,14 +2,12 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
 
 /// f32 x `[B, N, D]`, gamma and beta `[D]` to `[B, N, D]`.
 pub fn layer_norm(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, eps: f64) -> Tensor<3> {
     let dim = x.dims()[2];
     assert!(gamma.dims() == [dim] && beta.dims() == [dim], "layer_norm: x {:?}, gamma {:?}", x.dims(), gamma.dims());
-    #[cfg(feature = "wgpu")]
     if mode::runs(Kernel::LayerNorm, &x.device()) {
         use burn::backend::Dispatch;
         let y = Dispatch::fused_layer_norm(x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch(), eps as f32);
@@ -25,26 +23,18 @@ pub fn reference(x: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, eps: f64) -> T
     centred / (variance + eps).sqrt() * gamma.unsqueeze() + beta.unsqueeze()
 }
 
-#[cfg(feature = "wgpu")]
 use launches::LayerNormOps;
 
-#[cfg(feature = "wgpu")]
 mod launches {
     use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
     use burn::backend::tensor::FloatTensor;
-    use burn::backend::wgpu::{CubeBackend, into_contiguous};
-    use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
-    use burn::tensor::{DType, Shape};
-    use lab_shaders::{LAYER_NORM, LAYER_NORM_BACKWARD, layer_norm, layer_norm_backward};
-
-    use crate::kernels::launch::{Groups, dims, empty, launch};
-    use crate::kernels::matmul::MatmulOps;
+    use burn::backend::{Autodiff, Backend, backend_extension};
 
     /// Layer normalisation as an operation of burn's backends; [`super::layer_norm`] is its door.
-    #[backend_extension(Autodiff, Cube)]
+    #[backend_extension(Autodiff, Cube: cfg(feature = "wgpu"), Flex: cfg(feature = "flex"))]
     pub(crate) trait LayerNormOps: Backend {
         /// See [`super::layer_norm`].
         fn fused_layer_norm(
@@ -53,59 +43,99 @@ mod launches {
             beta: FloatTensor<Self>,
             eps: f32,
         ) -> FloatTensor<Self>;
-        /// The gradient of `x`, and `dy * xhat`.
+        /// The gradients of `x`, `gamma` and `beta`.
         fn fused_layer_norm_backward(
             x: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
             dy: FloatTensor<Self>,
             eps: f32,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>);
+        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     }
 
-    impl LayerNormOps for CubeBackend {
-        fn fused_layer_norm(
-            x: FloatTensor<Self>,
-            gamma: FloatTensor<Self>,
-            beta: FloatTensor<Self>,
-            eps: f32,
-        ) -> FloatTensor<Self> {
-            let (x, gamma, beta) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(beta));
-            let [b, n, dim] = dims(&x);
-            let y = empty(&x, [b, n, dim]);
-            let params = layer_norm::Params { rows: (b * n) as u32, dim: dim as u32, eps };
-            launch(&LAYER_NORM, &[&x, &gamma, &beta, &y], &params.words(), Groups::Line(b * n));
-            y
-        }
+    #[cfg(feature = "wgpu")]
+    mod wgsl {
+        use burn::backend::tensor::FloatTensor;
+        use burn::backend::wgpu::{CubeBackend, into_contiguous};
+        use lab_shaders::{LAYER_NORM, LAYER_NORM_BACKWARD, layer_norm, layer_norm_backward};
 
-        fn fused_layer_norm_backward(
-            x: FloatTensor<Self>,
-            gamma: FloatTensor<Self>,
-            dy: FloatTensor<Self>,
-            eps: f32,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-            let (x, gamma, dy) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(dy));
-            let [b, n, dim] = dims(&x);
-            let (dx, dy_xhat) = (empty(&x, [b, n, dim]), empty(&x, [b, n, dim]));
-            let params = layer_norm_backward::Params { rows: (b * n) as u32, dim: dim as u32, eps };
-            launch(&LAYER_NORM_BACKWARD, &[&x, &gamma, &dy, &dx, &dy_xhat], &params.words(), Groups::Line(b * n));
-            (dx, dy_xhat)
+        use super::LayerNormOps;
+        use crate::kernels::launch::{Groups, dims, empty, launch};
+        use crate::kernels::matmul::launches::sum_of_rows;
+
+        impl LayerNormOps for CubeBackend {
+            fn fused_layer_norm(
+                x: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                eps: f32,
+            ) -> FloatTensor<Self> {
+                let (x, gamma, beta) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(beta));
+                let [b, n, dim] = dims(&x);
+                let y = empty(&x, [b, n, dim]);
+                let params = layer_norm::Params { rows: (b * n) as u32, dim: dim as u32, eps };
+                launch(&LAYER_NORM, &[&x, &gamma, &beta, &y], &params.words(), Groups::Line(b * n));
+                y
+            }
+
+            fn fused_layer_norm_backward(
+                x: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                eps: f32,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let (x, gamma, dy) = (into_contiguous(x), into_contiguous(gamma), into_contiguous(dy));
+                let [b, n, dim] = dims(&x);
+                let (dx, dy_xhat) = (empty(&x, [b, n, dim]), empty(&x, [b, n, dim]));
+                let params = layer_norm_backward::Params { rows: (b * n) as u32, dim: dim as u32, eps };
+                let buffers = [&x, &gamma, &dy, &dx, &dy_xhat];
+                launch(&LAYER_NORM_BACKWARD, &buffers, &params.words(), Groups::Line(b * n));
+                (dx, sum_of_rows(dy_xhat), sum_of_rows(dy))
+            }
         }
     }
 
-    /// The sum over all rows of `x [B, N, D]`, as a product with ones: it has no limit on the number of rows, which
-    /// llvmpipe's loops have.
-    fn sum_of_rows<B: MatmulOps>(x: FloatTensor<B>) -> FloatTensor<B> {
-        let shape = x.shape();
-        let (rows, dim) = (shape[0] * shape[1], shape[2]);
-        let ones = B::float_ones(Shape::new([1, 1, 1, rows]), &x.device(), DType::F32.into());
-        let sum = B::fused_matmul(ones, B::float_reshape(x, Shape::new([1, 1, rows, dim])));
-        B::float_reshape(sum, Shape::new([dim]))
+    #[cfg(feature = "flex")]
+    mod loops {
+        use burn::backend::Flex;
+        use burn::backend::tensor::FloatTensor;
+        use lab_loops::layer_norm;
+
+        use super::LayerNormOps;
+        use crate::kernels::flex::{contiguous, dims, filled, from, slice};
+
+        impl LayerNormOps for Flex {
+            fn fused_layer_norm(
+                x: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                eps: f32,
+            ) -> FloatTensor<Self> {
+                let (x, gamma, beta) = (contiguous(x), contiguous(gamma), contiguous(beta));
+                filled(dims::<3>(&x), |y| layer_norm::forward(slice(&x), slice(&gamma), slice(&beta), eps, y))
+            }
+
+            fn fused_layer_norm_backward(
+                x: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                eps: f32,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let (x, gamma, dy) = (contiguous(x), contiguous(gamma), contiguous(dy));
+                let shape = dims::<3>(&x);
+                let (mut dgamma, mut dbeta) = (vec![0.0; shape[2]], vec![0.0; shape[2]]);
+                let dx = filled(shape, |dx| {
+                    let of_parameters = [dgamma.as_mut_slice(), dbeta.as_mut_slice()];
+                    layer_norm::backward(slice(&x), slice(&gamma), slice(&dy), eps, dx, of_parameters);
+                });
+                (dx, from(dgamma, [shape[2]]), from(dbeta, [shape[2]]))
+            }
+        }
     }
 
     #[derive(Debug)]
     struct LayerNormBackward;
 
-    impl<B: LayerNormOps + MatmulOps> Backward<B, 3> for LayerNormBackward {
+    impl<B: LayerNormOps> Backward<B, 3> for LayerNormBackward {
         type State = (NodeId, NodeId, f32);
 
         fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
@@ -114,20 +144,16 @@ mod launches {
             let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
             let gamma: FloatTensor<B> = checkpointer.retrieve_node_output(gamma);
             let dy = grads.consume::<B>(&ops.node);
-            let (dx, dy_xhat) = B::fused_layer_norm_backward(x, gamma, dy.clone(), eps);
-            if let Some(node) = node_x {
-                grads.register::<B>(node.id, dx);
-            }
-            if let Some(node) = node_gamma {
-                grads.register::<B>(node.id, sum_of_rows::<B>(dy_xhat));
-            }
-            if let Some(node) = node_beta {
-                grads.register::<B>(node.id, sum_of_rows::<B>(dy));
+            let (dx, dgamma, dbeta) = B::fused_layer_norm_backward(x, gamma, dy, eps);
+            for (node, gradient) in [(node_x, dx), (node_gamma, dgamma), (node_beta, dbeta)] {
+                if let Some(node) = node {
+                    grads.register::<B>(node.id, gradient);
+                }
             }
         }
     }
 
-    impl<B: LayerNormOps + MatmulOps, C: CheckpointStrategy> LayerNormOps for Autodiff<B, C> {
+    impl<B: LayerNormOps, C: CheckpointStrategy> LayerNormOps for Autodiff<B, C> {
         fn fused_layer_norm(
             x: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
@@ -152,7 +178,7 @@ mod launches {
             _gamma: FloatTensor<Self>,
             _dy: FloatTensor<Self>,
             _eps: f32,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
             unreachable!("the backward pass runs below autodiff")
         }
     }

@@ -1,46 +1,17 @@
 //! A matrix product with what follows it in one kernel: bias, activation, SwiGLU's gate, or LayerScale and residual.
 //!
 //! `weight` lies as PyTorch stores it, `[out, in]`, in f32 or f16. Without gradients the epilogue runs inside the
-//! product; with gradients the same formula is composed of [`matmul`](super::matmul) and tensor operations, whose
-//! derivatives burn knows (why: `docs/decisions`).
+//! product; with gradients the same formula is composed of [`matmul`](super::matmul), [`bias_activation`] and tensor
+//! operations, whose derivatives are known (why: `docs/decisions`).
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor};
 
+pub use super::bias_activation::Activation;
+use super::bias_activation::bias_activation;
 use super::matmul::matmul;
 #[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
-
-/// What follows `x Wᵀ + b`, element by element. The discriminants are those of `common/epilogue.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Activation {
-    /// Nothing.
-    Identity = 1,
-    /// Exact GELU with erf, as `torch.nn.GELU()`.
-    Gelu = 2,
-    /// `x * sigmoid(1.702 x)`, CLIP's.
-    QuickGelu = 3,
-    /// The tanh approximation, SigLIP's.
-    GeluTanh = 4,
-}
-
-impl Activation {
-    /// The activation in tensor operations.
-    pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Identity => x,
-            // By erf and not by burn's gelu, whose derivative is an approximation (1.5e-3 off).
-            Self::Gelu => x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
-            Self::QuickGelu => x.clone() * sigmoid(x * 1.702),
-            Self::GeluTanh => {
-                // sqrt(2 / pi) and 0.044715: Hendrycks and Gimpel, arXiv 1606.08415.
-                let inner = (x.clone().powi_scalar(3) * 0.044_715 + x.clone()) * 0.797_884_56;
-                x * (inner.tanh() + 1.0) * 0.5
-            }
-        }
-    }
-}
 
 /// `activation(x Wᵀ + bias)`: f32 x `[B, N, in]`, weight `[out, in]`, bias `[out]` to `[B, N, out]`.
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<3> {
@@ -52,7 +23,7 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, activation: Acti
         let y = launches::run(as_batch(x), weight, launches::After::Activation(bias, activation), out);
         return y.reshape([b, n, out]);
     }
-    activation.apply(product(x, weight) + bias.unsqueeze())
+    bias_activation(product(x, weight), bias, activation)
 }
 
 /// SwiGLU's gate: `silu(a) * b` with `[a | b] = x Wᵀ + bias`; x `[B, N, in]`, weight `[2h, in]` to `[B, N, h]`.
@@ -65,7 +36,7 @@ pub fn linear_silu_gate(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Ten
         let out = weight.dims()[0] / 2;
         return launches::run(as_batch(x), weight, launches::After::SiluGate(bias), out).reshape([b, n, out]);
     }
-    silu_gate(product(x, weight) + bias.unsqueeze())
+    silu_gate(bias_activation(product(x, weight), bias, Activation::Identity))
 }
 
 /// `residual + gamma * (x Wᵀ + bias)`: x `[B, N, in]`, weight `[out, in]`, gamma `[out]`, residual `[B, N, out]`.
@@ -84,7 +55,7 @@ pub fn linear_residual(
         let after = launches::After::Residual(bias, gamma, residual.reshape([1, 1, b * n, out]));
         return launches::run(as_batch(x), weight, after, out).reshape([b, n, out]);
     }
-    residual + (product(x, weight) + bias.unsqueeze()) * gamma.unsqueeze()
+    residual + bias_activation(product(x, weight), bias, Activation::Identity) * gamma.unsqueeze()
 }
 
 /// The plain formula of [`linear`], [`linear_silu_gate`] and [`linear_residual`] before what follows it: `x Wᵀ + bias`.

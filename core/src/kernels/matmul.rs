@@ -51,7 +51,7 @@ fn outer_products(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 }
 
 #[cfg(feature = "wgpu")]
-pub(crate) use launches::MatmulOps;
+use launches::MatmulOps;
 
 #[cfg(feature = "wgpu")]
 pub(super) mod launches {
@@ -59,10 +59,11 @@ pub(super) mod launches {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::ops::FloatTensorOps;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::wgpu::{CubeBackend, CubeTensor};
     use burn::backend::{Autodiff, Backend, backend_extension};
-    use burn::tensor::DType;
+    use burn::tensor::{DType, Shape};
     use lab_shaders::matmul_tile::Params;
     use lab_shaders::{MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16, Shader};
 
@@ -143,6 +144,17 @@ pub(super) mod launches {
             let groups = Groups::Grid([columns.div_ceil(across), m.div_ceil(down), b0 * b1]);
             launch(shader, &[a, b, bias, gamma, residual, out], &params.words(), groups);
         }
+    }
+
+    /// The sum over all rows of `x [B, N, D]`, as a product with ones: it has no limit on the number of rows, which
+    /// llvmpipe's loops have.
+    pub(in crate::kernels) fn sum_of_rows(x: CubeTensor) -> CubeTensor {
+        let [b, n, dim] = dims(&x);
+        let ones = CubeBackend::float_ones(Shape::new([1, 1, 1, b * n]), &x.device, DType::F32.into());
+        let x = CubeBackend::float_reshape(x, Shape::new([1, 1, b * n, dim]));
+        let sum = empty(&x, [1, 1, 1, dim]);
+        product(&ones, &x, Epilogue::None, &sum);
+        CubeBackend::float_reshape(sum, Shape::new([dim]))
     }
 
     fn choose(weights: DType) -> &'static Shader {

@@ -2,12 +2,16 @@
 //!
 //! A file a kernel, four parts each: the door (what layers call), the launch, the backward pass, and the reference:
 //! the same formula in tensor operations. A door takes the kernel where the device runs WGSL and [`mode`] allows it,
-//! the reference everywhere else. Only [`launch`] and the launches speak CubeCL; nothing here knows a layer.
+//! for some of them the CPU's loops (`lab-loops`), and the reference everywhere else. Only [`launch`] and the launches
+//! speak CubeCL, only [`flex`] and the launches know Flex's memory; nothing here knows a layer.
 
 pub mod adamw;
 pub mod attention;
 pub mod augment;
+pub mod bias_activation;
 pub mod ema;
+#[cfg(feature = "flex")]
+pub(crate) mod flex;
 pub mod gather_tokens;
 #[cfg(feature = "wgpu")]
 pub(crate) mod launch;

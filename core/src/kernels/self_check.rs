@@ -7,7 +7,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use lab_protocol::{KernelCheck, SelfCheck};
 
 use super::mode::{self, Kernel};
-use super::{adamw, attention, augment, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess};
+use super::{
+    adamw, attention, augment, bias_activation, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess,
+};
 use crate::device::readback;
 use crate::error::DeviceError;
 use crate::image::Rgb8;
@@ -64,6 +66,16 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
                     flat(linear(linear::Activation::GeluTanh)),
                     flat(linear::linear_silu_gate(x.clone(), weight.clone(), bias.clone())),
                     flat(linear::linear_residual(x.clone(), weight.clone(), bias.clone(), bias.clone(), residual)),
+                ]
+            }
+            Kernel::BiasActivation => {
+                let x = random::<3>([2, 9, 46], 1, device);
+                let bias = random::<1>([46], 2, device);
+                let after = |activation| bias_activation::bias_activation(x.clone(), bias.clone(), activation);
+                vec![
+                    flat(after(linear::Activation::Gelu)),
+                    flat(after(linear::Activation::QuickGelu)),
+                    flat(after(linear::Activation::GeluTanh)),
                 ]
             }
             Kernel::LayerNorm => {
@@ -140,8 +152,13 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
             }
         }
     };
+    let found = on(device);
+    // The CPU has loops of its own for some kernels; its references are the judge here.
+    mode::set_kernels(mode::Kernels::Reference);
+    let expected = on(&host);
+    mode::set_kernels(mode::Kernels::Wgsl);
     let mut error = 0.0f32;
-    for (ours, theirs) in on(device).into_iter().zip(on(&host)) {
+    for (ours, theirs) in found.into_iter().zip(expected) {
         let (ours, theirs) = (readback(ours).await?, readback(theirs).await?);
         for (a, b) in ours.iter().zip(&theirs) {
             let difference = (a - b).abs();

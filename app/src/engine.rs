@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use js_sys::{Date, Function, Promise, Reflect};
-use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, ModelSource, PROTOCOL};
+use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, PROTOCOL};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
@@ -36,7 +36,8 @@ pub(crate) fn start(store: Store) {
     let old = store.link.get_untracked();
     store.link.set(None);
     // After too many losses the CPU computes, whatever was wanted.
-    let wanted = if LOSSES.with_borrow(|losses| losses.len() > TRIES) { Some(EngineKind::Cpu) } else { store.wanted.get_untracked() };
+    let given_up = LOSSES.with_borrow(|losses| losses.len() > TRIES);
+    let wanted = if given_up { Some(EngineKind::Cpu) } else { store.wanted.get_untracked() };
     let kind = wanted.unwrap_or(EngineKind::Cpu);
     store.engine.set(EngineState::Starting(kind));
     store.why.set(String::new());
@@ -53,7 +54,7 @@ pub(crate) fn start(store: Store) {
             return;
         }
         match wanted {
-            Some(_) if store.wanted.get_untracked().is_none() => store.why.set(texts::WHY_LOST.to_owned()),
+            Some(_) if given_up => store.why.set(texts::WHY_LOST.to_owned()),
             Some(_) => store.why.set(texts::WHY_WANTED.to_owned()),
             None => upgrade(store, start).await,
         }
@@ -175,18 +176,20 @@ pub(crate) fn load_model(store: Store, source: Source) {
 }
 
 async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String> {
-    let (source, files) = match source {
-        Source::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
-        Source::Files(files) => (ModelSource::Files, files.into_iter().map(JsValue::from).collect()),
-        Source::Url(url) => (ModelSource::Url { url }, Vec::new()),
-    };
+    let (source, files) = source.told();
+    let files: Vec<JsValue> = files.into_iter().map(JsValue::from).collect();
     match link.ask(Command::LoadModel { source }, &files).await? {
         (Event::ModelLoaded { model }, _) => Ok(model),
         _ => Err(texts::UNEXPECTED.to_owned()),
     }
 }
 
-fn show_model(store: Store, model: ModelInfo) {
+fn show_model(store: Store, mut model: ModelInfo) {
+    if let Source::Beside(id) = store.source.get_value() {
+        // By its title, not by the long address that the engine was told.
+        let offers = store.offers.get_untracked().unwrap_or_default();
+        model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
+    }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.grid.set([side, side]);
     store.embedded.set(Default::default());
@@ -238,6 +241,11 @@ fn lost(store: Store, kind: EngineKind, sentence: String) {
     });
     debug::count_losses(count);
     store.tell(Severity::Warning, texts::lost(&sentence, count, TRIES));
+    // Nothing more is asked of it: it may never answer.
+    if let Some(old) = store.link.get_untracked() {
+        store.link.set(None);
+        old.close();
+    }
     start(store);
 }
 

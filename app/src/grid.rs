@@ -43,6 +43,45 @@ pub(crate) fn place(patch: u32, [_, columns]: [usize; 2]) -> String {
     format!("row {}, column {}", patch / columns + 1, patch % columns + 1)
 }
 
+/// Columns for so many pictures side by side: near a square, with no hole at the end where that can be had.
+pub(crate) fn columns_for(count: usize) -> usize {
+    let root = (1..).find(|side| side * side >= count).unwrap_or(1);
+    (root..=2 * root).find(|columns| count.is_multiple_of(*columns)).unwrap_or(root)
+}
+
+/// The patch at the same place in another grid: where its middle falls.
+pub(crate) fn patch_in_grid(patch: u32, from: [usize; 2], to: [usize; 2]) -> u32 {
+    let columns = from[1].max(1) as u32;
+    let middle = |place: u32, count: usize| (f64::from(place) + 0.5) / count.max(1) as f64;
+    let at = [middle(patch % columns, from[1]), middle(patch / columns, from[0])];
+    patch_from_pixel(at, [1.0, 1.0], to).unwrap_or(0)
+}
+
+/// Every patch on the straight line between two patches, both ends included (Bresenham): a fast pointer leaves no gaps.
+pub(crate) fn line(from: u32, to: u32, [_, columns]: [usize; 2]) -> Vec<u32> {
+    let columns = i64::try_from(columns).unwrap_or(1).max(1);
+    let place = |patch: u32| [i64::from(patch) % columns, i64::from(patch) / columns];
+    let ([mut x, mut y], [to_x, to_y]) = (place(from), place(to));
+    let (dx, dy) = ((to_x - x).abs(), (to_y - y).abs());
+    let mut error = dx - dy;
+    let mut found = Vec::new();
+    loop {
+        found.push(u32::try_from(y * columns + x).unwrap_or(0));
+        if [x, y] == [to_x, to_y] {
+            return found;
+        }
+        let twice = 2 * error;
+        if twice > -dy {
+            error -= dy;
+            x += (to_x - x).signum();
+        }
+        if twice < dx {
+            error += dx;
+            y += (to_y - y).signum();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +107,35 @@ mod tests {
         assert_eq!(patch_from_key("End", 3, grid), Some(5));
         assert_eq!(patch_from_key("Enter", 3, grid), None);
         assert_eq!(patch_from_key("ArrowUp", 0, [0, 0]), None);
+    }
+
+    #[test]
+    fn pictures_stand_near_a_square() {
+        let found: Vec<usize> = [1, 2, 3, 5, 6, 7, 12, 16, 24, 32].map(columns_for).into();
+        assert_eq!(found, [1, 2, 3, 5, 3, 3, 4, 4, 6, 8]);
+        assert_eq!(columns_for(0), 1);
+    }
+
+    #[test]
+    fn a_place_is_found_in_another_grid() {
+        assert_eq!(patch_in_grid(5, [4, 4], [4, 4]), 5);
+        assert_eq!(patch_in_grid(5, [4, 4], [2, 2]), 0);
+        assert_eq!(patch_in_grid(15, [4, 4], [16, 16]), 14 * 16 + 14);
+        assert_eq!(patch_in_grid(3, [0, 0], [2, 2]), 3);
+        assert_eq!(patch_in_grid(3, [2, 2], [0, 0]), 0);
+    }
+
+    #[test]
+    fn lines_have_no_gaps() {
+        assert_eq!(line(0, 3, [4, 4]), [0, 1, 2, 3]);
+        assert_eq!(line(0, 15, [4, 4]), [0, 5, 10, 15]);
+        assert_eq!(line(7, 7, [4, 4]), [7]);
+        let long = line(2, 61, [8, 8]);
+        assert_eq!((long[0], long[long.len() - 1]), (2, 61));
+        for pair in long.windows(2) {
+            let step = |a: u32, b: u32| (a % 8).abs_diff(b % 8).max((a / 8).abs_diff(b / 8));
+            assert_eq!(step(pair[0], pair[1]), 1, "{long:?}");
+        }
     }
 
     #[test]

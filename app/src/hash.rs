@@ -6,7 +6,6 @@
 use std::str::FromStr;
 
 use lab_protocol::EngineKind;
-use leptos::prelude::*;
 
 /// Keys and values, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,13 +46,6 @@ impl Address {
     pub(crate) fn put(&mut self, key: &str, value: Option<impl ToString>) {
         self.parts.retain(|(known, _)| known != key);
         self.parts.extend(value.map(|value| (key.to_owned(), value.to_string())));
-    }
-}
-
-/// Sets a signal whose value differs, so that nothing is drawn twice.
-pub(crate) fn put<T: PartialEq + Send + Sync + 'static>(signal: RwSignal<T>, value: T) {
-    if signal.with_untracked(|now| *now != value) {
-        signal.set(value);
     }
 }
 

@@ -5,12 +5,13 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{HtmlElement, MouseEvent};
 
-use crate::hash::{self, Address, put};
+use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
-use crate::panels::{EnginePanel, ModelPanel, Notices};
+use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices};
 use crate::rooms::{Navigation, Open, Room};
-use crate::state::Store;
-use crate::{debug, engine, pictures, rooms, texts};
+use crate::signals::put;
+use crate::state::{Severity, Store};
+use crate::{debug, engine, pictures, registry, rooms, texts};
 
 /// The whole page.
 #[component]
@@ -22,6 +23,13 @@ pub(crate) fn Lab() -> impl IntoView {
     rooms::train::attend(store);
     inputs::listen(store, address.name("sample").map(str::to_owned));
     engine::start(store);
+    registry::read(store);
+    rooms::see::attend(store);
+    rooms::mask::attend(store);
+    let offered = store.offered.get_untracked();
+    if !offered.is_empty() {
+        store.tell(Severity::Warning, texts::link_asks(&offered));
+    }
     keep_address(store);
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
@@ -30,6 +38,7 @@ pub(crate) fn Lab() -> impl IntoView {
         <header>
             <h1>{texts::TITLE}</h1>
             <Navigation store />
+            <CopyLink store />
         </header>
         <Notices store />
         <main class:beside=beside>
@@ -75,12 +84,8 @@ fn arrive(store: Store, address: &Address) {
     batch(|| {
         store.rooms.read(room, address);
         put(store.patch, address.number("patch"));
-        let sample = address.name("sample");
-        let known = store.images.with_untracked(|images| {
-            images.iter().find(|picture| sample.is_some() && picture.sample == sample).map(|picture| picture.id)
-        });
-        if known.is_some() {
-            put(store.selected, known);
+        if let Some(sample) = address.name("sample") {
+            store.wish_sample(sample);
         }
         put(store.room, room);
     });

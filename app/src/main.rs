@@ -2,16 +2,21 @@
 
 #![allow(unreachable_pub, reason = "leptos writes pub into what its macro makes of a component")]
 
+mod csv;
 mod debug;
+mod download;
 mod engine;
 mod grid;
 mod hash;
 mod inputs;
 mod lab;
 mod link;
+mod offers;
 mod panels;
 mod pictures;
+mod registry;
 mod rooms;
+mod signals;
 mod state;
 mod texts;
 mod views;

@@ -1,15 +1,18 @@
 //! One store: everything the page knows. Plain signals; who changes them is written beside each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use lab_protocol::{EngineInfo, EngineKind, ImageId, ModelInfo, Query, Summary};
+use lab_protocol::{EngineInfo, EngineKind, ImageId, ModelInfo, ModelSource, Summary};
 use leptos::prelude::*;
 use web_sys::{Blob, File};
 
 use crate::grid;
 use crate::hash::{self, Address};
 use crate::link::Link;
+use crate::offers::Offer;
+use crate::registry;
 use crate::rooms::{Room, States};
+use crate::signals;
 
 /// An image that the user or a sample gave us.
 #[derive(Clone)]
@@ -31,10 +34,52 @@ pub(crate) struct Picture {
 pub(crate) enum Source {
     /// The one that ships with the page.
     BuiltIn,
+    /// A masked autoencoder that has learned nothing.
+    UntrainedMae,
+    /// The main model's architecture with random weights.
+    Twin(u32),
+    /// A folder that lies beside the page.
+    Beside(String),
     /// The user's files.
     Files(Vec<File>),
     /// A folder on a server.
     Url(String),
+}
+
+impl Source {
+    /// What the engine is told, and the files that go with it.
+    pub(crate) fn told(self) -> (ModelSource, Vec<File>) {
+        match self {
+            Self::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
+            Self::UntrainedMae => (ModelSource::UntrainedMae, Vec::new()),
+            Self::Twin(seed) => (ModelSource::Twin { seed }, Vec::new()),
+            Self::Beside(id) => (ModelSource::Url { url: registry::address(&id) }, Vec::new()),
+            Self::Files(files) => (ModelSource::Files, files),
+            Self::Url(url) => (ModelSource::Url { url }, Vec::new()),
+        }
+    }
+
+    /// Its word in a link; the user's files have none.
+    pub(crate) fn key(&self) -> Option<String> {
+        match self {
+            Self::BuiltIn | Self::Files(_) => None,
+            Self::UntrainedMae => Some("untrained-mae".to_owned()),
+            Self::Twin(_) => Some("twin".to_owned()),
+            Self::Beside(id) => Some(id.clone()),
+            Self::Url(url) => Some(url.clone()),
+        }
+    }
+
+    /// The reverse of [`key`](Self::key).
+    pub(crate) fn of_key(key: &str, seed: u32) -> Self {
+        match key {
+            "built-in" => Self::BuiltIn,
+            "untrained-mae" => Self::UntrainedMae,
+            "twin" => Self::Twin(seed),
+            url if url.contains("://") => Self::Url(url.to_owned()),
+            id => Self::Beside(id.to_owned()),
+        }
+    }
 }
 
 /// What computes, or why nothing does.
@@ -115,7 +160,13 @@ pub(crate) struct Store {
     pub(crate) wanted: RwSignal<Option<EngineKind>>,
     /// The model on the engine.
     pub(crate) model: RwSignal<Option<ModelInfo>>,
-    /// Where it comes from.
+    /// Every sample has come or has been given up.
+    pub(crate) samples_done: RwSignal<bool>,
+    /// The models that lie beside the page; `None` until the manifest has come.
+    pub(crate) offers: RwSignal<Option<Vec<Offer>>>,
+    /// An address that a link asks for and the user has not yet allowed.
+    pub(crate) offered: RwSignal<String>,
+    /// Where the model comes from.
     pub(crate) source: StoredValue<Source, LocalStorage>,
     /// Images that the engine holds.
     pub(crate) sent: RwSignal<HashSet<ImageId>>,
@@ -127,8 +178,14 @@ pub(crate) struct Store {
     pub(crate) grid: RwSignal<[usize; 2]>,
     /// The chosen patch; `None` is the middle one.
     pub(crate) patch: RwSignal<Option<u32>>,
+    /// Where a pointer is on a picture, in shares of its width and height: a cursor on all of them.
+    pub(crate) hover: RwSignal<Option<[f64; 2]>>,
     /// Images near the one on show, by falling cosine.
     pub(crate) neighbours: RwSignal<Vec<(ImageId, f32)>>,
+    /// What each view showed last, by its name for tests: for texts that speak of the numbers on the screen.
+    pub(crate) shown: RwSignal<HashMap<&'static str, Shown>>,
+    /// A sample that a link or a tour wants to see, until it has come.
+    pub(crate) sample: RwSignal<Option<String>>,
     /// Something long that is under way.
     pub(crate) progress: RwSignal<Option<Progress>>,
     /// Sentences that wait to be read.
@@ -142,6 +199,12 @@ impl Store {
         let (room, rooms) = (Room::of(address), States::new());
         let engine = address.get("engine").and_then(hash::engine);
         rooms.read(room, address);
+        // A link may name a model; one on another host is fetched only when the user says so.
+        let wished = address.get("model").map(|key| Source::of_key(key, 0)).unwrap_or(Source::BuiltIn);
+        let (source, offered) = match wished {
+            Source::Url(url) => (Source::BuiltIn, url),
+            source => (source, String::new()),
+        };
         Self {
             room: RwSignal::new(room),
             rooms,
@@ -154,13 +217,19 @@ impl Store {
             why: RwSignal::new(String::new()),
             wanted: RwSignal::new(engine),
             model: RwSignal::new(None),
-            source: StoredValue::new_local(Source::BuiltIn),
+            samples_done: RwSignal::new(false),
+            offers: RwSignal::new(None),
+            offered: RwSignal::new(offered),
+            source: StoredValue::new_local(source),
             sent: RwSignal::new(HashSet::new()),
             embedded: RwSignal::new(HashSet::new()),
             failed: RwSignal::new(HashSet::new()),
             grid: RwSignal::new([0, 0]),
             patch: RwSignal::new(address.number("patch")),
+            hover: RwSignal::new(None),
             neighbours: RwSignal::new(Vec::new()),
+            shown: RwSignal::new(HashMap::new()),
+            sample: RwSignal::new(None),
             progress: RwSignal::new(None),
             notices: RwSignal::new(Vec::new()),
             next: StoredValue::new(1),
@@ -189,16 +258,9 @@ impl Store {
         self.images.with(|images| images.iter().find(|picture| Some(picture.id) == selected).cloned())
     }
 
-    /// The block on show, within the model's blocks.
-    pub(crate) fn layer(self) -> u32 {
-        let last = self.model.with(|model| model.as_ref().map_or(0, |model| model.depth.saturating_sub(1) as u32));
-        self.rooms.see.layer.get().map_or(last, |layer| layer.min(last))
-    }
-
-    /// The head on show, where the model has it.
-    pub(crate) fn head(self) -> Option<u32> {
-        let heads = self.model.with(|model| model.as_ref().map_or(0, |model| model.num_heads as u32));
-        self.rooms.see.head.get().filter(|&head| head < heads)
+    /// As [`Store::picture`], for event handlers.
+    pub(crate) fn picture_untracked(self) -> Option<Picture> {
+        untrack(|| self.picture())
     }
 
     /// The chosen patch, within the grid.
@@ -213,9 +275,15 @@ impl Store {
         untrack(|| self.patch())
     }
 
-    /// Who asks in the attention view.
-    pub(crate) fn query(self) -> Query {
-        if self.rooms.see.by_patch.get() { Query::Patch { index: self.patch() } } else { Query::Cls }
+    /// Shows a sample, now or as soon as it has come.
+    pub(crate) fn wish_sample(self, sample: &str) {
+        let known = self.images.with_untracked(|images| {
+            images.iter().find(|picture| picture.sample == Some(sample)).map(|picture| picture.id)
+        });
+        match known {
+            Some(id) => signals::put(self.selected, Some(id)),
+            None => self.sample.set(Some(sample.to_owned())),
+        }
     }
 
     /// The link to a room as it stands now.
@@ -223,6 +291,8 @@ impl Store {
         let mut address = Address::default();
         address.put("room", (room != Room::default()).then_some(room.key()));
         address.put("sample", self.picture().and_then(|picture| picture.sample));
+        self.model.track();
+        address.put("model", self.source.get_value().key());
         address.put("patch", self.patch.get());
         address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));
         self.rooms.write(room, &mut address);

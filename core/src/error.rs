@@ -250,6 +250,55 @@ pub enum EngineError {
         /// How many there are.
         count: usize,
     },
+    /// There is no second model.
+    #[error("no second model is loaded: load one into the slot {slot} first")]
+    EmptySlot {
+        /// Which slot.
+        slot: &'static str,
+    },
+    /// A slot that does not do what was asked.
+    #[error("the slot {slot} only reconstructs: ask main or other for views")]
+    NoViews {
+        /// Which slot.
+        slot: &'static str,
+    },
+    /// A basis of no images.
+    #[error("a basis for colours needs at least one image")]
+    NothingToFit,
+    /// No decoder to reconstruct with.
+    #[error(
+        "{found} has no decoder: load an MAE checkpoint with its decoder (ViTMAEForPreTraining), or the built-in \
+         untrained one"
+    )]
+    NoDecoder {
+        /// What is loaded.
+        found: String,
+    },
+    /// A mask for another grid.
+    #[error("the mask {digits} does not fit {rows} x {columns} patches: draw one for this model")]
+    Mask {
+        /// As it came.
+        digits: String,
+        /// Of the model's grid.
+        rows: usize,
+        /// Of the model's grid.
+        columns: usize,
+    },
+    /// An encoder that sees nothing has nothing to say.
+    #[error("every patch is hidden: show at least one")]
+    AllHidden,
+    /// A decoder only paints the grid it was trained on.
+    #[error(
+        "the decoder paints images of {expected} x {expected} pixels, these have {width} x {height}: change the size in preprocessor_config.json"
+    )]
+    DecoderSize {
+        /// Side in pixels.
+        expected: usize,
+        /// Found.
+        width: usize,
+        /// Found.
+        height: usize,
+    },
     /// A comparison without stored outputs.
     #[error("no io.safetensors among the files ({}): add the file that holds inputs and PyTorch's outputs", found.join(", "))]
     NoOutputs {

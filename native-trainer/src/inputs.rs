@@ -181,7 +181,11 @@ impl Inputs {
         let drawn = Drawn::new(seed);
         for index in 0..count {
             let class = Some(self.classes.number(KINDS[drawn.kind(index)]));
-            self.items.push(Item { name: format!("drawn:{spec}#{index}"), class, place: Place::Drawn { drawn, index } });
+            self.items.push(Item {
+                name: format!("drawn:{spec}#{index}"),
+                class,
+                place: Place::Drawn { drawn, index },
+            });
         }
         Ok(())
     }

@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum ModelSource {
     /// The model that ships with the page.
     BuiltIn,
+    /// A masked autoencoder for images of 32 pixels that has learned nothing.
+    UntrainedMae,
+    /// The main model's architecture with weights drawn at random.
+    Twin {
+        /// The same seed gives the same weights.
+        seed: u32,
+    },
     /// Files or a folder of the user's: `config.json`, weights, perhaps `preprocessor_config.json`.
     Files,
     /// A folder on a server that holds `config.json` and `model.safetensors` (or shards with an index).
@@ -15,6 +22,19 @@ pub enum ModelSource {
         /// Absolute, or relative to the page.
         url: String,
     },
+}
+
+/// Places for models in an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slot {
+    /// The model that all rooms share.
+    #[default]
+    Main,
+    /// A second one, compared with it.
+    Other,
+    /// The room Mask's own, at work where the main one has no decoder.
+    Mae,
 }
 
 /// Who computes matrix products and their like.
@@ -109,6 +129,21 @@ pub struct ModelInfo {
     pub untrained: bool,
     /// How pixels are prepared, as one sentence.
     pub preprocessing: String,
+    /// MAE's decoder, where there is one.
+    pub decoder: Option<DecoderInfo>,
+}
+
+/// What a masked autoencoder's decoder is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DecoderInfo {
+    /// Width of a token.
+    pub embed_dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Patch rows and columns that it paints.
+    pub grid: [usize; 2],
+    /// Its target is each patch normalised by its own mean and deviation.
+    pub norm_pix: bool,
 }
 
 /// Stored outputs against ours.

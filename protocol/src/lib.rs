@@ -7,11 +7,12 @@
 //!
 //! - this page: what all rooms share, and one nested variant a room
 //! - [`engine`]: devices, kernels, models; [`view`]: what can be drawn
-//! - [`mask`], [`train`], [`probe`]: a room each
+//! - [`see`], [`mask`], [`train`], [`probe`]: a room each
 
 pub mod engine;
 pub mod mask;
 pub mod probe;
+pub mod see;
 pub mod train;
 pub mod view;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use engine::*;
 pub use mask::*;
 pub use probe::*;
+pub use see::*;
 pub use train::*;
 pub use view::*;
 
@@ -133,7 +135,9 @@ pub enum Command {
     },
     /// For tests of what the page does then: the device is lost. Answer: [`Event::Done`]; every later one fails.
     LoseDevice,
-    /// The room Mask asks; answer: [`Event::Mask`].
+    /// The room See asks; answer: [`Event::See`], where the command names no other.
+    See(SeeCommand),
+    /// The room Mask asks; answer: [`Event::Mask`], where the command names no other.
     Mask(MaskCommand),
     /// The room Train asks; answer: [`Event::Train`].
     Train(TrainCommand),
@@ -217,6 +221,8 @@ pub enum Event {
         /// A row a tensor.
         report: ParityReport,
     },
+    /// The room See is answered.
+    See(SeeEvent),
     /// The room Mask is answered.
     Mask(MaskEvent),
     /// The room Train is answered.

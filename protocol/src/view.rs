@@ -19,8 +19,30 @@ pub enum View {
         /// Who asks.
         query: Query,
     },
+    /// The same for every head of a block, side by side; each head has its own scale.
+    Heads {
+        /// Block, from 0.
+        layer: u32,
+        /// Who asks.
+        query: Query,
+        /// Heads in a row of the picture.
+        columns: u32,
+    },
+    /// Attention followed from a block down to the input, with the residual path (Abnar and Zuidema).
+    Rollout {
+        /// The block that asks, from 0.
+        layer: u32,
+        /// Who asks.
+        query: Query,
+    },
     /// The first three principal components of the patch tokens as red, green and blue.
     Pca,
+    /// The same by a basis that stays: fitted by [`SeeCommand::Fit`](crate::SeeCommand::Fit), or on the first image
+    /// that is shown.
+    SharedPca {
+        /// Leave out the background.
+        foreground: Option<Foreground>,
+    },
     /// Cosine of every patch of this image with one patch.
     Similarity {
         /// The image of the patch that was clicked; may be another image.
@@ -28,6 +50,16 @@ pub enum View {
         /// The patch, row by row.
         patch: u32,
     },
+}
+
+/// Which patches are the foreground: the first principal component, scaled to 0..1 over the images of the fit, lies
+/// above a threshold, as in DINOv2's notebooks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Foreground {
+    /// From 0 to 1.
+    pub threshold: f32,
+    /// Below it instead: the sign of a component means nothing.
+    pub below: bool,
 }
 
 /// A query token.
@@ -58,4 +90,23 @@ pub struct Summary {
     pub explained: Option<[f32; 3]>,
     /// For attention: the share of the probability that falls on patches (the rest is on class and register tokens).
     pub on_patches: Option<f32>,
+    /// For all heads of a block: each one's numbers.
+    pub heads: Vec<HeadSummary>,
+    /// For a shared basis: how many images it was fitted on.
+    pub fitted: Option<u32>,
+    /// For a foreground: the share of the patches that belong to it.
+    pub foreground: Option<f32>,
+}
+
+/// One head's attention in numbers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HeadSummary {
+    /// Largest probability on a patch.
+    pub max: f32,
+    /// That patch, row by row.
+    pub peak: u32,
+    /// The share of the probability that falls on patches.
+    pub on_patches: f32,
+    /// Entropy of the probabilities of all tokens, in bits.
+    pub entropy: f32,
 }

@@ -77,12 +77,15 @@ export function serve(kind) {
   })();
 }
 
-/** Whether a later `show` for the same canvas waits behind this one. */
+/** Whether a later picture for the same canvas waits behind this one. */
 function superseded({ command }, queue) {
-  return (
-    command.do === "show" &&
-    queue.some(({ request }) => request.command.do === "show" && request.command.canvas === command.canvas)
-  );
+  const canvas = shown(command);
+  return canvas !== null && queue.some(({ request }) => shown(request.command) === canvas);
+}
+
+/** The canvas that a command draws on; rooms have `show` commands of their own. */
+function shown(command) {
+  return command.do === "show" || command[command.do] === "show" ? command.canvas : null;
 }
 
 /** A trap leaves the wasm's memory in an unknown state: nothing more may be asked of it. */

@@ -25,5 +25,7 @@ fn fragment(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
     let range = params.high - params.low;
     // Phrased so that an empty range is dark.
     let t = select(0.0, clamp((value - params.low) / range, 0.0, 1.0), range > 0.0);
-    return vec4<f32>(mix(picture(at), viridis(t), params.opacity), 1.0);
+    // Far below anything that is drawn: no value, the picture alone.
+    let opacity = select(params.opacity, 0.0, value < -1e30);
+    return vec4<f32>(mix(picture(at), viridis(t), opacity), 1.0);
 }

@@ -15,8 +15,8 @@ use lab_protocol::{ImageId, Kernels, PROTOCOL, Query, View};
 use lab_tests::{assert_close, cpu, golden_file, golden_model, gpu};
 use pollster::block_on;
 
-const CAT: ImageId = ImageId(1);
-const DOG: ImageId = ImageId(2);
+pub(crate) const CAT: ImageId = ImageId(1);
+pub(crate) const DOG: ImageId = ImageId(2);
 
 /// A clock for tests: each look takes a millisecond.
 fn ticks() -> f64 {
@@ -26,7 +26,7 @@ fn ticks() -> f64 {
 }
 
 /// A PNG of a soft pattern, another one for another seed.
-fn png(width: u32, height: u32, seed: u32) -> Vec<u8> {
+pub(crate) fn png(width: u32, height: u32, seed: u32) -> Vec<u8> {
     let image = RgbImage::from_fn(width, height, |x, y| {
         let wave = |a: u32, b: u32| (127.5 + 127.0 * ((a * x + b * y + 40 * seed) as f32 / 17.0).sin()) as u8;
         image::Rgb([wave(1, 2), wave(3, seed), wave(seed, 1)])
@@ -36,7 +36,7 @@ fn png(width: u32, height: u32, seed: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn model_files() -> Vec<Box<dyn ReadAt>> {
+pub(crate) fn model_files() -> Vec<Box<dyn ReadAt>> {
     ["config.json", "model.safetensors"].map(|name| golden_file(&format!("models/dinov2-mlp/{name}"))).into()
 }
 
@@ -48,7 +48,7 @@ fn engine_on(open: OpenDevice) -> Engine {
     engine
 }
 
-fn on_cpu() -> Engine {
+pub(crate) fn on_cpu() -> Engine {
     engine_on(device::cpu())
 }
 
@@ -57,6 +57,8 @@ fn all_views() -> Vec<View> {
         View::Input,
         View::Attention { layer: 0, head: None, query: Query::Cls },
         View::Attention { layer: 1, head: Some(1), query: Query::Patch { index: 3 } },
+        View::Heads { layer: 2, query: Query::Cls, columns: 2 },
+        View::Rollout { layer: 2, query: Query::Patch { index: 1 } },
         View::Pca,
         View::Similarity { from: CAT, patch: 2 },
         View::Similarity { from: DOG, patch: 0 },

@@ -15,9 +15,7 @@ use lab_core::rng::Rng;
 use lab_core::train::state::{Counters, FORMAT, about, read_about, to_bytes};
 use lab_core::train::{Outcome, Trainer};
 use lab_protocol::ImageId;
-use lab_protocol::train::{
-    Data, Place, Plan, Stages, Status, StepReport, Switches, TrainCommand, TrainEvent, Verdict,
-};
+use lab_protocol::train::{Data, Place, Plan, Stages, Status, StepReport, Switches, TrainCommand, TrainEvent, Verdict};
 use pollster::block_on;
 
 /// Makes the page's presets small enough for a test.

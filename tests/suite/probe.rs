@@ -1,8 +1,12 @@
 //! Probes against what can be computed by hand or in double precision.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
+use lab_core::probe::colours::Colours;
 use lab_core::probe::pca::{Pca, pca};
+use lab_core::probe::rollout::through_block;
 use lab_core::probe::similarity::similarity;
+use lab_protocol::Foreground;
 use lab_tests::{assert_close, cpu, gpu, random, values};
 
 fn tokens(values: &[f32], dim: usize, device: &Device) -> Tensor<2> {
@@ -80,4 +84,104 @@ fn check_similarity(device: &Device) {
 fn similarity_by_hand() {
     check_similarity(&cpu());
     check_similarity(&gpu().device);
+}
+
+/// Row `query` of the rollout through blocks of attention `[heads, N, N]`, the last block last.
+fn rollout(blocks: &[Tensor<3>], query: usize, chunk: usize) -> Vec<f32> {
+    let tokens = blocks[0].dims()[1];
+    let one = (0..tokens).map(|token| f32::from(u8::from(token == query))).collect::<Vec<_>>();
+    let row = Tensor::from_data(TensorData::new(one, [1, tokens]), &blocks[0].device());
+    let down = |row, block: &Tensor<3>| {
+        through_block(row, chunk, |queries| block.clone().narrow(1, queries.start, queries.len()))
+    };
+    values(blocks.iter().rev().fold(row, down))
+}
+
+#[test]
+fn rollout_by_hand() {
+    let block = |rows: [f32; 4]| tokens(&rows, 2, &cpu()).reshape([1, 2, 2]);
+    // Half of each and half of the identity: [[1, 0], [1/8, 7/8]], then [[3/4, 1/4], [0, 1]].
+    let blocks = [block([1.0, 0.0, 0.25, 0.75]), block([0.5, 0.5, 0.0, 1.0])];
+    assert_close("row 0", &rollout(&blocks, 0, 2), &[0.781_25, 0.218_75], 1e-6, 0.0);
+    assert_close("row 1", &rollout(&blocks, 1, 2), &[0.125, 0.875], 1e-6, 0.0);
+}
+
+/// The published code in double precision: heads averaged, identity added, rows normalised, matrices multiplied.
+fn rollout_as_published(blocks: &[Vec<f32>], heads: usize, n: usize) -> Vec<f64> {
+    let mut result: Vec<f64> = (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
+    for block in blocks {
+        let mut a = vec![0.0f64; n * n];
+        for (at, a) in a.iter_mut().enumerate() {
+            let sum: f64 = (0..heads).map(|head| f64::from(block[head * n * n + at])).sum();
+            *a = sum / heads as f64 + f64::from(u8::from(at / n == at % n));
+        }
+        for row in a.chunks_exact_mut(n) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|a| *a /= sum);
+        }
+        let cell = |at: usize| (0..n).map(|k| a[at / n * n + k] * result[k * n + at % n]).sum();
+        result = (0..n * n).map(cell).collect();
+    }
+    result
+}
+
+#[test]
+fn rollout_is_the_published_product_whatever_is_held_at_a_time() {
+    let (heads, n) = (3, 7);
+    for device in [cpu(), gpu().device.clone()] {
+        let blocks: Vec<Tensor<3>> =
+            (0..4).map(|seed| softmax(random([heads, n, n], 11 + seed, &device) * 3.0, 2)).collect();
+        let host: Vec<Vec<f32>> = blocks.iter().map(|block| values(block.clone())).collect();
+        let expected = rollout_as_published(&host, heads, n);
+        for (query, chunk) in [(0, 7), (3, 2), (6, 1), (2, 100)] {
+            let row: Vec<f32> = expected[query * n..][..n].iter().map(|&share| share as f32).collect();
+            let found = rollout(&blocks, query, chunk);
+            assert_close(&format!("query {query}, chunk {chunk}"), &found, &row, 1e-5, 1e-5);
+            assert!((found.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+    }
+}
+
+/// Two kinds of tokens far apart: 12 of the ground, near -4 on the first axis, and 12 of a thing, near +4, that differ
+/// among themselves along the second axis.
+fn ground_and_thing(device: &Device) -> Tensor<2> {
+    let row = |first: f32, second: f32, third: f32| [first, second, third, 0.0, 0.0];
+    let ground = (0..12).flat_map(|i| row(-4.0, 0.01 * i as f32, if i % 2 == 0 { 0.3 } else { -0.3 }));
+    let thing = (0..12).flat_map(|i| row(4.0, i as f32 / 6.0 - 1.0, 0.1 * (i % 3) as f32));
+    tokens(&ground.chain(thing).collect::<Vec<_>>(), 5, device)
+}
+
+#[test]
+fn a_shared_basis_stays_and_tells_thing_from_ground() {
+    for device in [cpu(), gpu().device.clone()] {
+        let all = ground_and_thing(&device);
+        let mut colours = pollster::block_on(Colours::fit(all.clone(), 2)).expect("fits");
+        assert!(colours.explained()[0] > 0.9, "{:?}", colours.explained());
+        let paint = |colours: &mut Colours, tokens: Tensor<2>, foreground| {
+            pollster::block_on(colours.paint(tokens, foreground)).expect("paints")
+        };
+        // A token has the same colour in every picture, and the range of the colours is the same.
+        let whole = paint(&mut colours, all.clone(), None);
+        let half = paint(&mut colours, all.clone().narrow(0, 12, 12), None);
+        assert_close("half", &values(half.values), &values(whole.values.clone())[36..], 1e-5, 1e-5);
+        assert_eq!((half.scale.low, half.scale.high), (whole.scale.low, whole.scale.high));
+        let first: Vec<f32> = values(whole.values).iter().copied().step_by(3).collect();
+        let thing_is_high = first[12] > first[0];
+
+        let foreground = |below| Some(Foreground { threshold: 0.5, below });
+        let thing = paint(&mut colours, all.clone(), foreground(!thing_is_high));
+        assert_eq!(thing.foreground, Some(0.5));
+        let found = values(thing.values);
+        for (place, patch) in found.chunks_exact(3).enumerate() {
+            let dark = (0..3).all(|c| patch[c] < thing.scale.low[c]);
+            assert_eq!(dark, place < 12, "patch {place}: {patch:?}, drawn from {:?}", thing.scale.low);
+        }
+        // Within the thing the second axis is what differs most.
+        assert!(thing.scale.explained[0] > 0.9, "{:?}", thing.scale.explained);
+        let along: Vec<f32> = found[36..].iter().copied().step_by(3).collect();
+        assert!(along.windows(2).all(|pair| (pair[1] - pair[0]).signum() == (along[1] - along[0]).signum()));
+        // Nothing above the highest: all is ground, and nothing breaks.
+        let nothing = paint(&mut colours, all.clone(), Some(Foreground { threshold: 1.0, below: false }));
+        assert_eq!(nothing.foreground, Some(0.0));
+    }
 }

@@ -4,7 +4,7 @@ use burn::tensor::wgpu::wgpu;
 use lab_core::device::{self, OpenDevice};
 use lab_core::engine::{Engine, Picture, paint};
 use lab_core::host::ReadAt;
-use lab_protocol::{ImageId, Query, View};
+use lab_protocol::{Foreground, ImageId, MaskView, ModelSource, PatchMask, Query, Slot, View};
 use lab_tests::{Gpu, golden_file, gpu};
 use lab_worker::render::Renderer;
 use pollster::block_on;
@@ -71,8 +71,11 @@ fn shaders_draw_what_their_twin_paints() {
     let views = [
         View::Input,
         View::Attention { layer: 2, head: Some(0), query: Query::Patch { index: 5 } },
+        View::Heads { layer: 1, query: Query::Cls, columns: 3 },
+        View::Rollout { layer: 2, query: Query::Cls },
         View::Similarity { from: ImageId(0), patch: 9 },
         View::Pca,
+        View::SharedPca { foreground: Some(Foreground { threshold: 0.5, below: false }) },
     ];
     for view in views {
         let picture = block_on(engine.view(ImageId(0), &view)).expect("shows");
@@ -88,6 +91,22 @@ fn shaders_draw_what_their_twin_paints() {
         // Neither is a blank sheet.
         assert!(painted.iter().min() < Some(&100), "{view:?} has nothing dark");
         assert!(painted.chunks(4).any(|pixel| pixel[..3] != painted[..3]), "{view:?} is of one colour");
+    }
+}
+
+#[test]
+fn reconstructions_are_drawn_on_the_gpu_as_they_are_painted() {
+    let gpu = gpu();
+    let mut engine = engine(&gpu);
+    let mut renderer = Renderer::new(gpu.setup.device.clone(), gpu.setup.queue.clone());
+    block_on(engine.load_drawn(Slot::Mae, &ModelSource::UntrainedMae)).expect("loads").expect("needs no files");
+    let hidden = PatchMask::new(&(0..64).map(|patch| patch % 3 != 0).collect::<Vec<_>>());
+    for what in [MaskView::Original, MaskView::Seen, MaskView::Painted, MaskView::Predicted, MaskView::Loss] {
+        let picture = block_on(engine.mask_view(ImageId(0), &hidden, what)).expect("shows");
+        let drawn = draw(&gpu, &mut renderer, &picture);
+        let painted = block_on(paint::paint(&picture, SIZE[0], SIZE[1])).expect("paints");
+        let far = drawn.iter().zip(&painted).filter(|(a, b)| a.abs_diff(**b) > TOLERANCE).count();
+        assert_eq!(far, 0, "{what:?}: bytes that differ");
     }
 }
 

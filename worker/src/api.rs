@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use js_sys::{Array, Float32Array, Function, Uint8Array};
 use lab_core::engine::{self, Picture};
 use lab_core::host::ReadAt;
-use lab_protocol::{CanvasId, Command, Event, ModelSource, PROTOCOL};
+use lab_protocol::{CanvasId, Command, Event, ModelSource, PROTOCOL, Slot};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, OffscreenCanvas};
@@ -181,7 +181,7 @@ impl Engine {
                 let self_check = self.engine.start(protocol).await.map_err(said)?;
                 Ok(Event::Ready { protocol: PROTOCOL, engine: self.engine.info().clone(), self_check }.into())
             }
-            Command::LoadModel { source } => self.load(source, attachments, reply).await,
+            Command::LoadModel { source } => self.load(Slot::Main, source, attachments, reply).await,
             Command::AddImage { image, name } => {
                 let bytes = bytes_of(&attachment(attachments, "a Blob")?).await;
                 let bytes = bytes.map_err(|error| format!("{name} cannot be read: {error}"))?;
@@ -211,7 +211,9 @@ impl Engine {
                 self.canvases.remove(&canvas).ok_or_else(|| no_canvas(canvas))?;
                 Ok(Event::Done.into())
             }
-            Command::Show { canvas, image, view, size } => rooms::see::show(self, canvas, image, &view, size).await,
+            Command::Show { canvas, image, view, size } => {
+                rooms::see::show(self, Slot::Main, canvas, image, &view, size).await
+            }
             Command::Nearest { image, count } => {
                 let nearest = self.engine.nearest(image, count).await.map_err(said)?;
                 Ok(Event::Neighbours { image, nearest }.into())
@@ -236,23 +238,34 @@ impl Engine {
                 lost::note("asked for; the CPU plays a GPU that is gone");
                 Ok(Event::Done.into())
             }
+            Command::See(command) => rooms::see::obey(self, command, attachments, reply).await,
             Command::Mask(command) => rooms::mask::obey(self, command, attachments, reply).await,
             Command::Train(command) => rooms::train::obey(self, command, attachments, reply).await,
             Command::Probe(command) => rooms::probe::obey(self, command, attachments, reply).await,
         }
     }
 
-    async fn load(&mut self, source: ModelSource, attachments: &Array, reply: &Reply) -> Result<Answer, String> {
+    /// Loads a model into a slot.
+    pub(crate) async fn load(
+        &mut self,
+        slot: Slot,
+        source: ModelSource,
+        attachments: &Array,
+        reply: &Reply,
+    ) -> Result<Answer, String> {
         let mut progress = reply.bytes("reading weights");
         let model = match source {
-            ModelSource::BuiltIn => self.engine.load_built_in().await.map_err(said)?,
             ModelSource::Files => {
                 let files = picked(attachments)?;
-                self.engine.load_model("", files, &mut progress).await.map_err(said)?
+                self.engine.load_into(slot, "", files, &mut progress).await.map_err(said)?
             }
             ModelSource::Url { url } => {
                 let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
-                self.engine.load_model(&url, files, &mut progress).await.map_err(said)?
+                self.engine.load_into(slot, &url, files, &mut progress).await.map_err(said)?
+            }
+            drawn => {
+                let model = self.engine.load_drawn(slot, &drawn).await.map_err(said)?;
+                model.ok_or("this model needs files or an address")?
             }
         };
         Ok(Event::ModelLoaded { model }.into())

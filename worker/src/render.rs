@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use lab_core::engine::{Colouring, Picture};
 use lab_core::error::DeviceError;
 use lab_core::kernels::share::share;
-use lab_shaders::{HEATMAP, IMAGE, RGB, Shader, heatmap, image, rgb};
+use lab_shaders::{HEATMAP, IMAGE, MONTAGE, PIXELS, RGB, Shader, heatmap, image, montage, pixels, rgb};
 
 /// Pipelines on the device and queue that burn computes with.
 pub struct Renderer {
@@ -44,9 +44,10 @@ impl Renderer {
     ) -> Result<(), DeviceError> {
         let pixels = share(picture.pixels().clone())?;
         let values = picture.values().map(|values| share(values.clone())).transpose()?;
+        let ranges = picture.ranges().map(|ranges| share(ranges.clone())).transpose()?;
         let params = self.upload(&params(picture, size));
         let pipeline = self.pipeline(picture.colouring, format);
-        let buffers = values.iter().map(|values| values.binding());
+        let buffers = values.iter().chain(&ranges).map(|values| values.binding());
         let buffers = buffers.chain([pixels.binding(), params.as_entire_binding()]);
         let entries: Vec<_> =
             (0..).zip(buffers).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
@@ -133,6 +134,8 @@ fn shader(colouring: Colouring) -> &'static Shader {
         Colouring::Image => &IMAGE,
         Colouring::Heatmap => &HEATMAP,
         Colouring::Rgb => &RGB,
+        Colouring::Montage => &MONTAGE,
+        Colouring::Pixels => &PIXELS,
     }
 }
 
@@ -196,6 +199,41 @@ fn params(picture: &Picture, [canvas_width, canvas_height]: [u32; 2]) -> Vec<u32
     let [low_r, low_g, low_b] = picture.low;
     let [high_r, high_g, high_b] = picture.high;
     match picture.colouring {
+        Colouring::Pixels => pixels::Params {
+            canvas_width,
+            canvas_height,
+            image_width,
+            image_height,
+            rescale,
+            mean_r,
+            mean_g,
+            mean_b,
+            std_r,
+            std_g,
+            std_b,
+        }
+        .words(),
+        Colouring::Montage => montage::Params {
+            canvas_width,
+            canvas_height,
+            image_width,
+            image_height,
+            rescale,
+            mean_r,
+            mean_g,
+            mean_b,
+            std_r,
+            std_g,
+            std_b,
+            rows,
+            columns,
+            patch_size,
+            opacity,
+            maps: (picture.host_ranges.len() / 2) as u32,
+            tile_rows: picture.tiles[0] as u32,
+            tile_columns: picture.tiles[1] as u32,
+        }
+        .words(),
         Colouring::Image => image::Params {
             canvas_width,
             canvas_height,

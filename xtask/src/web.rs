@@ -86,6 +86,8 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
     write(&dist().join("engine").join("manifest.json"), text.as_bytes())?;
+    let text = serde_json::to_string_pretty(&weights_manifest(&dist().join("weights"))?)? + "\n";
+    write(&dist().join("weights").join("manifest.json"), text.as_bytes())?;
     inline_scripts_to_files(&dist())
 }
 
@@ -154,6 +156,42 @@ fn shrink(wasm: &Path) -> Result<()> {
     node.arg(script).arg("-O2").args(WASM_FEATURES).arg(wasm).arg("-o").arg(&smaller);
     shell::run(&mut node)?;
     fs::rename(&smaller, wasm).with_context(|| format!("cannot replace {}", wasm.display()))
+}
+
+/// What the page is told of the models that lie beside it: each folder that holds a `config.json` and a
+/// `model.safetensors`, with what its `about.json` says.
+fn weights_manifest(folder: &Path) -> Result<Value> {
+    let mut models = Vec::new();
+    let mut folders: Vec<PathBuf> = match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect(),
+        Err(_) => Vec::new(),
+    };
+    folders.sort();
+    for path in folders {
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (config, weights) = (path.join("config.json"), path.join("model.safetensors"));
+        ensure!(config.is_file() && weights.is_file(), "public/weights/{id} needs config.json and model.safetensors");
+        ensure!(
+            id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            "public/weights/{id}: letters, digits and dashes make the name of a folder that a link can hold"
+        );
+        let json = |path: &Path| -> Result<Value> {
+            serde_json::from_slice(&read(path)?).with_context(|| format!("{} is no JSON", path.display()))
+        };
+        let config = json(&config)?;
+        let about = if path.join("about.json").is_file() { json(&path.join("about.json"))? } else { json!({}) };
+        let word = |key: &str| about[key].as_str().unwrap_or_default().to_owned();
+        let architecture = config["architectures"][0].as_str().unwrap_or_default();
+        models.push(json!({
+            "id": id,
+            "title": word("title"),
+            "licence": word("licence"),
+            "note": word("note"),
+            "decoder": architecture == "ViTMAEForPreTraining",
+            "bytes": fs::metadata(&weights)?.len(),
+        }));
+    }
+    Ok(json!({ "models": models }))
 }
 
 /// Moves inline module scripts (Trunk's loader) into files, so that the page's policy can forbid inline scripts.
@@ -252,6 +290,24 @@ mod tests {
             format!("<head><script type=\"module\" src=\"./{name}\"></script><script src=\"a.js\"></script></head>")
         );
         assert!(split_inline_scripts("<script>never ends").is_err());
+    }
+
+    #[test]
+    fn a_folder_of_weights_is_enough() {
+        let folder = std::env::temp_dir().join(format!("lab-weights-{}", std::process::id()));
+        let put = |name: &str, text: &str| write(&folder.join(name), text.as_bytes()).unwrap();
+        assert_eq!(weights_manifest(&folder).unwrap(), json!({ "models": [] }));
+        put("README.md", "no folder");
+        put("tiny-mae/config.json", r#"{"architectures": ["ViTMAEForPreTraining"]}"#);
+        put("tiny-mae/model.safetensors", "12345");
+        put("tiny-mae/about.json", r#"{"title": "Tiny MAE", "licence": "MIT"}"#);
+        let manifest = weights_manifest(&folder).unwrap();
+        let expected =
+            json!({ "id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "note": "", "decoder": true, "bytes": 5 });
+        assert_eq!(manifest["models"][0], expected);
+        put("half/config.json", "{}");
+        assert!(weights_manifest(&folder).unwrap_err().to_string().contains("model.safetensors"));
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

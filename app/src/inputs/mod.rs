@@ -30,13 +30,15 @@ pub(crate) fn listen(store: Store, first: Option<String>) {
             match fetch(&format!("samples/{}.jpg", sample.name)).await {
                 Ok(blob) => {
                     let id = pictures::add(store, blob, format!("{}.jpg", sample.name), Some(sample.name));
-                    if store.selected.get_untracked().is_none() {
+                    let wished = store.sample.with_untracked(|wish| wish.as_deref() == Some(sample.name));
+                    if wished || store.selected.get_untracked().is_none() {
                         store.selected.set(Some(id));
                     }
                 }
                 Err(error) => store.tell(Severity::Warning, texts::no_sample(sample.name, &words(&error))),
             }
         }
+        store.samples_done.set(true);
     });
 }
 

@@ -1,11 +1,11 @@
-//! What people set: the model, the engine, the attention view; and what they are told.
+//! What people set in every room: the model, the engine; and what they are told.
 
-mod attention;
+mod copy_link;
 mod engine;
 mod model;
 mod notices;
 
-pub(crate) use attention::AttentionControls;
+pub(crate) use copy_link::CopyLink;
 pub(crate) use engine::EnginePanel;
 pub(crate) use model::ModelPanel;
 pub(crate) use notices::Notices;

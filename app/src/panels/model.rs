@@ -11,7 +11,26 @@ use crate::texts;
 /// The model at work, and the ways to another one: built in, a folder, files, an address.
 #[component]
 pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
-    let address = RwSignal::new(String::new());
+    let address = store.offered;
+    let key = move || {
+        store.model.track();
+        match store.source.get_value() {
+            Source::BuiltIn => "built-in".to_owned(),
+            Source::Files(_) | Source::Url(_) | Source::Twin(_) => "own".to_owned(),
+            source => source.key().unwrap_or_default(),
+        }
+    };
+    let choose = move |event: Event| {
+        let chosen = event_target_value(&event);
+        if chosen != "own" {
+            engine::load_model(store, Source::of_key(&chosen, 0));
+        }
+    };
+    let offers = move || store.offers.get().unwrap_or_default();
+    let note = move || {
+        let key = key();
+        offers().into_iter().find(|offer| offer.id == key).map(|offer| format!("{} {}", offer.note, offer.licence))
+    };
     let pick = move |event: Event| {
         let input = event_target::<HtmlInputElement>(&event);
         let files: Vec<_> =
@@ -41,6 +60,7 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
                     </Show>
                 </p>
                 <p class="hint">{texts::model(&model)}</p>
+                <p class="hint">{note}</p>
             }
         })
     };
@@ -49,7 +69,19 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
             <h2 id="model-title">{texts::MODEL}</h2>
             {info}
             <div class="buttons">
-                <button on:click=move |_| engine::load_model(store, Source::BuiltIn)>{texts::BUILT_IN}</button>
+                <label class="choice">
+                    <span>{texts::BUILT_IN}</span>
+                    <select data-testid="built-in" prop:value=key on:change=choose>
+                        <option value="built-in" selected=move || key() == "built-in">{texts::BUILT_IN_VIT}</option>
+                        <option value="untrained-mae" selected=move || key() == "untrained-mae">
+                            {texts::BUILT_IN_MAE}
+                        </option>
+                        <For each=offers key=|offer| offer.id.clone() let(offer)>
+                            <option value=offer.id.clone() selected=move || key() == offer.id>{offer.title}</option>
+                        </For>
+                        <Show when=move || key() == "own"><option value="own" selected=true>{texts::OWN}</option></Show>
+                    </select>
+                </label>
                 <label class="button">
                     <input type="file" data-testid="model-folder" node_ref=folder on:change=pick />
                     {texts::FOLDER}

@@ -1,36 +1,173 @@
-//! The room Learn.
+//! The room Learn: guided tours. A tour's text drives the real views; its formulas show the numbers on the screen.
+
+mod answers;
+mod formula;
+mod scale;
+mod stage;
+mod teacher;
 
 use leptos::prelude::*;
 
 use crate::hash::Address;
+use crate::rooms::Room;
+use crate::signals::put;
 use crate::state::Store;
-use crate::texts::learn as texts;
+use crate::texts::learn::{self as texts, Step, TOURS};
+use answers::Answers;
+pub(crate) use formula::Equation;
+use formula::Formula;
+use stage::Stage;
+pub(crate) use stage::Views;
 
 /// Whether there is something to see; an empty room stands in no navigation.
-pub(crate) const FILLED: bool = false;
-/// Images, model and engine stand beside it.
-pub(crate) const BESIDE: bool = true;
+pub(crate) const FILLED: bool = true;
+/// The tour has the whole width.
+pub(crate) const BESIDE: bool = false;
 
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
-pub(crate) struct State {}
+pub(crate) struct State {
+    /// Which tour, from 0.
+    pub(crate) tour: RwSignal<usize>,
+    /// Which step, from 0.
+    pub(crate) step: RwSignal<usize>,
+    /// What the teacher on the stage says.
+    answers: RwSignal<Option<Answers>>,
+}
 
 impl State {
     /// A room as nobody has used it yet.
     pub(crate) fn new() -> Self {
-        Self {}
+        Self { tour: RwSignal::new(0), step: RwSignal::new(0), answers: RwSignal::new(None) }
     }
 
     /// Takes over what a link says; what it does not say keeps its default.
-    pub(crate) fn read(self, _address: &Address) {}
+    pub(crate) fn read(self, address: &Address) {
+        let tour = TOURS.iter().position(|tour| Some(tour.id) == address.get("tour")).unwrap_or(0);
+        put(self.tour, tour);
+        let step: usize = address.number("step").unwrap_or(1);
+        put(self.step, step.clamp(1, TOURS[tour].steps.len()) - 1);
+    }
 
     /// Says in a link what differs from the defaults.
-    pub(crate) fn write(self, _address: &mut Address) {}
+    pub(crate) fn write(self, address: &mut Address) {
+        address.put("tour", Some(TOURS[self.tour.get()].id));
+        address.put("step", Some(self.step.get() + 1));
+    }
+
+    /// The step that is read.
+    fn now(self) -> &'static Step {
+        &TOURS[self.tour.get()].steps[self.step.get()]
+    }
+}
+
+/// Sets the real rooms as a step wants them.
+fn arrange(store: Store, step: &Step) {
+    let address = Address::parse(step.state);
+    let room = Room::of(&address);
+    batch(|| {
+        store.rooms.read(room, &address);
+        put(store.patch, address.number("patch"));
+        if let Some(sample) = address.name("sample") {
+            store.wish_sample(sample);
+        }
+    });
 }
 
 /// The room.
 #[component]
 pub(crate) fn Learn(store: Store) -> impl IntoView {
-    let _ = store;
-    view! { <p class="coming">{texts::COMING}</p> }
+    let state = store.rooms.learn;
+    let now = Memo::new(move |_| (state.tour.get(), state.step.get()));
+    Effect::new(move || {
+        now.track();
+        arrange(store, untrack(|| state.now()));
+    });
+    let go = move |tour: usize, step: usize| {
+        batch(|| {
+            state.tour.set(tour);
+            state.step.set(step);
+        });
+    };
+    let tab = move |(at, tour): (usize, &'static texts::Tour)| {
+        view! {
+            <li>
+                <button
+                    aria-current=move || (state.tour.get() == at).then_some("true")
+                    data-testid=format!("tour-{}", tour.id)
+                    on:click=move |_| go(at, 0)
+                >
+                    <span class="number" aria-hidden="true">{at + 1}</span>
+                    {tour.title}
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <p class="lead">{texts::LEAD}</p>
+        <div class="learn">
+            <nav aria-label=texts::TOURS_LABEL class="tours">
+                <ol>{TOURS.iter().enumerate().map(tab).collect_view()}</ol>
+            </nav>
+            <article class="step" aria-live="polite">{move || now_reading(store, now.get(), go)}</article>
+            <div class="show">
+                <Stage store stage=Signal::derive(move || state.now().stage) />
+            </div>
+        </div>
+    }
+}
+
+/// Text, formula and the way on.
+fn now_reading(
+    store: Store,
+    (tour, at): (usize, usize),
+    go: impl Fn(usize, usize) + Copy + Send + Sync + 'static,
+) -> impl IntoView {
+    let (tour_text, step) = (&TOURS[tour], &TOURS[tour].steps[at]);
+    let count = tour_text.steps.len();
+    let (last, last_tour) = (at + 1 == count, tour + 1 == TOURS.len());
+    let on = move |_| match (last, last_tour) {
+        (false, _) => go(tour, at + 1),
+        (true, false) => go(tour + 1, 0),
+        (true, true) => go(0, 0),
+    };
+    let back = move |_| {
+        if at > 0 {
+            go(tour, at - 1)
+        }
+    };
+    let next = match (last, last_tour) {
+        (false, _) => texts::NEXT.to_owned(),
+        (true, false) => texts::next_tour(TOURS[tour + 1].title),
+        (true, true) => texts::AGAIN.to_owned(),
+    };
+    let dots = (0..count)
+        .map(|dot| {
+            view! {
+                <button
+                    class="dot"
+                    aria-label=texts::step(dot + 1, count)
+                    aria-current=(dot == at).then_some("step")
+                    on:click=move |_| go(tour, dot)
+                ></button>
+            }
+        })
+        .collect_view();
+    let paragraphs = step.text.iter().map(|text| view! { <p>{*text}</p> }).collect_view();
+    let links = step.links.iter().map(|(href, label)| view! { <a href=*href>{*label}</a> }).collect_view();
+    view! {
+        <p class="where">{tour_text.title} ", " {texts::step(at + 1, count)}</p>
+        <h2>{step.title}</h2>
+        {paragraphs}
+        {step.formula.map(|of| view! { <Formula store of /> })}
+        <p class="links">
+            <a href=format!("#{}", step.state) data-testid="open-room">{texts::OPEN_THERE}</a>
+            {links}
+        </p>
+        <div class="ways">
+            <button on:click=back disabled={at == 0}>{texts::BACK}</button>
+            <div class="dots">{dots}</div>
+            <button class="strong" on:click=on data-testid="next">{next}</button>
+        </div>
+    }
 }

@@ -1,17 +1,41 @@
-//! The room See: attention, principal components and similarity of one image.
+//! The room See: attention, principal components and similarity of an image, by one model or two.
 
+mod asking;
+mod attend;
+mod compare;
+mod controls;
+
+use lab_protocol::{Foreground, ModelInfo, Slot};
 use leptos::prelude::*;
 
-use crate::hash::{Address, put};
-use crate::panels::AttentionControls;
-use crate::state::Store;
+use crate::hash::Address;
+use crate::signals::put;
+use crate::state::{Source, Store};
 use crate::texts::see as texts;
-use crate::views::{Attention, Input, Pca, Similarity};
+use crate::views::{Attention, Input, Pca, Similarity, Strip};
+pub(crate) use attend::{attend, load_into};
+use compare::Compare;
+use controls::{AttentionControls, ColourControls, PinControls};
 
 /// Whether there is something to see; an empty room stands in no navigation.
 pub(crate) const FILLED: bool = true;
 /// Images, model and engine stand beside it.
 pub(crate) const BESIDE: bool = true;
+
+/// The threshold that a foreground starts with.
+pub(crate) const THRESHOLD: f32 = 0.5;
+
+/// What the attention view shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Map {
+    /// One head, or the mean of all.
+    #[default]
+    One,
+    /// Every head of a block.
+    Heads,
+    /// All blocks below, multiplied.
+    Rollout,
+}
 
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
@@ -22,12 +46,52 @@ pub(crate) struct State {
     pub(crate) head: RwSignal<Option<u32>>,
     /// The patch asks, not the class token.
     pub(crate) by_patch: RwSignal<bool>,
+    /// What the attention view shows.
+    pub(crate) map: RwSignal<Map>,
+    /// Colours by a basis that all images share.
+    pub(crate) shared: RwSignal<bool>,
+    /// Leave out the background.
+    pub(crate) cut: RwSignal<bool>,
+    /// From which share of the first component on.
+    pub(crate) threshold: RwSignal<f32>,
+    /// The foreground lies below it.
+    pub(crate) below: RwSignal<bool>,
+    /// On how many images each model's basis is fitted; `None` while it is not.
+    fitted: [RwSignal<Option<u32>>; 2],
+    /// The patch that asks wherever one looks: an image's name and a patch.
+    pub(crate) pin: RwSignal<Option<(String, u32)>>,
+    /// The second model, as a link names it.
+    pub(crate) compare: RwSignal<Option<String>>,
+    /// Where it comes from, when no link can name it.
+    pub(crate) compare_source: StoredValue<Option<Source>, LocalStorage>,
+    /// The second model on the engine.
+    pub(crate) other: RwSignal<Option<ModelInfo>>,
+    /// Counts second models and fits, so that pictures are drawn anew.
+    pub(crate) edition: RwSignal<u32>,
+    /// Seed of the random twin.
+    pub(crate) seed: RwSignal<u32>,
 }
 
 impl State {
     /// A room as nobody has used it yet.
     pub(crate) fn new() -> Self {
-        Self { layer: RwSignal::new(None), head: RwSignal::new(None), by_patch: RwSignal::new(false) }
+        Self {
+            layer: RwSignal::new(None),
+            head: RwSignal::new(None),
+            by_patch: RwSignal::new(false),
+            map: RwSignal::new(Map::One),
+            shared: RwSignal::new(false),
+            cut: RwSignal::new(false),
+            threshold: RwSignal::new(THRESHOLD),
+            below: RwSignal::new(false),
+            fitted: [RwSignal::new(None), RwSignal::new(None)],
+            pin: RwSignal::new(None),
+            compare: RwSignal::new(None),
+            compare_source: StoredValue::new_local(None),
+            other: RwSignal::new(None),
+            edition: RwSignal::new(0),
+            seed: RwSignal::new(0),
+        }
     }
 
     /// Takes over what a link says; what it does not say keeps its default.
@@ -35,6 +99,22 @@ impl State {
         put(self.layer, address.number("layer"));
         put(self.head, address.number("head"));
         put(self.by_patch, address.get("query") == Some("patch"));
+        let map = match address.get("map") {
+            Some("heads") => Map::Heads,
+            Some("rollout") => Map::Rollout,
+            _ => Map::One,
+        };
+        put(self.map, map);
+        put(self.shared, address.get("basis") == Some("shared"));
+        let threshold = address.number("foreground").filter(|share: &f32| (-1.0..=1.0).contains(share));
+        put(self.cut, threshold.is_some());
+        put(self.threshold, threshold.map_or(THRESHOLD, f32::abs));
+        put(self.below, threshold.is_some_and(|share| share.is_sign_negative()));
+        let pin = address.name("from").zip(address.number("from-patch"));
+        put(self.pin, pin.map(|(sample, patch)| (format!("{sample}.jpg"), patch)));
+        put(self.seed, address.number("seed").unwrap_or(0));
+        // On another host: only when the user says so, as for the first model.
+        put(self.compare, address.get("compare").filter(|key| !key.contains("://")).map(str::to_owned));
     }
 
     /// Says in a link what differs from the defaults.
@@ -42,6 +122,31 @@ impl State {
         address.put("layer", self.layer.get());
         address.put("head", self.head.get());
         address.put("query", self.by_patch.get().then_some("patch"));
+        let map = match self.map.get() {
+            Map::One => None,
+            Map::Heads => Some("heads"),
+            Map::Rollout => Some("rollout"),
+        };
+        address.put("map", map);
+        address.put("basis", self.shared.get().then_some("shared"));
+        let sign = if self.below.get() { "-" } else { "" };
+        address.put("foreground", self.cut.get().then(|| format!("{sign}{}", self.threshold.get())));
+        let pin = self.pin.get().and_then(|(name, patch)| Some((name.strip_suffix(".jpg")?.to_owned(), patch)));
+        address.put("from", pin.as_ref().map(|(sample, _)| sample));
+        address.put("from-patch", pin.as_ref().map(|(_, patch)| patch));
+        address.put("compare", self.compare.get());
+        address.put("seed", Some(self.seed.get()).filter(|seed| *seed > 0));
+    }
+
+    /// What is left out of the colours, if anything.
+    pub(crate) fn foreground(self) -> Option<Foreground> {
+        let foreground = Foreground { threshold: self.threshold.get(), below: self.below.get() };
+        (self.shared.get() && self.cut.get()).then_some(foreground)
+    }
+
+    /// On how many images a model's basis is fitted.
+    pub(crate) fn fitted(self, slot: Slot) -> RwSignal<Option<u32>> {
+        self.fitted[usize::from(slot == Slot::Other)]
     }
 }
 
@@ -56,8 +161,16 @@ pub(crate) fn See(store: Store) -> impl IntoView {
                 <AttentionControls store />
             </div>
             <Attention store />
-            <Pca store />
-            <Similarity store />
+            <div>
+                <Pca store />
+                <ColourControls store />
+            </div>
+            <div>
+                <Similarity store />
+                <PinControls store />
+            </div>
         </div>
+        <Strip store />
+        <Compare store />
     }
 }

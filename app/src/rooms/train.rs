@@ -19,7 +19,8 @@ use leptos::prelude::*;
 
 pub(crate) use run::{attend, leave};
 
-use crate::hash::{Address, put};
+use crate::hash::Address;
+use crate::signals::put;
 use crate::state::Store;
 use crate::texts::train as texts;
 use crate::widgets::thumbnail::url;

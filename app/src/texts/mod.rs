@@ -100,6 +100,28 @@ pub(crate) fn time(millis: f64) -> String {
 pub(crate) const TITLE: &str = "The lab for visual self-supervised learning";
 pub(crate) const ROOMS: &str = "Rooms";
 pub(crate) const SKIP: &str = "Skip to the room";
+pub(crate) const COPY_LINK: &str = "Copy link";
+pub(crate) const COPIED: &str = "Copied: the link holds this room's whole state.";
+
+// Exports.
+pub(crate) const NUMBERS: &str = "Numbers";
+pub(crate) const SAVE: &str = "Save";
+pub(crate) const NOTHING_TO_SAVE: &str = "There is nothing to save yet: wait until the picture is drawn.";
+
+/// A file that the browser refused.
+pub(crate) fn not_saved(reason: &str) -> String {
+    format!("The browser did not save the file ({reason}): allow downloads for this page.")
+}
+
+/// A link that asks for a model on another host.
+pub(crate) fn link_asks(url: &str) -> String {
+    format!("This link asks for the model at {url}. Nothing was fetched: press Load in the model panel if you want it.")
+}
+
+/// A link that could not be copied.
+pub(crate) fn not_copied(reason: &str) -> String {
+    format!("The link could not be copied ({reason}): take it from the address bar.")
+}
 pub(crate) const PRIVACY: &str =
     "Everything is computed on your machine. Your pictures stay here; only models that you ask for are fetched.";
 pub(crate) const DISMISS: &str = "Dismiss";
@@ -129,6 +151,9 @@ pub(crate) fn no_sample(name: &str, reason: &str) -> String {
 pub(crate) const MODEL: &str = "Model";
 pub(crate) const UNTRAINED: &str = "untrained: shows architecture, not learning";
 pub(crate) const BUILT_IN: &str = "Built-in";
+pub(crate) const BUILT_IN_VIT: &str = "tiny ViT (untrained)";
+pub(crate) const BUILT_IN_MAE: &str = "tiny MAE (untrained)";
+pub(crate) const OWN: &str = "your own";
 pub(crate) const FOLDER: &str = "Folder…";
 pub(crate) const FILES: &str = "Files…";
 pub(crate) const ADDRESS: &str = "Address of a folder with config.json and model.safetensors";

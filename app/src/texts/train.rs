@@ -7,8 +7,7 @@ use super::{number, percent};
 /// What the room is called.
 pub(crate) const ROOM: &str = "Train";
 /// What it is for.
-pub(crate) const LEAD: &str =
-    "A small vision transformer learns here, from pictures alone, on your machine. Let it run, or look inside one step.";
+pub(crate) const LEAD: &str = "A small vision transformer learns here, from pictures alone, on your machine. Let it run, or look inside one step.";
 
 // Controls.
 pub(crate) const RUN: &str = "The run";
@@ -87,8 +86,7 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 }
 
 /// What to do about a collapse.
-pub(crate) const ALARM: &str =
-    "Every image gets the same answer: nothing of the picture is left in it. Switch centring, sharpening or EMA on again, \
+pub(crate) const ALARM: &str = "Every image gets the same answer: nothing of the picture is left in it. Switch centring, sharpening or EMA on again, \
      or go back to before.";
 
 /// What features know of drawn shapes.
@@ -269,7 +267,8 @@ pub(crate) fn loss_is(loss: f64) -> String {
 
 /// A gradient's part.
 pub(crate) fn gradient(part: &str, norm: f64, factor: f64) -> String {
-    let clipped = if factor < 1.0 { format!("shortened to {}", percent(factor as f32)) } else { "not clipped".to_owned() };
+    let clipped =
+        if factor < 1.0 { format!("shortened to {}", percent(factor as f32)) } else { "not clipped".to_owned() };
     format!("{part}: length {}, {clipped}", number(norm as f32))
 }
 
@@ -328,8 +327,7 @@ pub(crate) const OPEN: &str = "Open a run…";
 pub(crate) const SEE: &str = "Open the model in See";
 pub(crate) const EXPORT: &str = "Download the model";
 pub(crate) const FORGET: &str = "Forget the saved run";
-pub(crate) const FILES_HINT: &str =
-    "A run is one safetensors file: native-trainer pretrain DATA --from FILE --out RUN goes on with it, and this page opens \
+pub(crate) const FILES_HINT: &str = "A run is one safetensors file: native-trainer pretrain DATA --from FILE --out RUN goes on with it, and this page opens \
      the state.safetensors of a native run. A model is a Hugging Face folder, for native-trainer embed and transformers.";
 
 /// Where the run is safe.

@@ -5,7 +5,9 @@ use leptos::prelude::*;
 
 use crate::grid::place;
 use crate::state::{Shown, Store};
-use crate::texts;
+use crate::texts::see as texts;
+use crate::views::paint::Paint;
+use crate::views::picker::Picker;
 use crate::views::surface::Surface;
 
 /// The input picture with its patch grid.
@@ -14,16 +16,20 @@ pub(crate) fn Input(store: Store) -> impl IntoView {
     let shown = RwSignal::new(None::<Shown>);
     let label = Signal::derive(move || {
         let name = store.picture().map(|picture| picture.name).unwrap_or_default();
-        texts::see::input_label(&name, &place(store.patch(), store.grid.get()))
+        texts::input_label(&name, &place(store.patch(), store.grid.get()))
     });
     let mark = Signal::derive(move || Some(store.patch()));
     let caption = move || {
         let grid = store.grid.get();
-        texts::see::input_caption(grid, &place(store.patch(), grid))
+        texts::input_caption(grid, &place(store.patch(), grid))
     };
     view! {
         <figure class="input">
-            <Surface store view=Signal::derive(|| View::Input) shown label mark test="view-input" keyboard=true/>
+            <div class="title"><h2>{texts::INPUT}</h2></div>
+            <p class="explain">{texts::INPUT_EXPLAIN}</p>
+            <Surface store paint=Signal::derive(|| Some(Paint::main(View::Input))) shown label test="view-input">
+                <Picker store label mark grid=store.grid keyboard=true />
+            </Surface>
             <figcaption aria-live="polite">{caption}</figcaption>
         </figure>
     }

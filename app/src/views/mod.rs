@@ -2,12 +2,19 @@
 
 mod attention;
 mod figure;
+mod heads;
 mod input;
+mod paint;
 mod pca;
+pub(crate) mod picker;
 mod similarity;
-mod surface;
+mod strip;
+pub(crate) mod surface;
 
 pub(crate) use attention::Attention;
+pub(crate) use figure::Figure;
 pub(crate) use input::Input;
+pub(crate) use paint::Paint;
 pub(crate) use pca::Pca;
 pub(crate) use similarity::Similarity;
+pub(crate) use strip::Strip;

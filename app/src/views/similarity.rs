@@ -1,32 +1,50 @@
-//! Which patches are like the chosen one: the cosine of their tokens.
+//! Which patches are like the chosen one: the cosine of their tokens, in this image or across images.
 
-use lab_protocol::{ImageId, View};
+use lab_protocol::{Slot, View};
 use leptos::prelude::*;
 
 use crate::grid::place;
 use crate::state::{Shown, Store};
-use crate::texts;
+use crate::texts::see as texts;
 use crate::views::figure::Figure;
-use crate::views::surface::Surface;
+use crate::views::paint::Paint;
+use crate::views::picker::Picker;
+use crate::views::surface::{CanvasSlot, Surface};
 use crate::widgets::legend::Legend;
 
 /// The similarity view.
 #[component]
-pub(crate) fn Similarity(store: Store) -> impl IntoView {
+pub(crate) fn Similarity(store: Store, #[prop(optional)] slot: Slot) -> impl IntoView {
     let shown = RwSignal::new(None::<Shown>);
-    let view = Signal::derive(move || View::Similarity {
-        from: store.selected.get().unwrap_or(ImageId(0)),
-        patch: store.patch(),
+    let canvas: CanvasSlot = RwSignal::new_local(None);
+    let grid = store.grid_of(slot);
+    let paint = Signal::derive(move || {
+        store.model_in(slot)?;
+        let (from, patch) = store.asking(slot)?;
+        Some(Paint::View { slot, view: View::Similarity { from, patch } })
     });
-    let label = Signal::derive(move || texts::see::similarity(&place(store.patch(), store.grid.get())));
+    let elsewhere = move || store.pinned().filter(|(image, _)| Some(*image) != store.selected.get());
+    let label = Signal::derive(move || {
+        let patch = store.asking(slot).map_or(0, |(_, patch)| patch);
+        let name = elsewhere().and_then(|(image, _)| store.name_of(image));
+        texts::similarity(&place(patch, grid.get()), name.as_deref())
+    });
     let caption = Signal::derive(move || {
-        shown.get().map(|Shown { summary, millis }| texts::see::similarity_caption(summary.min, summary.max, millis))
+        let Shown { summary, millis } = shown.get()?;
+        Some(texts::similarity_caption(summary.min, summary.max, millis))
     });
-    let mark = Signal::derive(move || Some(store.patch()));
+    let mark = Signal::derive(move || match elsewhere() {
+        Some(_) => None,
+        None => store.asking(slot).map(|(_, patch)| patch),
+    });
+    let range = Signal::derive(move || shown.get().map(|shown| [shown.summary.min, shown.summary.max]));
+    let test = if slot == Slot::Main { "view-similarity" } else { "other-similarity" };
     view! {
-        <Figure title=texts::see::SIMILARITY explain=texts::see::SIMILARITY_EXPLAIN label caption>
-            <Surface store view shown label mark test="view-similarity"/>
-            <Legend range=Signal::derive(move || shown.get().map(|shown| [shown.summary.min, shown.summary.max]))/>
+        <Figure store title=texts::SIMILARITY explain=texts::SIMILARITY_EXPLAIN label caption paint canvas>
+            <Surface store paint shown label canvas test>
+                <Picker store label mark grid />
+            </Surface>
+            <Legend range />
         </Figure>
     }
 }

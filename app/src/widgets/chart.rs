@@ -1,146 +1,155 @@
-//! A small line chart: one or two curves over steps, told apart by dashes as well as by colour, with their last numbers.
-
-use std::fmt::Write as _;
+//! A line chart in SVG, drawn by hand: axes, series with marks of their own shape, and the same numbers as a table.
 
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::XmlSerializer;
 
+use crate::download;
 use crate::texts;
+pub(crate) use crate::widgets::frame::{Axes, Series};
+use crate::widgets::frame::{Frame, HEIGHT, MARGIN, WIDTH};
 
-const WIDTH: f64 = 300.0;
-const HEIGHT: f64 = 96.0;
-/// Points drawn of a curve; more than that no eye tells apart.
-const POINTS: usize = 240;
-
-/// A curve.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Curve {
-    /// Its name for people.
-    pub(crate) name: &'static str,
-    /// Step and value, by rising step.
-    pub(crate) points: Vec<(u64, f32)>,
-}
-
-/// Curves below each other's names; nothing is drawn before there are two points.
+/// The chart, its legend, its numbers as a table, and the ways to keep it. `name` is the file's.
 #[component]
 pub(crate) fn Chart(
-    /// What the chart is about.
-    title: &'static str,
-    /// What a good curve does, in a few words.
-    hint: &'static str,
-    /// The curves, two at most.
-    curves: Signal<Vec<Curve>>,
-    /// Range of values that is always shown.
-    #[prop(optional)]
-    range: Option<[f32; 2]>,
+    name: &'static str,
+    #[prop(into)] label: Signal<String>,
+    axes: Axes,
+    #[prop(into)] series: Signal<Vec<Series>>,
 ) -> impl IntoView {
-    let drawn = move || {
-        let curves = curves.get();
-        let ([low, high], [first, last]) = extent(&curves, range);
-        let label = curves.iter().map(|curve| in_words(curve)).collect::<Vec<_>>().join(" ");
-        let lines = curves.iter().enumerate().map(|(number, curve)| {
-            let path = path(&curve.points, [low, high], [first, last]);
-            view! { <path class=if number == 0 { "curve" } else { "curve second" } d=path /> }
-        });
-        let legend = curves.iter().enumerate().map(|(number, curve)| {
-            let value = curve.points.last().map(|point| texts::number(point.1));
+    let axes = StoredValue::new(axes);
+    let frame = Memo::new(move |_| axes.with_value(|axes| Frame::around(axes, &series.get())));
+    let [left, top, right, bottom] = MARGIN;
+    let levels = move || {
+        let line = |level: f64| {
+            let [_, y] = frame.get().place([1.0, level]);
             view! {
-                <span class="key" class:second=number == 1>
-                    {curve.name} " " <strong>{value.unwrap_or_else(|| "–".to_owned())}</strong>
-                </span>
+                <line class="level" x1=left x2=WIDTH - right y1=y y2=y></line>
+                <text class="tick" x=left - 8.0 y=y + 4.0 text-anchor="end">{format!("{level:.0}")}</text>
             }
+        };
+        frame.get().levels().into_iter().map(line).collect_view()
+    };
+    let ticks = move || {
+        let tick = |(at, text): (f64, &'static str)| {
+            let [x, _] = frame.get().place([at, frame.get().y[0]]);
+            view! { <text class="tick" x=x y=HEIGHT - bottom + 20.0 text-anchor="middle">{text}</text> }
+        };
+        axes.get_value().ticks.into_iter().map(tick).collect_view()
+    };
+    let lines =
+        move || series.get().into_iter().enumerate().map(|(at, series)| line(frame.get(), at, &series)).collect_view();
+    let svg = NodeRef::<leptos::svg::Svg>::new();
+    let save_svg = move |_| {
+        // The file carries its own colours: a viewer has no style sheet of ours.
+        let text = svg.get_untracked().and_then(|svg| {
+            let serializer = XmlSerializer::new().ok()?;
+            serializer.serialize_to_string(svg.unchecked_ref()).ok()
         });
-        view! {
-            <p class="legend keys">{legend.collect_view()}</p>
-            <div class="plot">
-                <span class="tick high" aria-hidden="true">{texts::number(high)}</span>
-                <span class="tick low" aria-hidden="true">{texts::number(low)}</span>
-                <svg
-                    viewBox=format!("0 0 {WIDTH} {HEIGHT}")
-                    preserveAspectRatio="none"
-                    role="img"
-                    aria-label=format!("{title}. {label}")
-                >
-                    {lines.collect_view()}
-                </svg>
-            </div>
+        if let Some(text) = text {
+            let styled = text.replacen('>', &format!("><style>{SVG_STYLE}</style>"), 1);
+            drop(download::text(&format!("{name}.svg"), "image/svg+xml", &styled));
         }
+    };
+    let save_csv = move |_| {
+        let lines = series.get_untracked().into_iter().flat_map(|series| {
+            series.points.into_iter().map(move |[x, y]| format!("{},{x},{y}\n", series.name)).collect::<Vec<_>>()
+        });
+        let head = axes.with_value(|axes| format!("series,{},{}\n", axes.x, axes.y));
+        drop(download::text(&format!("{name}.csv"), "text/csv", &(head + &lines.collect::<String>())));
+    };
+    let rows = move || {
+        let row = |series: Series| {
+            let cells = series.points.iter().map(|[x, y]| view! { <td>{format!("{x}: {y}")}</td> }).collect_view();
+            view! { <tr><th scope="row">{series.name}</th>{cells}</tr> }
+        };
+        series.get().into_iter().map(row).collect_view()
+    };
+    let legend = move || {
+        let entry = |(at, series): (usize, Series)| {
+            view! {
+                <li>
+                    <svg viewBox="0 0 36 12" aria-hidden="true" class=format!("series s{}", at % 4)>
+                        <line x1="1" x2="35" y1="6" y2="6"></line>
+                        {mark(at, [18.0, 6.0])}
+                    </svg>
+                    {series.name}
+                </li>
+            }
+        };
+        series.get().into_iter().enumerate().map(entry).collect_view()
     };
     view! {
-        <figure class="chart">
-            <h3>{title}</h3>
-            {drawn}
-            <figcaption class="hint">{hint}</figcaption>
-        </figure>
+        <div class="chart">
+            <svg
+                node_ref=svg
+                xmlns="http://www.w3.org/2000/svg"
+                viewBox=format!("0 0 {WIDTH} {HEIGHT}")
+                role="img"
+                aria-label=move || label.get()
+                data-testid=name
+            >
+                {levels} {ticks}
+                <text class="axis" x=(WIDTH + left) / 2.0 y=HEIGHT - 8.0 text-anchor="middle">
+                    {axes.get_value().x}
+                </text>
+                <text
+                    class="axis"
+                    x="14"
+                    y=(HEIGHT - bottom + top) / 2.0
+                    text-anchor="middle"
+                    transform=format!("rotate(-90 14 {})", (HEIGHT - bottom + top) / 2.0)
+                >
+                    {axes.get_value().y}
+                </text>
+                {lines}
+            </svg>
+            <ul class="chart-legend">{legend}</ul>
+            <details class="numbers">
+                <summary>{texts::NUMBERS}</summary>
+                <div class="scroll" tabindex="0" role="region" aria-label=texts::NUMBERS><table>{rows}</table></div>
+                <button on:click=save_svg data-testid="save-svg">"SVG"</button>
+                <button on:click=save_csv>"CSV"</button>
+            </details>
+        </div>
     }
 }
 
-/// What a curve shows, for a screen reader.
-fn in_words(curve: &Curve) -> String {
-    let (Some(first), Some(last)) = (curve.points.first(), curve.points.last()) else {
-        return format!("{}: nothing measured yet.", curve.name);
+/// What a saved chart looks like elsewhere.
+const SVG_STYLE: &str = "text{font:12px sans-serif;fill:#444}.level{stroke:#ddd}.series{fill:none;stroke-width:2.5}\
+    .s0{stroke:#1f6f8b}.s1{stroke:#c2571a;stroke-dasharray:7 4}.s2{stroke:#5b4b9a;stroke-dasharray:2 4}\
+    .s3{stroke:#4f7a28;stroke-dasharray:10 3 2 3}.mark{fill:#fff;stroke-dasharray:none}";
+
+fn line(frame: Frame, at: usize, series: &Series) -> impl IntoView + use<> {
+    let places: Vec<[f64; 2]> = series.points.iter().map(|point| frame.place(*point)).collect();
+    let path = places.iter().map(|[x, y]| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ");
+    let marks = places.into_iter().map(|place| mark(at, place)).collect_view();
+    view! {
+        <g class=format!("series s{}", at % 4)>
+            <polyline points=path></polyline>
+            {marks}
+        </g>
+    }
+}
+
+/// Each series has its own shape, so that colour alone tells nothing.
+fn mark(at: usize, [x, y]: [f64; 2]) -> impl IntoView + use<> {
+    let points = |corners: &[[f64; 2]]| {
+        corners.iter().map(|[dx, dy]| format!("{:.1},{:.1}", x + dx, y + dy)).collect::<Vec<_>>().join(" ")
     };
-    let values = curve.points.iter().map(|point| point.1);
-    let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    format!(
-        "{}: {} at step {}, {} at step {}; between {} and {}.",
-        curve.name,
-        texts::number(first.1),
-        first.0,
-        texts::number(last.1),
-        last.0,
-        texts::number(low),
-        texts::number(high)
-    )
-}
-
-/// Smallest and largest value, first and last step.
-fn extent(curves: &[Curve], range: Option<[f32; 2]>) -> ([f32; 2], [u64; 2]) {
-    let points = || curves.iter().flat_map(|curve| &curve.points);
-    let [mut low, mut high] = range.unwrap_or([f32::MAX, f32::MIN]);
-    points().for_each(|point| (low, high) = (low.min(point.1), high.max(point.1)));
-    if low > high {
-        (low, high) = (0.0, 1.0);
-    }
-    let first = points().map(|point| point.0).min().unwrap_or(0);
-    let last = points().map(|point| point.0).max().unwrap_or(1);
-    ([low, high], [first, last.max(first + 1)])
-}
-
-fn path(points: &[(u64, f32)], [low, high]: [f32; 2], [first, last]: [u64; 2]) -> String {
-    let every = points.len().div_ceil(POINTS).max(1);
-    let height = f64::from((high - low).max(1e-9));
-    let mut path = String::new();
-    for (at, &(step, value)) in points.iter().enumerate() {
-        if at % every != 0 && at + 1 != points.len() {
-            continue;
+    match at % 4 {
+        0 => view! { <circle class="mark" cx=x cy=y r="4.5"></circle> }.into_any(),
+        1 => {
+            let square = points(&[[-4.0, -4.0], [4.0, -4.0], [4.0, 4.0], [-4.0, 4.0]]);
+            view! { <polygon class="mark" points=square></polygon> }.into_any()
         }
-        let x = (step - first) as f64 / (last - first) as f64 * WIDTH;
-        // A margin of 3: the line has a width of its own.
-        let y = HEIGHT - 3.0 - f64::from(value - low) / height * (HEIGHT - 6.0);
-        drop(write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" }));
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_curve_spans_its_frame() {
-        let points = vec![(10, 1.0), (20, 3.0), (30, 2.0)];
-        let curves = [Curve { name: "loss", points: points.clone() }];
-        let (values, steps) = extent(&curves, None);
-        assert_eq!((values, steps), ([1.0, 3.0], [10, 30]));
-        assert_eq!(path(&points, values, steps), "M0.0 93.0L150.0 3.0L300.0 48.0");
-        assert!(in_words(&curves[0]).contains("1.00 at step 10, 2.00 at step 30; between 1.00 and 3.00"));
-    }
-
-    #[test]
-    fn nothing_and_long_curves_are_drawn_too() {
-        assert_eq!(extent(&[], None), ([0.0, 1.0], [0, 1]));
-        let points: Vec<(u64, f32)> = (0..10_000).map(|step| (step, step as f32)).collect();
-        let path = path(&points, [0.0, 9999.0], [0, 9999]);
-        assert!(path.matches('L').count() <= POINTS + 1 && path.ends_with("L300.0 3.0"), "{}", path.len());
+        2 => {
+            let triangle = points(&[[0.0, -5.5], [5.0, 4.0], [-5.0, 4.0]]);
+            view! { <polygon class="mark" points=triangle></polygon> }.into_any()
+        }
+        _ => {
+            let diamond = points(&[[0.0, -5.5], [5.5, 0.0], [0.0, 5.5], [-5.5, 0.0]]);
+            view! { <polygon class="mark" points=diamond></polygon> }.into_any()
+        }
     }
 }

@@ -179,10 +179,9 @@ mod tests {
     #[test]
     fn the_bytes_are_the_same_on_every_machine() {
         // FNV-1a over the first pictures: pinned, as the streams are.
-        let hash = (0..4).flat_map(|index| Drawn::new(0).image(index).into_data()).fold(
-            0xcbf2_9ce4_8422_2325u64,
-            |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3),
-        );
+        let hash = (0..4)
+            .flat_map(|index| Drawn::new(0).image(index).into_data())
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         assert_eq!(hash, PINNED, "{hash:#x}");
     }
 

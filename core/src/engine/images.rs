@@ -4,6 +4,7 @@
 //! class embedding comes home once and stays until the model changes: neighbours are found on the host.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use lab_protocol::ImageId;
@@ -18,7 +19,7 @@ use crate::models::trace::Trace;
 use crate::models::vit::VitOutput;
 
 /// Images whose tokens stay on the device.
-const TRACES: usize = 4;
+const TRACES: usize = 8;
 /// Bytes that those tokens may take together; one image's are always kept.
 const TRACE_BYTES: u64 = 512 << 20;
 /// Bytes of decoded pictures that are kept.
@@ -34,10 +35,23 @@ pub(super) struct Images {
 
 struct Entry {
     name: String,
-    bytes: Vec<u8>,
-    decoded: Option<Rgb8>,
+    bytes: Arc<[u8]>,
+    decoded: Option<Arc<Rgb8>>,
     embedding: Option<Embedding>,
     seen: Option<Seen>,
+}
+
+impl Entry {
+    /// The same picture, not yet seen by a model.
+    fn share(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            bytes: Arc::clone(&self.bytes),
+            decoded: self.decoded.clone(),
+            embedding: None,
+            seen: None,
+        }
+    }
 }
 
 /// What came home.
@@ -66,10 +80,22 @@ impl Images {
         // The same name again means another picture.
         self.recent.retain(|other| *other != image);
         let held: usize = self.all.values().filter_map(|entry| Some(entry.decoded.as_ref()?.data().len())).sum();
-        let decoded = (held + decoded.data().len() <= DECODED_BYTES).then_some(decoded);
+        let decoded = (held + decoded.data().len() <= DECODED_BYTES).then(|| Arc::new(decoded));
         let name = name.to_owned();
-        self.all.insert(image, Entry { name, bytes, decoded, embedding: None, seen: None });
+        self.all.insert(image, Entry { name, bytes: bytes.into(), decoded, embedding: None, seen: None });
         Ok(size)
+    }
+
+    /// The same images as another model will see them; their bytes and pixels are shared, not copied.
+    pub(super) fn share(&self) -> Self {
+        let all = self.all.iter().map(|(image, entry)| (*image, entry.share())).collect();
+        Self { all, recent: Vec::new() }
+    }
+
+    /// Takes an image over from `others`.
+    pub(super) fn take_from(&mut self, others: &Self, image: ImageId) {
+        self.recent.retain(|other| *other != image);
+        self.all.extend(others.all.get(&image).map(|entry| (image, entry.share())));
     }
 
     pub(super) fn remove(&mut self, image: ImageId) -> Result<(), EngineError> {
@@ -109,25 +135,31 @@ impl Images {
     }
 
     /// An image's pixels, for those who learn from them.
-    pub(super) fn pixels(&mut self, image: ImageId) -> Result<&Rgb8, EngineError> {
+    pub(super) fn pixels(&mut self, image: ImageId) -> Result<Arc<Rgb8>, EngineError> {
         self.decode(image)
     }
 
-    fn decode(&mut self, image: ImageId) -> Result<&Rgb8, EngineError> {
+    fn decode(&mut self, image: ImageId) -> Result<Arc<Rgb8>, EngineError> {
         let entry = self.entry(image)?;
         let decoded = match entry.decoded.take() {
             Some(decoded) => decoded,
-            None => decode_named(&entry.name, &entry.bytes)?,
+            None => Arc::new(decode_named(&entry.name, &entry.bytes)?),
         };
-        Ok(entry.decoded.insert(decoded))
+        Ok(Arc::clone(entry.decoded.insert(decoded)))
+    }
+
+    /// An image as a model receives it, normalised, `[1, 3, H, W]`.
+    pub(super) fn pixels(&mut self, image: ImageId, model: &Model) -> Result<Tensor<4>, Error> {
+        let pixels = preprocess(&*self.decode(image)?, model.preprocess(), model.device())?;
+        let [_, _, height, width] = pixels.dims();
+        model.check_size(height, width)?;
+        Ok(pixels)
     }
 
     /// What the model saw in an image, computed when it is not at hand.
     pub(super) async fn tokens(&mut self, image: ImageId, model: &Model) -> Result<&Seen, Error> {
         if self.entry(image)?.seen.is_none() {
-            let pixels = preprocess(self.decode(image)?, model.preprocess(), model.device())?;
-            let [_, _, height, width] = pixels.dims();
-            model.check_size(height, width)?;
+            let pixels = self.pixels(image, model)?;
             let mut trace = Trace::none().with_qkv();
             let output = model.forward(pixels.clone(), &mut trace);
             self.entry(image)?.seen = Some(Seen { pixels, output, trace });

@@ -4,13 +4,14 @@
 //! - [`Engine`]: one device, at most one model, the images given to it, and what the model saw in the last few of them
 //! - [`Picture`]: numbers on the device and how to colour them
 //! - [`paint`]: a picture's pixels, computed on the CPU: the twin of `shaders/views`
-//! - `views`, [`mask`], [`train`], [`probe`]: what each room asks; a room's state is a struct of its own
+//! - `views` and `see`, [`mask`], [`train`], [`probe`]: what each room asks; a room's state is a struct of its own
 
 mod images;
 pub mod mask;
 pub mod paint;
 mod picture;
 pub mod probe;
+mod see;
 pub mod train;
 mod views;
 
@@ -26,7 +27,7 @@ use crate::models::{LoadOptions, Model, inspect, load};
 use crate::parity;
 use crate::probe::neighbours::nearest;
 use images::Images;
-pub use picture::{Colouring, Picture};
+pub use picture::{Colouring, NO_VALUE, Picture};
 
 /// Milliseconds since some moment; a browser's worker and a native host tell the time in different ways.
 pub type Clock = fn() -> f64;
@@ -46,6 +47,7 @@ pub struct Engine {
     clock: Clock,
     model: Option<Model>,
     images: Images,
+    see: see::State,
     mask: mask::State,
     train: train::State,
     probe: probe::State,
@@ -74,6 +76,7 @@ impl Engine {
             clock,
             model: None,
             images: Images::default(),
+            see: see::State::default(),
             mask: mask::State::default(),
             train: train::State::default(),
             probe: probe::State::default(),
@@ -148,6 +151,8 @@ impl Engine {
     fn forget_model(&mut self) {
         self.model = None;
         self.images.forget_embeddings();
+        self.see.forget_main();
+        self.mask.forget_result();
     }
 
     /// The model, if one is loaded.
@@ -161,7 +166,10 @@ impl Engine {
     ///
     /// [`EngineError::Image`] when it cannot be decoded.
     pub fn add_image(&mut self, image: ImageId, name: &str, bytes: Vec<u8>) -> Result<[u32; 2], Error> {
-        Ok(self.images.add(image, name, bytes)?)
+        let size = self.images.add(image, name, bytes)?;
+        self.see.take_image(&self.images, image);
+        self.mask.forget_result();
+        Ok(size)
     }
 
     /// Forgets an image.
@@ -170,7 +178,10 @@ impl Engine {
     ///
     /// [`EngineError::NoImage`].
     pub fn remove_image(&mut self, image: ImageId) -> Result<(), Error> {
-        Ok(self.images.remove(image)?)
+        self.images.remove(image)?;
+        self.see.remove_image(image);
+        self.mask.forget_result();
+        Ok(())
     }
 
     /// Computes an image's tokens, unless they are known.
@@ -229,5 +240,7 @@ impl Engine {
     pub fn set_kernels(&mut self, kernels: Kernels) {
         mode::set_kernels(kernels);
         self.images.forget_embeddings();
+        self.see.forget_tokens();
+        self.mask.forget_result();
     }
 }

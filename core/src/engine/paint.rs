@@ -2,7 +2,7 @@
 //!
 //! The CPU engine shows these; a test holds them against what the shaders draw.
 
-use super::picture::{Colouring, Picture};
+use super::picture::{Colouring, NO_VALUE, Picture};
 use crate::device::readback;
 use crate::error::DeviceError;
 use crate::image::color::viridis;
@@ -19,16 +19,17 @@ pub async fn paint(picture: &Picture, width: u32, height: u32) -> Result<Vec<u8>
     let mut bytes = Vec::with_capacity(4 * width as usize * height as usize);
     for y in 0..height {
         for x in 0..width {
-            let at = [
-                (x as f32 + 0.5) / width as f32 * image_width as f32,
-                (y as f32 + 0.5) / height as f32 * image_height as f32,
-            ];
+            let share = [(x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32];
+            let at = [share[0] * image_width as f32, share[1] * image_height as f32];
             let colour = match picture.colouring {
                 Colouring::Image => image.colour(at),
+                Colouring::Pixels => image.pixel(at[0] as i32, at[1] as i32),
                 Colouring::Heatmap => {
                     let value = picture.host_values[patch_index(picture, at)];
-                    over(&image, at, viridis(scaled(value, picture.low[0], picture.high[0])), picture.opacity)
+                    let opacity = if value < NO_VALUE { 0.0 } else { picture.opacity };
+                    over(&image, at, viridis(scaled(value, picture.low[0], picture.high[0])), opacity)
                 }
+                Colouring::Montage => map_of_montage(picture, &image, share),
                 Colouring::Rgb => {
                     let index = 3 * patch_index(picture, at);
                     let values = &picture.host_values[index..index + 3];
@@ -41,6 +42,19 @@ pub async fn paint(picture: &Picture, width: u32, height: u32) -> Result<Vec<u8>
         }
     }
     Ok(bytes)
+}
+
+/// The map that a place of the montage falls into, and its colour there; black beyond the last map.
+fn map_of_montage(picture: &Picture, image: &Image<'_>, share: [f32; 2]) -> [f32; 3] {
+    let [tile_rows, tile_columns] = picture.tiles;
+    let place = [share[0] * tile_columns as f32, share[1] * tile_rows as f32];
+    let map = place[1] as usize * tile_columns + place[0] as usize;
+    let Some(&[low, high]) = picture.host_ranges.as_chunks::<2>().0.get(map) else { return [0.0; 3] };
+    let size = picture.image_size();
+    let at = [place[0].fract() * size[0] as f32, place[1].fract() * size[1] as f32];
+    let [rows, columns] = picture.summary.grid;
+    let value = picture.host_values[map * rows * columns + patch_index(picture, at)];
+    over(image, at, viridis(scaled(value, low, high)), picture.opacity)
 }
 
 /// The colour over the picture; nothing of the picture is read where nothing of it shows.

@@ -14,6 +14,10 @@ pub enum Colouring {
     Heatmap,
     /// Three values a patch as red, green and blue (`rgb`).
     Rgb,
+    /// Many maps side by side, each by its own scale (`montage`).
+    Montage,
+    /// The picture pixel by pixel, nothing between them (`pixels`).
+    Pixels,
 }
 
 /// Everything that a view shader reads, and the same numbers on the host for its twin.
@@ -27,7 +31,7 @@ pub struct Picture {
     pub patch_size: usize,
     /// Share of the colour over the picture below, 0 to 1.
     pub opacity: f32,
-    /// The values drawn darkest; one for a heatmap, three for colours.
+    /// The values drawn darkest; one for a heat map, three for colours.
     pub low: [f32; 3],
     /// The values drawn brightest.
     pub high: [f32; 3],
@@ -35,11 +39,20 @@ pub struct Picture {
     pub recipe: Preprocess,
     /// The picture as the model receives it, normalised, `[1, 3, H, W]`, on the device.
     pub(crate) pixels: Tensor<4>,
-    /// Patch values `[N, 1]` or `[N, 3]`, on the device; `None` for the picture itself.
+    /// Patch values `[N, 1]` or `[N, 3]`, of a montage `[maps, N]`, on the device; `None` for the picture itself.
     pub(crate) values: Option<Tensor<2>>,
     /// The same on the host.
     pub host_values: Vec<f32>,
+    /// Least and largest value of each map of a montage, `[maps, 2]`, on the device.
+    pub(crate) ranges: Option<Tensor<2>>,
+    /// The same on the host.
+    pub host_ranges: Vec<f32>,
+    /// Rows and columns of a montage.
+    pub tiles: [usize; 2],
 }
+
+/// Values below this are none: a heat map shows the picture there.
+pub const NO_VALUE: f32 = -1e30;
 
 impl Picture {
     /// Width and height in pixels of the picture as the model receives it.
@@ -53,8 +66,13 @@ impl Picture {
         &self.pixels
     }
 
-    /// The patch values on the device, `[N, 1]` or `[N, 3]`.
+    /// The patch values on the device, `[N, 1]` or `[N, 3]`; of a montage `[maps, N]`.
     pub fn values(&self) -> Option<&Tensor<2>> {
         self.values.as_ref()
+    }
+
+    /// The ranges of a montage on the device, `[maps, 2]`.
+    pub fn ranges(&self) -> Option<&Tensor<2>> {
+        self.ranges.as_ref()
     }
 }

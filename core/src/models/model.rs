@@ -1,7 +1,7 @@
 //! A model ready to use: files in, embeddings out.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lab_protocol::ModelInfo;
+use lab_protocol::{DecoderInfo, ModelInfo};
 
 use super::config::{Ffn, Head, MaeConfig, VitConfig};
 use super::keys::{Family, Layout, recognise};
@@ -137,6 +137,16 @@ pub(super) fn describe(files: &ModelFiles, layout: &Layout, preprocess: &Preproc
         bytes,
         untrained: false,
         preprocessing: preprocess.to_string(),
+        decoder: layout.mae.as_ref().map(|mae| describe_decoder(config, mae)),
+    }
+}
+
+fn describe_decoder(config: &VitConfig, mae: &MaeConfig) -> DecoderInfo {
+    DecoderInfo {
+        embed_dim: mae.decoder_embed_dim,
+        depth: mae.decoder_depth,
+        grid: [config.grid(); 2],
+        norm_pix: mae.norm_pix_loss,
     }
 }
 
@@ -162,6 +172,20 @@ pub fn tiny_config() -> VitConfig {
     }
 }
 
+/// A masked autoencoder for images of 32 pixels, small enough for any device.
+pub fn tiny_mae_config() -> (VitConfig, MaeConfig) {
+    let encoder = VitConfig { img_size: 32, patch_size: 4, layer_scale: false, ..tiny_config() };
+    let decoder = MaeConfig {
+        decoder_embed_dim: 96,
+        decoder_depth: 2,
+        decoder_num_heads: 3,
+        decoder_hidden: 384,
+        mask_ratio: 0.75,
+        norm_pix_loss: true,
+    };
+    (encoder, decoder)
+}
+
 impl Model {
     /// A model that has learned nothing: its weights are drawn from a seed, the same everywhere.
     ///
@@ -169,24 +193,60 @@ impl Model {
     ///
     /// None today; the signature is that of loading.
     pub async fn untrained(config: VitConfig, seed: u64, device: &Device) -> Result<Self, Error> {
+        let preprocess = Preprocess::short_side_equal(config.img_size as u32);
+        Self::from_seed(config, None, preprocess, seed, device).await
+    }
+
+    /// The same with MAE's decoder behind it.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is that of loading.
+    pub async fn untrained_mae(config: VitConfig, mae: MaeConfig, seed: u64, device: &Device) -> Result<Self, Error> {
+        let preprocess = Preprocess::short_side_equal(config.img_size as u32);
+        Self::from_seed(config, Some(mae), preprocess, seed, device).await
+    }
+
+    /// A model of this one's architecture, fed in the same way, that has learned nothing.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is that of loading.
+    pub async fn random_twin(&self, seed: u64) -> Result<Self, Error> {
+        let mut twin = Self::from_seed(self.config.clone(), None, self.preprocess.clone(), seed, &self.device).await?;
+        twin.rename(&format!("random twin of {}", self.info.name));
+        Ok(twin)
+    }
+
+    async fn from_seed(
+        config: VitConfig,
+        mae: Option<MaeConfig>,
+        preprocess: Preprocess,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let mut silent = |_: u64, _: u64, _: &str| {};
         let mut parameters = Parameters::from_seed(seed, device, &mut silent);
-        let (encoder, decoder) = build(&config, None, &mut parameters).await?;
-        let preprocess = Preprocess::short_side_equal(config.img_size as u32);
+        let (encoder, decoder) = build(&config, mae.as_ref(), &mut parameters).await?;
+        let (name, family) = match &mae {
+            Some(_) => ("tiny MAE", "MAE with decoder, untrained"),
+            None => ("tiny", "ViT, untrained"),
+        };
         let info = ModelInfo {
-            name: "tiny".to_owned(),
-            family: "ViT, untrained".to_owned(),
+            name: name.to_owned(),
+            family: family.to_owned(),
             embed_dim: config.embed_dim,
             depth: config.depth,
             num_heads: config.num_heads,
             patch_size: config.patch_size,
-            img_size: config.img_size,
+            img_size: preprocess.output_side().unwrap_or(config.img_size as u32) as usize,
             num_registers: config.num_register_tokens,
             has_cls: config.class_token,
-            parameters: config.parameters(),
+            parameters: config.parameters() + mae.as_ref().map_or(0, |mae| decoder_parameters(&config, mae)),
             bytes: parameters.bytes_on_device(),
             untrained: true,
             preprocessing: preprocess.to_string(),
+            decoder: mae.as_ref().map(|mae| describe_decoder(&config, mae)),
         };
         Ok(Self { info, preprocess, config, encoder, decoder, device: device.clone() })
     }

@@ -204,13 +204,7 @@ impl Trainer {
     }
 
     /// What the teacher says of the whole global crops.
-    fn targets(
-        &self,
-        batch: &Batch,
-        masks: Option<&IbotMasks>,
-        centers: &Centers,
-        slow: &mut SlowMotion,
-    ) -> Targets {
+    fn targets(&self, batch: &Batch, masks: Option<&IbotMasks>, centers: &Centers, slow: &mut SlowMotion) -> Targets {
         let config = &self.config;
         let Some(teacher) = &self.teacher else { unreachable!("DINO has a teacher") };
         let Some(head) = &teacher.dino_head else { unreachable!("DINO has a head") };

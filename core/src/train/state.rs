@@ -121,14 +121,19 @@ pub fn check_sum(checkpoint: &Checkpoint, bytes: &[u8]) -> Result<(), TrainError
         return Ok(());
     }
     let advice = "it was cut short or changed on its way: take an older one".to_owned();
-    Err(TrainError::Checkpoint { what: "the sum over its numbers".to_owned(), expected: expected.clone(), found, advice })
+    Err(TrainError::Checkpoint {
+        what: "the sum over its numbers".to_owned(),
+        expected: expected.clone(),
+        found,
+        advice,
+    })
 }
 
 /// FNV-1a, 64 bits: against accidents, not against malice.
 fn sum(bytes: &[u8]) -> String {
-    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |sum, &byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{sum:016x}")
 }
 

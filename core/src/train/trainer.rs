@@ -314,9 +314,7 @@ impl Trainer {
         };
         let [old_student, old_teacher] = before;
         let [student, teacher] = &after;
-        let apart = |a: &[Tensor<1>], b: &[Tensor<1>]| {
-            length(&mut a.iter().zip(b).map(|(a, b)| a.clone() - b.clone()))
-        };
+        let apart = |a: &[Tensor<1>], b: &[Tensor<1>]| length(&mut a.iter().zip(b).map(|(a, b)| a.clone() - b.clone()));
         keep("moved.student", apart(student, &old_student));
         keep("moved.teacher", apart(teacher, &old_teacher));
         keep("length.student", length(&mut student.iter().cloned()));

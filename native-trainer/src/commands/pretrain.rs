@@ -16,8 +16,8 @@ use anyhow::{Context as _, Result, bail};
 use lab_core::config::Config;
 use lab_core::data::multi_crop::{Batch, Prepared};
 use lab_core::data::quarantine::Budget;
-use lab_core::train::event::{Event, Started};
 use lab_core::formats::Checkpoint;
+use lab_core::train::event::{Event, Started};
 use lab_core::train::state::{Counters, FORMAT, read_about};
 use lab_core::train::{Outcome, Trainer};
 

@@ -89,14 +89,7 @@ impl Examiner {
             let bank = if both { spread(inputs.len(), BANK.min(most), 0) } else { Vec::new() };
             (held_out, Set::new(&preprocess, inputs, &bank, from_data))
         };
-        Ok(Self {
-            method: config.method,
-            held_out,
-            bank,
-            preprocess,
-            image,
-            course: Course::default(),
-        })
+        Ok(Self { method: config.method, held_out, bank, preprocess, image, course: Course::default() })
     }
 
     /// Remembers a step for the next verdict.

@@ -7,6 +7,7 @@ use wasm_bindgen::JsCast;
 use super::{Method, Pace, run};
 use crate::state::Store;
 use crate::texts::train as texts;
+use crate::widgets::segments::Segments;
 
 /// The panel above the room.
 #[component]
@@ -59,8 +60,8 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
 #[component]
 fn Choices(store: Store) -> impl IntoView {
     let state = store.rooms.train;
-    let methods = [(Method::Dino, texts::DINO), (Method::Mae, texts::MAE)];
-    let paces = [(Pace::Slow, texts::SLOW), (Pace::Calm, texts::CALM), (Pace::Full, texts::FULL)];
+    let methods = vec![(Method::Dino, texts::DINO), (Method::Mae, texts::MAE)];
+    let paces = vec![(Pace::Slow, texts::SLOW), (Pace::Calm, texts::CALM), (Pace::Full, texts::FULL)];
     // A run that has hardly begun gives way at once; another one waits for "Begin anew".
     let change = move || {
         if state.status.with_untracked(|status| status.as_ref().is_some_and(|status| status.step <= 10)) {
@@ -69,30 +70,16 @@ fn Choices(store: Store) -> impl IntoView {
     };
     let own = move || texts::own(store.images.with(Vec::len));
     view! {
-        <fieldset class="segments">
-            <legend>{texts::METHOD}</legend>
-            {methods
-                .map(|(method, name)| {
-                    view! {
-                        <label>
-                            <input
-                                type="radio"
-                                name="method"
-                                data-testid=format!("method-{}", method.key())
-                                prop:checked=move || state.method.get() == method
-                                on:change=move |_| {
-                                    state.method.set(method);
-                                    change();
-                                }
-                            />
-                            <span>{name}</span>
-                        </label>
-                    }
-                })
-                .collect_view()}
-        </fieldset>
-        <fieldset class="segments">
+        <Segments
+            legend=texts::METHOD
+            name="method"
+            options=methods
+            value=state.method
+            changed=Callback::new(move |_| change())
+        />
+        <fieldset class="segmented">
             <legend>{texts::LEARNS_FROM}</legend>
+            <div>
             <label>
                 <input
                     type="radio"
@@ -119,25 +106,9 @@ fn Choices(store: Store) -> impl IntoView {
                 />
                 <span>{own}</span>
             </label>
+            </div>
         </fieldset>
-        <fieldset class="segments">
-            <legend>{texts::PACE}</legend>
-            {paces
-                .map(|(pace, name)| {
-                    view! {
-                        <label>
-                            <input
-                                type="radio"
-                                name="pace"
-                                prop:checked=move || state.pace.get() == pace
-                                on:change=move |_| state.pace.set(pace)
-                            />
-                            <span>{name}</span>
-                        </label>
-                    }
-                })
-                .collect_view()}
-        </fieldset>
+        <Segments legend=texts::PACE name="pace" options=paces value=state.pace />
     }
 }
 
@@ -172,9 +143,8 @@ fn keys(store: Store) {
     let state = store.rooms.train;
     let handle = window_event_listener(leptos::ev::keydown, move |event: KeyboardEvent| {
         let tag = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).map(|it| it.tag_name());
-        let taken = tag.is_some_and(|tag| {
-            ["INPUT", "TEXTAREA", "SELECT", "BUTTON", "A", "SUMMARY"].contains(&tag.as_str())
-        });
+        let taken =
+            tag.is_some_and(|tag| ["INPUT", "TEXTAREA", "SELECT", "BUTTON", "A", "SUMMARY"].contains(&tag.as_str()));
         if taken || event.ctrl_key() || event.meta_key() || event.alt_key() {
             return;
         }

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::state::Store;
 use crate::texts::train as texts;
-use crate::widgets::chart::{Chart, Curve};
+use crate::widgets::curves::{Curve, Curves};
 
 /// All charts of the method.
 #[component]
@@ -31,7 +31,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                 {move || {
                     let hint = loss_hint();
                     view! {
-                        <Chart
+                        <Curves
                             title=texts::LOSS
                             hint
                             curves=curves(&[("loss", texts::LOSS_ALL), ("dino_local", texts::LOSS_LOCAL)])
@@ -39,24 +39,24 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                     }
                 }}
                 <Show when=move || dino.get()>
-                    <Chart
+                    <Curves
                         title=texts::TEACHER
                         hint=texts::TEACHER_HINT
                         range=[0.0, 1.0]
                         curves=curves(&[("teacher_entropy", texts::ENTROPY), ("information", texts::INFORMATION)])
                     />
-                    <Chart title=texts::KL hint=texts::KL_HINT curves=curves(&[("kl", texts::KL_SHORT)]) />
+                    <Curves title=texts::KL hint=texts::KL_HINT curves=curves(&[("kl", texts::KL_SHORT)]) />
                 </Show>
-                <Chart title=texts::RANK hint=texts::RANK_HINT curves=curves(&[("rankme", texts::RANK_SHORT)]) />
+                <Curves title=texts::RANK hint=texts::RANK_HINT curves=curves(&[("rankme", texts::RANK_SHORT)]) />
                 <Show when=move || shapes.get()>
-                    <Chart
+                    <Curves
                         title=texts::SHAPES
                         hint=texts::SHAPES_HINT
                         range=[0.0, 1.0]
                         curves=curves(&[("knn", texts::SHAPES_SHORT)])
                     />
                 </Show>
-                <Chart title=texts::NORM hint=texts::NORM_HINT curves=curves(&[("grad_norm", texts::NORM_SHORT)]) />
+                <Curves title=texts::NORM hint=texts::NORM_HINT curves=curves(&[("grad_norm", texts::NORM_SHORT)]) />
             </div>
         </section>
     }

@@ -4,12 +4,12 @@ use js_sys::Array;
 use lab_protocol::train::{Place, TrainCommand};
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
-use web_sys::{Blob, BlobPropertyBag, Event, File, HtmlAnchorElement, HtmlInputElement, Url};
+use web_sys::{Blob, BlobPropertyBag, Event, File, HtmlInputElement};
 
 use super::run;
-use crate::engine;
 use crate::state::{Severity, Source, Store};
 use crate::texts::train as texts;
+use crate::{download, engine};
 
 /// Download, open, export, forget.
 #[component]
@@ -19,7 +19,7 @@ pub(super) fn Files(store: Store) -> impl IntoView {
     let download = move |command: TrainCommand| {
         run::fetch(store, command, move |files| {
             for (name, bytes) in files {
-                if let Err(error) = hand_over(&name, &bytes) {
+                if let Err(error) = blob(&bytes).and_then(|blob| download::blob(&name, &blob)) {
                     store.tell(Severity::Error, crate::link::words(&error));
                 }
             }
@@ -88,16 +88,4 @@ fn file(name: &str, bytes: &JsValue) -> Result<File, JsValue> {
     let class: js_sys::Function = js_sys::Reflect::get(&js_sys::global(), &"File".into())?.dyn_into()?;
     let arguments = Array::of2(&Array::of1(bytes), &name.into());
     js_sys::Reflect::construct(&class, &arguments)?.dyn_into()
-}
-
-/// Gives a file to the user, as a download.
-fn hand_over(name: &str, bytes: &JsValue) -> Result<(), JsValue> {
-    let url = Url::create_object_url_with_blob(&blob(bytes)?)?;
-    let link: HtmlAnchorElement = document().create_element("a")?.dyn_into()?;
-    link.set_href(&url);
-    link.set_download(name);
-    link.click();
-    // The browser has taken hold of it by then.
-    set_timeout(move || drop(Url::revoke_object_url(&url)), std::time::Duration::from_secs(30));
-    Ok(())
 }

@@ -181,12 +181,14 @@ async fn glance(store: Store, link: &Link) {
 }
 
 fn complain(store: Store, result: Result<(), String>) {
-    if let Err(sentence) = result.map_err(|sentence| (is_loss(&sentence), sentence)) {
-        // A lost device is the page's business: a new engine comes, and the run goes over to it.
-        if !sentence.0 {
-            store.rooms.train.playing.set(false);
-            store.tell(Severity::Error, sentence.1);
-        }
+    // A lost or replaced engine is the page's business: the run goes over to the new one.
+    let replaced = store.link.get_untracked().is_none();
+    if let Err(sentence) = result
+        && !replaced
+        && !is_loss(&sentence)
+    {
+        store.rooms.train.playing.set(false);
+        store.tell(Severity::Error, sentence);
     }
 }
 

@@ -53,9 +53,10 @@ pub(super) fn Slow(store: Store) -> impl IntoView {
         let at = at();
         let (name, formula, says) = names().get(at).copied().unwrap_or_default();
         let report = state.report.get();
+        let student_temp = state.status.with(|status| status.as_ref().map_or(0.0, |status| status.student_temp));
         let body = state.stages.with(|stages| {
             stages.as_ref().map(|(stages, pictures)| match stages {
-                Stages::Dino(dino) => dino_stage(at, dino, pictures, report.as_ref()),
+                Stages::Dino(dino) => dino_stage(at, dino, pictures, report.as_ref(), student_temp),
                 Stages::Mae(mae) => mae_stage(at, mae, pictures, report.as_ref()),
             })
         });
@@ -124,7 +125,13 @@ fn numbers(text: String) -> AnyView {
     view! { <p class="numbers">{text}</p> }.into_any()
 }
 
-fn dino_stage(at: usize, dino: &DinoStages, shown: &[Shown], report: Option<&StepReport>) -> AnyView {
+fn dino_stage(
+    at: usize,
+    dino: &DinoStages,
+    shown: &[Shown],
+    report: Option<&StepReport>,
+    student_temp: f64,
+) -> AnyView {
     let all = dino.center.len();
     let note = || numbers(texts::bars(all.min(SHOWN), all));
     let [first, second] = [0, 1].map(|crop| dino.teacher_logits.get(crop).map_or(&[][..], Vec::as_slice));
@@ -147,14 +154,17 @@ fn dino_stage(at: usize, dino: &DinoStages, shown: &[Shown], report: Option<&Ste
         }
         3 => {
             let teacher = [0, 1].map(|crop| dino.teacher_probs.get(crop).map_or(&[][..], Vec::as_slice));
-            let student = dino.student_probs.iter().zip(shown).take(3).map(|(probs, crop)| {
-                bars(&format!("{}{}", texts::STUDENT_BARS, crop.title), probs, None)
-            });
+            let student = dino
+                .student_probs
+                .iter()
+                .zip(shown)
+                .take(3)
+                .map(|(probs, crop)| bars(&format!("{}{}", texts::STUDENT_BARS, crop.title), probs, None));
             view! {
                 {bars(texts::TEACHER_1, teacher[0], None)}
                 {bars(texts::TEACHER_2, teacher[1], None)}
                 {student.collect_view()}
-                {report.map(|report| numbers(texts::temperatures(report.teacher_temp, 0.1)))}
+                {report.map(|report| numbers(texts::temperatures(report.teacher_temp, student_temp)))}
             }
             .into_any()
         }
@@ -191,7 +201,8 @@ fn ema(dino: &DinoStages) -> AnyView {
             </div>
         }
     };
-    view! { <div class="meters">{row(texts::STUDENT_MOVED, student)} {row(texts::TEACHER_MOVED, teacher)}</div> }.into_any()
+    view! { <div class="meters">{row(texts::STUDENT_MOVED, student)} {row(texts::TEACHER_MOVED, teacher)}</div> }
+        .into_any()
 }
 
 /// A row a teacher's crop, a column a student's.
@@ -229,9 +240,8 @@ fn mae_stage(at: usize, mae: &MaeStages, shown: &[Shown], report: Option<&StepRe
     match at {
         0 => pictures(&of(&["image"])),
         1 => view! { {pictures(&of(&["image", "seen"]))} {numbers(texts::hidden(hidden, all))} }.into_any(),
-        2 => {
-            view! { {pictures(&of(&["seen", "tokens"]))} {numbers(texts::tokens(all - hidden + 1, mae.dim))} }.into_any()
-        }
+        2 => view! { {pictures(&of(&["seen", "tokens"]))} {numbers(texts::tokens(all - hidden + 1, mae.dim))} }
+            .into_any(),
         3 => pictures(&of(&["seen", "prediction", "reconstruction"])),
         _ => {
             let losses = mae.hidden.iter().zip(&mae.patch_loss).filter(|(hidden, _)| **hidden).map(|(_, loss)| *loss);
@@ -253,9 +263,11 @@ fn loss_map(mae: &MaeStages) -> AnyView {
     let hidden = |patch: usize| mae.hidden.get(patch).copied().unwrap_or(false);
     let losses: Vec<f32> =
         mae.patch_loss.iter().enumerate().map(|(patch, &loss)| if hidden(patch) { loss } else { 0.0 }).collect();
-    let (worst, most) = losses.iter().copied().enumerate().fold((0, 1e-9f32), |best, (at, loss)| {
-        if loss > best.1 { (at, loss) } else { best }
-    });
+    let (worst, most) = losses
+        .iter()
+        .copied()
+        .enumerate()
+        .fold((0, 1e-9f32), |best, (at, loss)| if loss > best.1 { (at, loss) } else { best });
     let grid = mae.grid.max(1);
     let cells = losses.iter().enumerate().map(|(patch, loss)| {
         view! {

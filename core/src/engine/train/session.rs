@@ -75,12 +75,7 @@ impl Session {
     /// # Errors
     ///
     /// [`TrainError::TooLarge`], or the device's.
-    pub(super) async fn begin(
-        config: Config,
-        data: Data,
-        pictures: Pictures,
-        device: &Device,
-    ) -> Result<Self, Error> {
+    pub(super) async fn begin(config: Config, data: Data, pictures: Pictures, device: &Device) -> Result<Self, Error> {
         let images = pictures.len();
         let needs = Needs::of(&config, images).memory();
         if needs > MOST_MEMORY {

@@ -62,9 +62,8 @@ pub(super) async fn of(
     let teacher: Vec<&[f32]> = probs.chunks_exact(prototypes).collect();
     let crops = student_log.len() / images.max(1);
     // Rows are crop-major: the first image's rows stand at the begin of each crop.
-    let of_first = |rows: &[f32]| {
-        rows.chunks_exact(prototypes).step_by(images.max(1)).map(<[f32]>::to_vec).collect::<Vec<_>>()
-    };
+    let of_first =
+        |rows: &[f32]| rows.chunks_exact(prototypes).step_by(images.max(1)).map(<[f32]>::to_vec).collect::<Vec<_>>();
     let pairs = (0..2)
         .map(|t| {
             let pair = |s: usize| {

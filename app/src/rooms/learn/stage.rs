@@ -1,0 +1,51 @@
+//! The views of the real rooms that a step puts beside its text.
+
+use leptos::prelude::*;
+
+use super::scale::Scale;
+use super::teacher::Teacher;
+use crate::inputs::Images;
+use crate::rooms::mask::Bench;
+use crate::state::Store;
+use crate::views::{Attention, Input, Pca, Similarity, Strip};
+
+/// What stands beside a step's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Views {
+    /// The picture and its principal components.
+    Patches,
+    /// The picture and a map of attention.
+    Attention,
+    /// The picture, similarity, and the same patch elsewhere.
+    Similarity,
+    /// The bench of the room Mask.
+    Mask,
+    /// A teacher's answers and what becomes of them.
+    Teacher,
+    /// The paper's figures.
+    Scale,
+    /// The images by likeness to the one on show.
+    Search,
+}
+
+/// One of them.
+#[component]
+pub(crate) fn Stage(store: Store, stage: Signal<Views>) -> impl IntoView {
+    let stage = Memo::new(move |_| stage.get());
+    move || {
+        match stage.get() {
+        Views::Patches => view! { <div class="stage"><Input store /><Pca store /></div> }.into_any(),
+        Views::Attention => view! { <div class="stage"><Input store /><Attention store /></div> }.into_any(),
+        Views::Similarity => {
+            view! { <div class="stage"><Input store /><Similarity store /></div><Strip store /> }.into_any()
+        }
+        Views::Mask => view! { <Bench store /> }.into_any(),
+        Views::Teacher => view! { <Teacher store /> }.into_any(),
+        Views::Scale => view! { <Scale /> }.into_any(),
+        Views::Search => {
+            view! { <div class="search"><Images store /></div><div class="stage"><Input store /><Similarity store /></div> }
+                .into_any()
+        }
+    }
+    }
+}

@@ -1,0 +1,129 @@
+//! From the room's state to the engine and back: an autoencoder, a mask, a reconstruction; the newest wish wins.
+
+use lab_protocol::{Command, Event, MaskCommand, MaskEvent, PatchMask, Slot};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use super::Outcome;
+use crate::link::Link;
+use crate::rooms::see::load_into;
+use crate::state::{Severity, Source, Store};
+
+/// A command that waits; a later one takes its place. `busy` while one is under way.
+#[derive(Clone, Copy)]
+struct Desk {
+    waiting: StoredValue<Option<(Link, MaskCommand)>, LocalStorage>,
+    busy: StoredValue<bool>,
+}
+
+/// Watches the store.
+pub(crate) fn attend(store: Store) {
+    let state = store.rooms.mask;
+    let desk = || Desk { waiting: StoredValue::new_local(None), busy: StoredValue::new(false) };
+    let (samples, results) = (desk(), desk());
+    // An autoencoder of the room's own, where the main model cannot paint.
+    let wish = Memo::new(move |_| {
+        let main = store.model.get()?;
+        let offers = store.offers.get()?;
+        if !state.open.get() || main.decoder.is_some() {
+            return None;
+        }
+        let trained = || offers.iter().find(|offer| offer.decoder).map(|offer| offer.id.clone());
+        let key = state.choice.get().or_else(trained).unwrap_or_else(|| "untrained-mae".to_owned());
+        Some((store.era.get(), key))
+    });
+    Effect::new(move || {
+        let wish = wish.get();
+        state.own.set(None);
+        if let (Some((_, key)), Some(link)) = (wish, store.link.get_untracked()) {
+            spawn_local(load(store, link, key));
+        }
+    });
+    // A mask, when there is none by hand that fits.
+    let grid = Memo::new(move |_| store.painter().map(|(_, decoder)| decoder.grid));
+    Effect::new(move || {
+        let Some([rows, columns]) = grid.get() else { return };
+        state.edition.track();
+        store.edition.track();
+        let by_hand = state.by_hand.get();
+        if let Some(flags) = by_hand.and_then(|mask| mask.flags(rows * columns)) {
+            if state.hidden.with_untracked(|hidden| hidden.as_ref() != Some(&flags)) {
+                state.hidden.set(Some(flags));
+            }
+            return;
+        }
+        let ratio = state.percent.get() as f32 / 100.0;
+        let command = MaskCommand::Sample { kind: state.kind.get(), ratio, seed: state.seed.get() };
+        ask(store, samples, command);
+    });
+    // What comes of it.
+    Effect::new(move || {
+        state.edition.track();
+        store.edition.track();
+        let Some([rows, columns]) = grid.get() else { return };
+        let hidden = state.hidden.get().filter(|hidden| hidden.len() == rows * columns);
+        let image = store.selected.get().filter(|image| store.sent.with(|sent| sent.contains(image)));
+        if let (Some(hidden), Some(image)) = (hidden, image) {
+            ask(store, results, MaskCommand::Reconstruct { image, hidden: PatchMask::new(&hidden) });
+        }
+    });
+}
+
+async fn load(store: Store, link: Link, key: String) {
+    let state = store.rooms.mask;
+    let answer = load_into(&link, Slot::Mae, Source::of_key(&key, 0)).await;
+    if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+        return;
+    }
+    match answer {
+        Ok(mut model) => {
+            let offers = store.offers.get_untracked().unwrap_or_default();
+            if let Some(offer) = offers.into_iter().find(|offer| offer.id == key) {
+                model.name = offer.title;
+            }
+            batch(|| {
+                state.edition.update(|edition| *edition += 1);
+                state.own.set(Some(model));
+            });
+        }
+        Err(sentence) => {
+            store.tell(Severity::Error, sentence);
+            // The one that needs no file still shows how it works.
+            if key != "untrained-mae" {
+                state.choice.set(Some("untrained-mae".to_owned()));
+            }
+        }
+    }
+}
+
+fn ask(store: Store, desk: Desk, command: MaskCommand) {
+    let Some(link) = store.link.get_untracked() else { return };
+    desk.waiting.set_value(Some((link, command)));
+    if desk.busy.get_value() {
+        return;
+    }
+    desk.busy.set_value(true);
+    spawn_local(async move {
+        while let Some((link, command)) = desk.waiting.try_update_value(Option::take).flatten() {
+            let answer = link.ask(Command::Mask(command), &[]).await;
+            if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+                hear(store, answer.map(|(event, _)| event));
+            }
+        }
+        desk.busy.set_value(false);
+    });
+}
+
+fn hear(store: Store, answer: Result<Event, String>) {
+    let state = store.rooms.mask;
+    match answer {
+        Ok(Event::Mask(MaskEvent::Sampled { grid: [rows, columns], hidden })) => {
+            state.hidden.set(hidden.flags(rows * columns));
+        }
+        Ok(Event::Mask(MaskEvent::Reconstructed { grid, losses, loss, norm_pix, millis })) => {
+            state.result.set(Some(Outcome { grid, losses, loss, norm_pix, millis }));
+        }
+        Ok(_) => {}
+        Err(sentence) => store.tell(Severity::Error, sentence),
+    }
+}

@@ -1,0 +1,117 @@
+//! Keeps the engine's second model and its shared colours as the room's state wants them.
+
+use lab_protocol::{Command, Event, ImageId, ModelInfo, SeeCommand, SeeEvent, Slot};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsValue;
+
+use crate::link::Link;
+use crate::state::{Severity, Source, Store};
+use crate::texts;
+
+/// Watches the store.
+pub(crate) fn attend(store: Store) {
+    let see = store.rooms.see;
+    // A second model: when the engine, the wish, or the model that a twin copies has changed.
+    let wish = Memo::new(move |_| {
+        let key = see.compare.get()?;
+        store.model.with(Option::is_some).then_some(())?;
+        let of = if key == "twin" { store.edition.get() } else { 0 };
+        Some((store.era.get(), key, of, see.seed.get()))
+    });
+    Effect::new(move || {
+        let wish = wish.get();
+        see.other.set(None);
+        see.fitted(Slot::Other).set(None);
+        if let (Some((_, key, _, seed)), Some(link)) = (wish, store.link.get_untracked()) {
+            let source = see.compare_source.get_value().unwrap_or_else(|| Source::of_key(&key, seed));
+            spawn_local(load(store, link, source));
+        }
+    });
+    // A basis: when all images have been seen by a model that has none.
+    for slot in [Slot::Main, Slot::Other] {
+        // Once fitted it stays: pictures that come later are seen by the same basis, until the button is pressed.
+        let due = Memo::new(move |before: Option<&Option<(String, u32)>>| {
+            see.shared.get().then_some(())?;
+            let model = match slot {
+                Slot::Other => (see.other.get()?.name, store.era.get()),
+                Slot::Main | Slot::Mae => (store.edition.get().to_string(), store.era.get()),
+            };
+            let known = before.and_then(Option::as_ref) == Some(&model);
+            (known || settled(store)).then_some(model)
+        });
+        Effect::new(move || match due.get() {
+            Some(_) => fit(store, slot),
+            None => see.fitted(slot).set(None),
+        });
+    }
+}
+
+/// Every image is embedded or has been refused.
+fn settled(store: Store) -> bool {
+    let (embedded, failed) = (store.embedded.get(), store.failed.get());
+    let images = store.images.get();
+    store.samples_done.get()
+        && images.iter().all(|picture| embedded.contains(&picture.id) || failed.contains(&picture.id))
+}
+
+/// Fits a model's basis on the images at hand, in the order of their names: the same images give the same colours.
+pub(crate) fn fit(store: Store, slot: Slot) {
+    let see = store.rooms.see;
+    let Some(link) = store.link.get_untracked() else { return };
+    let failed = store.failed.get_untracked();
+    let mut images = store.images.get_untracked();
+    images.retain(|picture| !failed.contains(&picture.id));
+    images.sort_by(|a, b| a.name.cmp(&b.name));
+    let images: Vec<ImageId> = images.iter().map(|picture| picture.id).collect();
+    spawn_local(async move {
+        match link.ask(Command::See(SeeCommand::Fit { slot, images }), &[]).await {
+            Ok((Event::See(SeeEvent::Fitted { images, .. }), _)) => batch(|| {
+                see.fitted(slot).set(Some(images));
+                see.edition.update(|edition| *edition += 1);
+            }),
+            Ok(_) => {}
+            Err(sentence) => tell(store, &link, sentence),
+        }
+    });
+}
+
+async fn load(store: Store, link: Link, source: Source) {
+    let see = store.rooms.see;
+    let answer = load_into(&link, Slot::Other, source.clone()).await;
+    if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+        return;
+    }
+    match answer {
+        Ok(mut model) => {
+            if let Source::Beside(id) = source {
+                model.name = id;
+            }
+            batch(|| {
+                see.edition.update(|edition| *edition += 1);
+                see.other.set(Some(model));
+            });
+        }
+        Err(sentence) => {
+            tell(store, &link, sentence);
+            see.compare.set(None);
+        }
+    }
+}
+
+/// Loads a model into a slot of an engine.
+pub(crate) async fn load_into(link: &Link, slot: Slot, source: Source) -> Result<ModelInfo, String> {
+    let (source, files) = source.told();
+    let files: Vec<JsValue> = files.into_iter().map(JsValue::from).collect();
+    match link.ask(Command::See(SeeCommand::Load { slot, source }), &files).await? {
+        (Event::ModelLoaded { model }, _) => Ok(model),
+        _ => Err(texts::UNEXPECTED.to_owned()),
+    }
+}
+
+/// Errors of an engine that is gone need no telling.
+fn tell(store: Store, link: &Link, sentence: String) {
+    if store.link.get_untracked().is_some_and(|now| now.same(link)) {
+        store.tell(Severity::Error, sentence);
+    }
+}

@@ -1,0 +1,109 @@
+//! A second model on the same image, its views in the same order, its cursors linked with the first one's.
+
+use lab_protocol::Slot;
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, Event, HtmlInputElement};
+
+use crate::state::{Source, Store};
+use crate::texts::{self, see};
+use crate::views::{Attention, Pca, Similarity};
+
+/// The choice of a second model, and what it sees.
+#[component]
+pub(crate) fn Compare(store: Store) -> impl IntoView {
+    let state = store.rooms.see;
+    let choose = move |event: Event| {
+        let key = event_target_value(&event);
+        state.compare_source.set_value(None);
+        state.compare.set((!key.is_empty() && key != "files").then_some(key));
+    };
+    let pick = move |event: Event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        let files: Vec<_> =
+            input.files().map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default();
+        if !files.is_empty() {
+            state.compare_source.set_value(Some(Source::Files(files)));
+            state.compare.set(None);
+            state.compare.set(Some("files".to_owned()));
+        }
+        input.set_value("");
+    };
+    let folder = NodeRef::<leptos::html::Input>::new();
+    // No attribute of HTML's standard, and known to every browser.
+    folder.on_load(|input| drop(input.unchecked_ref::<Element>().set_attribute("webkitdirectory", "")));
+    let address = RwSignal::new(String::new());
+    let open = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let url = address.get_untracked().trim().to_owned();
+        if !url.is_empty() {
+            state.compare_source.set_value(Some(Source::Url(url.clone())));
+            state.compare.set(Some(url));
+        }
+    };
+    let chosen = move || state.compare.get().unwrap_or_default();
+    let option = move |key: String, label: String| {
+        let own = key.clone();
+        view! { <option value=key selected=move || chosen() == own>{label}</option> }
+    };
+    let offers = move || store.offers.get().unwrap_or_default();
+    let memory = move || {
+        let bytes = store.model.get().map_or(0, |model| model.bytes) + state.other.get()?.bytes;
+        Some(see::memory(bytes))
+    };
+    view! {
+        <section class="compare" aria-labelledby="compare-title">
+            <h2 id="compare-title">{see::COMPARE}</h2>
+            <p class="explain">{see::COMPARE_EXPLAIN}</p>
+            <div class="controls">
+                <label>
+                    {see::COMPARE_WITH}
+                    <select data-testid="compare" on:change=choose prop:value=chosen>
+                        {option(String::new(), see::COMPARE_NONE.to_owned())}
+                        {option("twin".to_owned(), see::COMPARE_TWIN.to_owned())}
+                        {option("built-in".to_owned(), texts::BUILT_IN_VIT.to_owned())}
+                        {option("untrained-mae".to_owned(), texts::BUILT_IN_MAE.to_owned())}
+                        <For each=offers key=|offer| offer.id.clone() let(offer)>
+                            {option(offer.id, offer.title)}
+                        </For>
+                        <Show when=move || chosen() == "files">{option("files".to_owned(), texts::FILES.to_owned())}</Show>
+                        <Show when=move || chosen().contains("://")>{move || option(chosen(), chosen())}</Show>
+                    </select>
+                </label>
+                <label class="button">
+                    <input type="file" node_ref=folder on:change=pick data-testid="compare-folder" />
+                    {texts::FOLDER}
+                </label>
+                <form class="inline" on:submit=open>
+                    <label>
+                        {see::COMPARE_ADDRESS}
+                        <input
+                            type="url"
+                            placeholder="https://…/resolve/main/"
+                            prop:value=move || address.get()
+                            on:input=move |event| address.set(event_target_value(&event))
+                        />
+                    </label>
+                    <button type="submit">{texts::LOAD}</button>
+                </form>
+            </div>
+            <Show when=move || state.compare.get().is_some() && state.other.get().is_none()>
+                <p class="hint" role="status">{texts::OPENING_MODEL}"…"</p>
+            </Show>
+            <Show when=move || state.other.get().is_some()>
+                <p class="model">
+                    <strong data-testid="other-model">{move || state.other.get().map(|model| model.name)}</strong>
+                    <Show when=move || state.other.get().is_some_and(|model| model.untrained)>
+                        <span class="badge">{texts::UNTRAINED}</span>
+                    </Show>
+                    <span class="hint">" " {move || state.other.get().map(|model| texts::model(&model))} " " {memory}</span>
+                </p>
+                <div class="stage three">
+                    <Attention store slot=Slot::Other />
+                    <Pca store slot=Slot::Other />
+                    <Similarity store slot=Slot::Other />
+                </div>
+            </Show>
+        </section>
+    }
+}

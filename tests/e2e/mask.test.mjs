@@ -1,0 +1,104 @@
+// The room Mask: painting changes hidden patches only, a link gives the same pixels, keys are enough.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { waitFor } from './harness.mjs';
+import { byTest, cells, openRoom, still } from './rooms.mjs';
+
+/** Patches along a side of the built-in autoencoder. */
+const SIDE = 8;
+
+/** Which patches are hidden, from the address. */
+const hiddenPatches = async (page) => {
+  const digits = new URLSearchParams((await page.evaluate(() => location.hash)).slice(1)).get('mask');
+  return [...digits].flatMap((digit) => [8, 4, 2, 1].map((bit) => (parseInt(digit, 16) & bit) !== 0));
+};
+
+/** Drags over patches, from one to another. */
+async function drag(page, from, to) {
+  await page.locator(byTest('painter')).scrollIntoViewIfNeeded();
+  const { x, y, width, height } = await page.locator(byTest('painter')).boundingBox();
+  const at = ([row, column]) => [x + ((column + 0.5) * width) / SIDE, y + ((row + 0.5) * height) / SIDE];
+  await page.mouse.move(...at(from));
+  await page.mouse.down();
+  await page.mouse.move(...at(to), { steps: 4 });
+  await page.mouse.up();
+  await still(page);
+}
+
+test('painting a mask changes what is hidden and nothing else', async (t) => {
+  const { page } = await openRoom(t, '#room=mask&sample=lemons&ratio=0');
+  assert.match(await page.locator(byTest('mask-model')).textContent(), /untrained|learned nothing/);
+  assert.match(await page.locator(byTest('hidden-count')).textContent(), /^0 of 64/);
+  const [original, whole] = [await cells(page, 'mask-original', SIDE, SIDE), await cells(page, 'mask-painted', SIDE, SIDE)];
+  assert.deepEqual(whole, original, 'with nothing hidden the reconstruction is the picture');
+
+  await drag(page, [2, 2], [2, 5]);
+  const hidden = await hiddenPatches(page);
+  assert.deepEqual(hidden.flatMap((flag, patch) => (flag ? [patch] : [])), [18, 19, 20, 21]);
+  for (const view of ['mask-seen', 'mask-painted', 'mask-loss']) {
+    const now = await cells(page, view, SIDE, SIDE);
+    now.forEach((sum, patch) => assert.equal(sum !== original[patch], hidden[patch], `${view}: patch ${patch}`));
+  }
+  assert.match(await page.textContent('body'), /Mean error over the hidden patches: \d/);
+
+  // Showing again with the other brush, two of the four.
+  await page.locator(byTest('brush-1')).check();
+  await drag(page, [2, 2], [2, 3]);
+  assert.equal((await hiddenPatches(page)).filter(Boolean).length, 2);
+  const now = await cells(page, 'mask-painted', SIDE, SIDE);
+  assert.deepEqual([now[18], now[19]], [original[18], original[19]]);
+});
+
+test('a link of the room Mask opened twice gives the same pixels', async (t) => {
+  for (const hash of ['#room=mask&sample=reef&kind=block&ratio=60&seed=9', '#room=mask&sample=reef&mask=00ff00ff3c3c0001']) {
+    const seen = [];
+    for (let time = 0; time < 2; time += 1) {
+      const { page } = await openRoom(t, hash);
+      assert.equal(await page.evaluate(() => location.hash), hash);
+      seen.push(await Promise.all(['mask-seen', 'mask-painted', 'mask-loss'].map((view) => cells(page, view))));
+    }
+    assert.deepEqual(seen[0], seen[1], hash);
+  }
+});
+
+test('masks are drawn anew by seed and kind, and the keyboard paints', async (t) => {
+  const { page } = await openRoom(t, '#room=mask&sample=apples');
+  const count = page.locator(byTest('hidden-count'));
+  assert.match(await count.textContent(), /^48 of 64/);
+  const [before] = await cells(page, 'mask-seen');
+  await page.locator(byTest('resample')).click();
+  await still(page);
+  const [another] = await cells(page, 'mask-seen');
+  assert.notEqual(another, before);
+  await page.locator(byTest('kind-2')).check();
+  await still(page);
+  assert.notEqual((await cells(page, 'mask-seen'))[0], another);
+  assert.match(await page.evaluate(() => location.hash), /kind=grid.*seed=1/);
+
+  await page.locator(byTest('show-all')).click();
+  const painter = page.locator(byTest('painter'));
+  await painter.focus();
+  for (const key of ['Home', 'ArrowRight', 'Space']) await painter.press(key);
+  await waitFor(page, 'one hidden patch', () => /^1 of 64/.test(document.querySelector('[data-testid="hidden-count"]').textContent));
+  assert.equal((await hiddenPatches(page)).indexOf(true), 1);
+  await painter.press('Shift+ArrowDown');
+  await waitFor(page, 'two hidden patches', () => /^2 of 64/.test(document.querySelector('[data-testid="hidden-count"]').textContent));
+  assert.match(await painter.getAttribute('aria-label'), /2 of 64 patches are hidden.*row 2, column 2, hidden/);
+
+  // A finger paints as well, and does not scroll the page away.
+  assert.equal(await painter.evaluate((element) => getComputedStyle(element).touchAction), 'none');
+});
+
+test('an autoencoder of the visitor takes over', async (t) => {
+  const { page } = await openRoom(t, '#room=mask&sample=apples');
+  const { readFile } = await import('node:fs/promises');
+  const { fileURLToPath } = await import('node:url');
+  const folder = new URL('../golden/models/mae-rawpix/', import.meta.url);
+  const file = async (name) => ({ name, mimeType: '', buffer: await readFile(fileURLToPath(new URL(name, folder))) });
+  await page.setInputFiles(byTest('model-files'), [await file('config.json'), await file('model.safetensors')]);
+  await waitFor(page, 'its sentence', () => /predicts pixels as they are/.test(document.body.textContent));
+  await still(page);
+  assert.match(await page.locator(byTest('mask-model')).textContent(), /paints\./);
+  assert.match(await page.locator(byTest('hidden-count')).textContent(), /of 36/);
+});

@@ -1,0 +1,73 @@
+// What the tests of the rooms share: waiting until pictures stand, and reading what is on them.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { labUrl, openLab, waitFor, WITHOUT_WEBGPU } from './harness.mjs';
+
+export const byTest = (name) => `[data-testid="${name}"]`;
+
+/** Opens a room by its link and waits until every picture in it is drawn. */
+export async function openRoom(t, hash, options = {}) {
+  const browser = await openLab(t, { ...WITHOUT_WEBGPU, ...options, path: hash });
+  await settled(browser.page);
+  return browser;
+}
+
+/** Waits until the samples are embedded and nothing is left to draw. */
+export async function settled(page) {
+  await waitFor(page, 'the samples', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
+  await still(page);
+}
+
+/** Waits until every picture on the page is drawn and stays so for a moment. */
+export async function still(page) {
+  await waitFor(page, 'the pictures', () => {
+    const frames = [...document.querySelectorAll('.frame')];
+    const ready = frames.every((frame) => frame.getAttribute('aria-busy') === 'false' && frame.querySelector('canvas'));
+    if (!ready) window.__still = undefined;
+    window.__still ??= performance.now();
+    return ready && performance.now() - window.__still > 500;
+  });
+  await page.evaluate(() => { window.__still = undefined; });
+}
+
+/** A checksum of the pixels of each cell of a picture, cut into `rows` by `columns`. */
+export async function cells(page, test, rows = 1, columns = 1) {
+  const found = await page.evaluate(([selector, rows, columns]) => {
+    const shown = document.querySelector(`${selector} canvas`);
+    const copy = new OffscreenCanvas(shown.width, shown.height).getContext('2d', { willReadFrequently: true });
+    copy.drawImage(shown, 0, 0);
+    const sums = [];
+    for (let row = 0; row < rows; row += 1) {
+      for (let column = 0; column < columns; column += 1) {
+        const [left, right] = [column, column + 1].map((at) => Math.round((at * shown.width) / columns));
+        const [top, bottom] = [row, row + 1].map((at) => Math.round((at * shown.height) / rows));
+        // One pixel in from the edge: a cell's border may fall between two pixels.
+        const { data } = copy.getImageData(left + 1, top + 1, right - left - 2, bottom - top - 2);
+        let hash = 0x811c9dc5;
+        for (const byte of data) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+        sums.push(hash);
+      }
+    }
+    return sums;
+  }, [byTest(test), rows, columns]);
+  assert.equal(found.length, rows * columns);
+  return found;
+}
+
+/** Reports what axe finds on the page as it stands. */
+export async function complaints(page) {
+  const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  await page.evaluate(source);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  return violations.map(({ id, help, nodes }) => `${id}: ${help}; ${nodes.slice(0, 3).map(({ html, any }) => `${html} ${any[0]?.message ?? ''}`).join(' | ')}`);
+}
+
+/** Goes to another room of the same page. */
+export async function go(page, hash) {
+  await page.evaluate((hash) => { location.hash = hash; }, hash);
+  await still(page);
+}
+
+export { labUrl };

@@ -1,0 +1,104 @@
+// The shell and the tours: rooms by their links, the back button, no complaint by axe, text that drives the views.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { waitFor } from './harness.mjs';
+import { byTest, complaints, go, openRoom, settled, still } from './rooms.mjs';
+
+test('rooms are links: the navigation says where one is, and back leads back', async (t) => {
+  const { page } = await openRoom(t, '#sample=reef&patch=7&layer=1');
+  const here = () => page.locator('header nav a[aria-current="page"]').textContent();
+  assert.equal(await here(), 'See');
+  await page.locator(byTest('room-mask')).click();
+  await still(page);
+  assert.equal(await here(), 'Mask');
+  assert.match(await page.evaluate(() => location.hash), /room=mask&sample=reef/);
+  await page.goBack();
+  await still(page);
+  assert.equal(await here(), 'See');
+  assert.match(await page.evaluate(() => location.hash), /sample=reef&patch=7&layer=1/);
+  // The keyboard alone: the first stop skips to the room, the next are the rooms.
+  await page.evaluate(() => document.activeElement?.blur());
+  await page.keyboard.press('Tab');
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /Skip/);
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'room');
+});
+
+test('a link that asks for a model elsewhere fetches nothing by itself', async (t) => {
+  const { page, requests } = await openRoom(t, '#model=https://example.org/model/');
+  await waitFor(page, 'a word about it', () => /asks for the model at https:\/\/example\.org/.test(document.querySelector('[role=alert]').textContent));
+  assert.equal(await page.locator(byTest('model-url')).inputValue(), 'https://example.org/model/');
+  assert.deepEqual(requests.filter((url) => url.includes('example.org')), []);
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`axe finds nothing to complain about, ${colorScheme}`, { timeout: 300_000 }, async (t) => {
+    const { page } = await openRoom(t, '#sample=reef&map=heads&basis=shared&foreground=0.5&compare=twin');
+    await page.emulateMedia({ colorScheme });
+    const found = {};
+    const look = async (name) => { found[name] = await complaints(page); };
+    await waitFor(page, 'the second model', () => document.querySelector('[data-testid="other-similarity"]'));
+    await still(page);
+    await look('see');
+    await go(page, '#room=mask');
+    await look('mask');
+    for (const tour of ['tokens', 'attention', 'mae', 'dino', 'scale', 'search']) {
+      await go(page, `#room=learn&tour=${tour}`);
+      await look(tour);
+    }
+    assert.deepEqual(Object.entries(found).filter(([, list]) => list.length > 0), []);
+  });
+}
+
+test('the tours drive the views, and their numbers are those on the screen', { timeout: 300_000 }, async (t) => {
+  const { page } = await openRoom(t, '#room=learn');
+  assert.equal(await page.locator('.tours button').count(), 6);
+  // A result before any click: pictures and a number.
+  assert.match(await page.locator(byTest('live')).textContent(), /224 \/ 14\)² = 256 patches, each a token of 192/);
+
+  await page.locator(byTest('tour-attention')).click();
+  await still(page);
+  const figure = page.locator(`figure:has(${byTest('view-attention')})`);
+  assert.match(await figure.textContent(), /Attention from the class token, layer 3/);
+  const peak = (await figure.textContent()).match(/Peak ([\d.]+ %)/)[1];
+  assert.ok((await page.locator(byTest('live')).textContent()).includes(peak), `the formula does not say ${peak}`);
+  await page.locator(byTest('next')).click();
+  await still(page);
+  assert.match(await figure.textContent(), /Attention from the patch in row 8, column 8, layer 0/);
+  assert.match(await page.evaluate(() => location.hash), /tour=attention&step=2/);
+
+  await page.locator(byTest('tour-mae')).click();
+  await still(page);
+  const before = await page.locator(byTest('live')).textContent();
+  assert.match(before, /\|M\| = 48 of 64 patches, and L = \d/);
+  await page.locator(byTest('ratio')).fill('25');
+  await waitFor(page, 'the formula', () => /\|M\| = 16 of 64/.test(document.querySelector('[data-testid="live"]').textContent));
+
+  await page.locator(byTest('tour-dino')).click();
+  await waitFor(page, 'the verdict', () => /The answers tell/.test(document.querySelector('[data-testid="teacher-verdict"]')?.textContent));
+  await page.locator(byTest('temperature')).fill('100');
+  await page.locator(byTest('centred')).uncheck();
+  await waitFor(page, 'a flat teacher', () => /nearly flat/.test(document.querySelector('[data-testid="teacher-verdict"]').textContent));
+
+  // The way into the real room, with the state of the step.
+  await page.locator(byTest('tour-search')).click();
+  await page.locator(byTest('next')).click();
+  await page.locator(byTest('open-room')).click();
+  await settled(page);
+  assert.match(await page.evaluate(() => location.hash), /^#sample=ginger-cat&patch=119/);
+  assert.equal(await page.locator('header nav a[aria-current="page"]').textContent(), 'See');
+});
+
+test('every step of every tour stands', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openRoom(t, '#room=learn');
+  const steps = { tokens: 3, attention: 4, mae: 3, dino: 3, scale: 2, search: 3 };
+  for (const [tour, count] of Object.entries(steps)) {
+    for (let step = 1; step <= count; step += 1) {
+      await go(page, `#room=learn&tour=${tour}&step=${step}`);
+      assert.match(await page.locator('.step .where').textContent(), new RegExp(`step ${step} of ${count}`));
+      assert.ok((await page.locator('.show figure').count()) > 0, `${tour} ${step} shows nothing`);
+    }
+  }
+  check();
+});

@@ -190,6 +190,13 @@ fn show_model(store: Store, mut model: ModelInfo) {
         let offers = store.offers.get_untracked().unwrap_or_default();
         model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
     }
+    // A link was made with certain weights: said once, when others come.
+    if let Some(wished) = store.weights.get_untracked() {
+        store.weights.set(None);
+        if wished != model.fingerprint {
+            store.tell(Severity::Warning, texts::other_weights(&wished));
+        }
+    }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.grid.set([side, side]);
     store.embedded.set(Default::default());

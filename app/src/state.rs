@@ -166,6 +166,8 @@ pub(crate) struct Store {
     pub(crate) offers: RwSignal<Option<Vec<Offer>>>,
     /// An address that a link asks for and the user has not yet allowed.
     pub(crate) offered: RwSignal<String>,
+    /// The fingerprint of the weights that a link was made with.
+    pub(crate) weights: RwSignal<Option<String>>,
     /// Where the model comes from.
     pub(crate) source: StoredValue<Source, LocalStorage>,
     /// Images that the engine holds.
@@ -220,6 +222,7 @@ impl Store {
             samples_done: RwSignal::new(false),
             offers: RwSignal::new(None),
             offered: RwSignal::new(offered),
+            weights: RwSignal::new(address.name("weights").map(str::to_owned)),
             source: StoredValue::new_local(source),
             sent: RwSignal::new(HashSet::new()),
             embedded: RwSignal::new(HashSet::new()),
@@ -293,6 +296,9 @@ impl Store {
         address.put("sample", self.picture().and_then(|picture| picture.sample));
         self.model.track();
         address.put("model", self.source.get_value().key());
+        let fingerprint = self.model.with(|model| model.as_ref().map(|model| model.fingerprint.clone()));
+        // Until there is a model the link keeps the one that it came with.
+        address.put("weights", fingerprint.or(self.weights.get()).filter(|digits| !digits.is_empty()));
         address.put("patch", self.patch.get());
         address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));
         self.rooms.write(room, &mut address);

@@ -131,6 +131,9 @@ pub struct ModelInfo {
     pub preprocessing: String,
     /// MAE's decoder, where there is one.
     pub decoder: Option<DecoderInfo>,
+    /// A short name for its weights, sixteen hexadecimal digits: the same bytes have the same; empty where they were
+    /// not read, or drawn.
+    pub fingerprint: String,
 }
 
 /// What a masked autoencoder's decoder is.

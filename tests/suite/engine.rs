@@ -248,7 +248,14 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     let progress = std::cell::Cell::new((0, 0));
     block_on(engine.load_model("mine", model_files(), &mut |done, total, _| progress.set((done, total))))
         .expect("loads");
-    assert_eq!(engine.model().expect("loaded").info().name, "mine");
+    let info = engine.model().expect("loaded").info().clone();
+    assert_eq!(info.name, "mine");
+    let other =
+        ["config.json", "model.safetensors"].map(|name| golden_file(&format!("models/dinov2-registers/{name}")));
+    let other = block_on(engine.load_model("", other.into(), &mut |_, _, _| {})).expect("loads");
+    assert!(info.fingerprint.len() == 16 && info.fingerprint != other.fingerprint, "{info:?} {other:?}");
+    let again = block_on(engine.load_model("", model_files(), &mut |_, _, _| {})).expect("loads");
+    assert_eq!(again.fingerprint, info.fingerprint);
     assert!(progress.get().0 > 0 && progress.get().0 == progress.get().1, "{progress:?}");
     assert!(matches!(Error::from(EngineError::NoModel), Error::Engine(_)));
 }

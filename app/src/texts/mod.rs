@@ -118,6 +118,14 @@ pub(crate) fn link_asks(url: &str) -> String {
     format!("This link asks for the model at {url}. Nothing was fetched: press Load in the model panel if you want it.")
 }
 
+/// A link that was made with other weights.
+pub(crate) fn other_weights(fingerprint: &str) -> String {
+    format!(
+        "This link was made with other weights (fingerprint {fingerprint}). Open that model in the model panel to see the \
+         same; until then the one that is here answers."
+    )
+}
+
 /// A link that could not be copied.
 pub(crate) fn not_copied(reason: &str) -> String {
     format!("The link could not be copied ({reason}): take it from the address bar.")

@@ -16,7 +16,9 @@ use crate::widgets::legend::Legend;
 
 /// The attention view, as the model in a slot has it.
 #[component]
-pub(crate) fn Attention(store: Store, #[prop(optional)] slot: Slot) -> impl IntoView {
+pub(crate) fn Attention(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
+    // `slot` itself is a word of the view macro.
+    let slot = of;
     let shown = RwSignal::new(None::<Shown>);
     let canvas: CanvasSlot = RwSignal::new_local(None);
     let see = store.rooms.see;

@@ -12,7 +12,9 @@ use crate::views::surface::{CanvasSlot, Surface};
 
 /// The PCA view: by the picture's own basis, or by one that all pictures share.
 #[component]
-pub(crate) fn Pca(store: Store, #[prop(optional)] slot: Slot) -> impl IntoView {
+pub(crate) fn Pca(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
+    // `slot` itself is a word of the view macro.
+    let slot = of;
     let shown = RwSignal::new(None::<Shown>);
     let canvas: CanvasSlot = RwSignal::new_local(None);
     let see = store.rooms.see;

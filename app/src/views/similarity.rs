@@ -14,7 +14,9 @@ use crate::widgets::legend::Legend;
 
 /// The similarity view.
 #[component]
-pub(crate) fn Similarity(store: Store, #[prop(optional)] slot: Slot) -> impl IntoView {
+pub(crate) fn Similarity(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
+    // `slot` itself is a word of the view macro.
+    let slot = of;
     let shown = RwSignal::new(None::<Shown>);
     let canvas: CanvasSlot = RwSignal::new_local(None);
     let grid = store.grid_of(slot);

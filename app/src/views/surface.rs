@@ -87,7 +87,8 @@ pub(crate) fn Surface(
         Some(Wanted { editions, image, paint: paint.get()?, size })
     });
     let drawn = RwSignal::new(None::<Wanted>);
-    let busy = move || (wanted.get() != drawn.get()).to_string();
+    // Also while it waits for what it needs.
+    let busy = move || wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get()).to_string();
     let ratio = move || {
         let [rows, columns] = shape();
         format!("{columns} / {rows}")

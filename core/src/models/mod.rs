@@ -10,6 +10,7 @@
 pub mod config;
 pub mod dino_head;
 pub mod export;
+pub mod fingerprint;
 pub mod inspect;
 pub mod keys;
 pub mod mae;

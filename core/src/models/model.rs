@@ -68,9 +68,9 @@ pub async fn load(
     let mut parameters =
         Parameters::from_checkpoint(&files.checkpoint, &layout.recipes, device, options.half, limit, progress);
     let (encoder, decoder) = build(&layout.config, layout.mae.as_ref(), &mut parameters).await?;
-    let bytes = parameters.bytes_on_device();
+    let (bytes, fingerprint) = (parameters.bytes_on_device(), parameters.fingerprint());
     let preprocess = preprocessing(&files, &layout)?;
-    let info = describe(&files, &layout, &preprocess, bytes);
+    let info = ModelInfo { fingerprint, ..describe(&files, &layout, &preprocess, bytes) };
     Ok(Model { info, preprocess, config: layout.config, encoder, decoder, device: device.clone() })
 }
 
@@ -138,6 +138,7 @@ pub(super) fn describe(files: &ModelFiles, layout: &Layout, preprocess: &Preproc
         untrained: false,
         preprocessing: preprocess.to_string(),
         decoder: layout.mae.as_ref().map(|mae| describe_decoder(config, mae)),
+        fingerprint: String::new(),
     }
 }
 
@@ -247,6 +248,7 @@ impl Model {
             untrained: true,
             preprocessing: preprocess.to_string(),
             decoder: mae.as_ref().map(|mae| describe_decoder(&config, mae)),
+            fingerprint: String::new(),
         };
         Ok(Self { info, preprocess, config, encoder, decoder, device: device.clone() })
     }

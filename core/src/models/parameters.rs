@@ -11,6 +11,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::f16;
 
 use super::config::Ffn;
+use super::fingerprint::Fingerprint;
 use super::keys::Recipe;
 use crate::error::{Error, ModelError};
 use crate::formats::{Checkpoint, TensorBytes};
@@ -35,6 +36,7 @@ pub struct Parameters<'a> {
     done: u64,
     total: u64,
     bytes_on_device: u64,
+    fingerprint: Fingerprint,
     progress: &'a mut Progress<'a>,
 }
 
@@ -74,7 +76,8 @@ impl<'a> Parameters<'a> {
         };
         let total = recipes.values().flat_map(|recipe| recipe.parts.iter().filter_map(size)).sum();
         let source = Source::Checkpoint { checkpoint, recipes };
-        Self { source, device: device.clone(), half, max_binding_bytes, done: 0, total, bytes_on_device: 0, progress }
+        let (device, fingerprint) = (device.clone(), Fingerprint::default());
+        Self { source, device, half, max_binding_bytes, done: 0, total, bytes_on_device: 0, fingerprint, progress }
     }
 
     /// Tensors drawn from a seed, large enough that every part of the architecture shows: no zero biases, no flat
@@ -88,6 +91,7 @@ impl<'a> Parameters<'a> {
             done: 0,
             total: 0,
             bytes_on_device: 0,
+            fingerprint: Fingerprint::default(),
             progress,
         }
     }
@@ -100,6 +104,11 @@ impl<'a> Parameters<'a> {
     /// Bytes that the tensors handed out so far take on the device.
     pub fn bytes_on_device(&self) -> u64 {
         self.bytes_on_device
+    }
+
+    /// A short name for the bytes read so far; that of nothing where they are drawn.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.clone().digits()
     }
 
     /// A tensor in f32, whole.
@@ -305,6 +314,7 @@ impl<'a> Parameters<'a> {
             if from < to {
                 let piece = checkpoint.read_rows(part, range.start + from..range.start + to).await?;
                 self.done += piece.bytes.len() as u64;
+                self.fingerprint.update(&piece.bytes);
                 (self.progress)(self.done, self.total, part);
                 pieces.push(piece);
             }

@@ -99,9 +99,9 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
                     <span class="hint">" " {move || state.other.get().map(|model| texts::model(&model))} " " {memory}</span>
                 </p>
                 <div class="stage three">
-                    <Attention store slot=Slot::Other />
-                    <Pca store slot=Slot::Other />
-                    <Similarity store slot=Slot::Other />
+                    <Attention store of=Slot::Other />
+                    <Pca store of=Slot::Other />
+                    <Similarity store of=Slot::Other />
                 </div>
             </Show>
         </section>

@@ -79,7 +79,7 @@ pub(crate) fn AttentionControls(store: Store) -> impl IntoView {
 pub(crate) fn ColourControls(store: Store) -> impl IntoView {
     let state = store.rooms.see;
     let bases = vec![(false, see::BASIS_OWN), (true, see::BASIS_SHARED)];
-    let sides = vec![(false, see::ABOVE), (true, see::BELOW)];
+    let sides = || vec![(false, see::ABOVE), (true, see::BELOW)];
     let refit = move |_| {
         fit(store, Slot::Main);
         if state.other.with_untracked(Option::is_some) {
@@ -118,7 +118,7 @@ pub(crate) fn ColourControls(store: Store) -> impl IntoView {
                             }
                         />
                     </label>
-                    <Segments legend=see::SIDE name="side" options=sides.clone() value=state.below />
+                    <Segments legend=see::SIDE name="side" options=sides() value=state.below />
                 </Show>
                 <p class="hint fitted">
                     {fitted} " " <button class="quiet" data-testid="refit" on:click=refit>{see::REFIT}</button>

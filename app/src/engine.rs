@@ -209,12 +209,14 @@ fn show_model(store: Store, mut model: ModelInfo) {
 
 fn hear(store: Store, kind: EngineKind, aside: Aside) {
     match aside {
-        Aside::Event(Event::Progress { task, done, total, unit }) => {
-            let over = total > 0 && done >= total;
-            store.progress.set((!over).then_some(Progress { task, done, total, unit }));
-        }
-        Aside::Event(Event::Warning { message }) => store.tell(Severity::Warning, message),
-        Aside::Event(_) => {}
+        Aside::Event(event) => match *event {
+            Event::Progress { task, done, total, unit } => {
+                let over = total > 0 && done >= total;
+                store.progress.set((!over).then_some(Progress { task, done, total, unit }));
+            }
+            Event::Warning { message } => store.tell(Severity::Warning, message),
+            _ => {}
+        },
         Aside::Lost(sentence) => lost(store, kind, sentence),
         Aside::Stopped(sentence) => {
             let at_work = match store.engine.get_untracked() {

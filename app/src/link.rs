@@ -22,7 +22,7 @@ pub(crate) type Answer = (Event, Array);
 /// What the engine says between a request and its answer, and when it dies.
 pub(crate) enum Aside {
     /// An [`Event::Progress`] or [`Event::Warning`].
-    Event(Event),
+    Event(Box<Event>),
     /// A request failed since the engine's device is gone. One sentence.
     Lost(String),
     /// The worker has ended; nothing more may be asked. One sentence.
@@ -163,9 +163,11 @@ fn unpack(data: &JsValue) -> Result<(Message, Array), String> {
 
 fn hear(message: Message, attachments: Array, waiting: &Waiting, aside: &dyn Fn(Aside), stop: &dyn Fn(String)) {
     match (message.reply_to, message.event) {
-        (_, event @ (Event::Progress { .. } | Event::Warning { .. })) => aside(Aside::Event(event)),
+        (_, event @ (Event::Progress { .. } | Event::Warning { .. })) => {
+            aside(Aside::Event(Box::new(event)));
+        }
         (None, Event::Failed { message }) => stop(message),
-        (None, event) => aside(Aside::Event(event)),
+        (None, event) => aside(Aside::Event(Box::new(event))),
         (Some(id), event) => {
             let sender = waiting.borrow_mut().remove(&id);
             if let Some(sender) = sender {

@@ -43,14 +43,6 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// Its word in a link.
-    pub(crate) fn key(self) -> &'static str {
-        match self {
-            Self::Dino => "dino",
-            Self::Mae => "mae",
-        }
-    }
-
     /// Its word in a status.
     pub(crate) fn of(status: &Status) -> Self {
         if status.method == "mae" { Self::Mae } else { Self::Dino }

@@ -36,7 +36,7 @@ pub(crate) fn Curves(
     let drawn = move || {
         let curves = curves.get();
         let ([low, high], [first, last]) = extent(&curves, range);
-        let label = curves.iter().map(|curve| in_words(curve)).collect::<Vec<_>>().join(" ");
+        let label = curves.iter().map(in_words).collect::<Vec<_>>().join(" ");
         let lines = curves.iter().enumerate().map(|(number, curve)| {
             let path = path(&curve.points, [low, high], [first, last]);
             view! { <path class=if number == 0 { "curve" } else { "curve second" } d=path /> }
@@ -117,7 +117,7 @@ fn path(points: &[(u64, f32)], [low, high]: [f32; 2], [first, last]: [u64; 2]) -
         let x = (step - first) as f64 / (last - first) as f64 * WIDTH;
         // A margin of 3: the line has a width of its own.
         let y = HEIGHT - 3.0 - f64::from(value - low) / height * (HEIGHT - 6.0);
-        drop(write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" }));
+        let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
     }
     path
 }

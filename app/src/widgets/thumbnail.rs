@@ -1,7 +1,5 @@
 //! A small picture from its bytes, as an `img` with a text for those who do not see it.
 
-use std::fmt::Write as _;
-
 use leptos::prelude::*;
 
 /// Pixels that came from the engine, shown without smoothing.
@@ -48,7 +46,7 @@ fn base64(bytes: &[u8]) -> String {
             if place <= chunk.len() {
                 text.push(char::from(LETTERS[(word >> (18 - 6 * place) & 63) as usize]));
             } else {
-                drop(text.write_char('='));
+                text.push('=');
             }
         }
     }

@@ -191,9 +191,9 @@ fn dino_stage(
 /// How far each of the two moved, as bars on one scale.
 fn ema(dino: &DinoStages) -> AnyView {
     let [student, teacher] = [dino.student_moved, dino.teacher_moved].map(|moved| moved as f32);
-    let same = Some(student.max(teacher));
+    let most = student.max(teacher).max(1e-12);
     let row = |name: &'static str, value: f32| {
-        let share = value / same.unwrap_or(1.0).max(1e-12);
+        let share = value / most;
         view! {
             <div class="meter-row">
                 <span>{name}</span>

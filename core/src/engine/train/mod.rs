@@ -145,7 +145,7 @@ impl Engine {
             Data::Own { images } => {
                 let mut own = Vec::with_capacity(images.len());
                 for image in images {
-                    own.push(pictures::shrink(&*self.images.pixels(*image)?));
+                    own.push(pictures::shrink(&*self.images.decode(*image)?));
                 }
                 Ok(Pictures::own(own)?)
             }

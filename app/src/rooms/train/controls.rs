@@ -28,7 +28,6 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
                 <button
                     class="primary"
                     data-testid="play"
-                    aria-pressed=move || state.playing.get().to_string()
                     disabled=move || !ready()
                     on:click=move |_| run::play(store, !state.playing.get_untracked())
                 >

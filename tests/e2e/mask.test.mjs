@@ -32,8 +32,7 @@ test('painting a mask changes what is hidden and nothing else', async (t) => {
   assert.match(await page.locator(byTest('hidden-count')).textContent(), /^0 of 64/);
   const views = ['mask-seen', 'mask-painted', 'mask-loss'];
   const whole = Object.fromEntries(await Promise.all(views.map(async (view) => [view, await cells(page, view, SIDE, SIDE)])));
-  const original = await cells(page, 'mask-original', SIDE, SIDE);
-  assert.deepEqual(whole['mask-painted'], original, 'with nothing hidden the reconstruction is the picture');
+  assert.deepEqual(whole['mask-painted'], whole['mask-seen'], 'with nothing hidden the reconstruction is the picture');
 
   await drag(page, [2, 2], [2, 5]);
   const hidden = await hiddenPatches(page);
@@ -49,7 +48,7 @@ test('painting a mask changes what is hidden and nothing else', async (t) => {
   await drag(page, [2, 2], [2, 3]);
   assert.equal((await hiddenPatches(page)).filter(Boolean).length, 2);
   const now = await cells(page, 'mask-painted', SIDE, SIDE);
-  assert.deepEqual([now[18], now[19]], [original[18], original[19]]);
+  assert.deepEqual([now[18], now[19]], whole['mask-painted'].slice(18, 20));
 });
 
 test('a link of the room Mask opened twice gives the same pixels', async (t) => {

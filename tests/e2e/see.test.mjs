@@ -30,8 +30,8 @@ test('all heads, rollout and a chosen head are told apart, and the address follo
   const [one] = await cells(page, 'view-attention');
   await page.locator(byTest('map-1')).check();
   await still(page);
-  const heads = await cells(page, 'view-attention', 1, 3);
-  assert.equal(new Set(heads).size, 3, 'three heads, three maps');
+  const heads = await cells(page, 'view-attention', 2, 2);
+  assert.equal(new Set(heads.slice(0, 3)).size, 3, 'three heads, three maps');
   await page.locator(byTest('head-1')).click();
   assert.match(await page.locator(byTest('head-1')).getAttribute('aria-label'), /Head 1: .* on patches, peak .* entropy/);
   await page.locator(byTest('map-2')).check();

@@ -17,7 +17,7 @@ pub(crate) const PREDICTED: &str = "All that the decoder paints";
 pub(crate) const PAINTED_EXPLAIN: &str = "Shown patches as they are, hidden ones as the decoder paints them.";
 pub(crate) const PREDICTED_EXPLAIN: &str = "Every patch by the decoder; it was never trained on those that it saw.";
 pub(crate) const LOSS: &str = "Error";
-pub(crate) const LOSS_EXPLAIN: &str = "Mean squared error of each hidden patch, against the decoder's own target.";
+pub(crate) const LOSS_EXPLAIN: &str = "Squared error of each hidden patch, against the decoder's target.";
 pub(crate) const ORIGINAL: &str = "Original";
 pub(crate) const ORIGINAL_EXPLAIN: &str = "The picture as the model would receive it whole.";
 

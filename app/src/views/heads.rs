@@ -11,6 +11,8 @@ use crate::texts::see as texts;
 #[component]
 pub(crate) fn Heads(store: Store, shown: RwSignal<Option<Shown>>) -> impl IntoView {
     let heads = move || shown.with(|shown| shown.as_ref().map_or(0, |shown| shown.summary.heads.len()));
+    // Cells of the last row that no head fills.
+    let holes = move || heads().next_multiple_of(columns_for(heads().max(1))) - heads();
     let columns = move || format!("repeat({}, 1fr)", columns_for(heads().max(1)));
     let label = move |head: usize| {
         let numbers = move |shown: &Option<Shown>| -> HeadSummary {
@@ -31,6 +33,9 @@ pub(crate) fn Heads(store: Store, shown: RwSignal<Option<Shown>>) -> impl IntoVi
                 >
                     <span aria-hidden="true">{head}</span>
                 </button>
+            </For>
+            <For each=move || 0..holes() key=|hole| *hole let(_hole)>
+                <span class="hole"></span>
             </For>
         </div>
     }

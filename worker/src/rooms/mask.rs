@@ -13,12 +13,14 @@ pub(crate) async fn obey(
     _attachments: &Array,
     _reply: &Reply,
 ) -> Result<Answer, String> {
-    let MaskCommand::Show { canvas, image, hidden, what, size } = command else {
-        return Ok(Event::Mask(engine.engine.mask(command).await.map_err(said)?).into());
-    };
-    engine.has_canvas(canvas)?;
-    let start = now();
-    let picture = engine.engine.mask_view(image, &hidden, what).await.map_err(said)?;
-    engine.draw(canvas, &picture, size).await?;
-    Ok(Event::Shown { canvas, millis: now() - start, summary: picture.summary }.into())
+    match command {
+        MaskCommand::Show { canvas, image, hidden, what, size } => {
+            engine.has_canvas(canvas)?;
+            let start = now();
+            let picture = engine.engine.mask_view(image, &hidden, what).await.map_err(said)?;
+            engine.draw(canvas, &picture, size).await?;
+            Ok(Event::Shown { canvas, millis: now() - start, summary: picture.summary }.into())
+        }
+        command => Ok(Event::Mask(engine.engine.mask(command).await.map_err(said)?).into()),
+    }
 }

@@ -50,7 +50,12 @@ pub(crate) fn png(name: &str, canvas: &HtmlCanvasElement) -> Result<(), JsValue>
     copy.to_blob(save.unchecked_ref())
 }
 
-fn blob(name: &str, blob: &Blob) -> Result<(), JsValue> {
+/// Saves a blob.
+///
+/// # Errors
+///
+/// The browser's.
+pub(crate) fn blob(name: &str, blob: &Blob) -> Result<(), JsValue> {
     let document = web_sys::window().and_then(|window| window.document()).ok_or("there is no document")?;
     let url = Url::create_object_url_with_blob(blob)?;
     let anchor: HtmlAnchorElement = document.create_element("a")?.unchecked_into();

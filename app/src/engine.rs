@@ -1,37 +1,52 @@
 //! Which engine runs: the small CPU one at once, the GPU's when it has proved itself; model and images move along.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Date, Function, Promise, Reflect};
 use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, PROTOCOL};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use crate::debug;
 use crate::link::{Aside, Link};
+use crate::rooms::train;
 use crate::state::{EngineState, Progress, Severity, Source, Store};
 use crate::stored;
 use crate::texts;
 
+/// How the engine's sentence begins when its device is gone.
+const GPU_LOST: &str = "The GPU was lost";
+/// New engines after losses, before the CPU takes over for good.
+const TRIES: usize = 3;
+/// A loss counts for so long.
+const FORGET_MILLIS: f64 = 300_000.0;
+
 thread_local! {
     /// Counts starts; work of an earlier one is thrown away.
     static START: Cell<u32> = const { Cell::new(0) };
+    /// When devices were lost.
+    static LOSSES: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Starts the engine that the user wants, or the CPU's first and the GPU's behind it.
 pub(crate) fn start(store: Store) {
     let start = START.get() + 1;
     START.set(start);
-    if let Some(old) = store.link.get_untracked() {
-        old.close();
-        store.link.set(None);
-    }
-    let wanted = store.wanted.get_untracked();
+    let old = store.link.get_untracked();
+    store.link.set(None);
+    // After too many losses the CPU computes, whatever was wanted.
+    let given_up = LOSSES.with_borrow(|losses| losses.len() > TRIES);
+    let wanted = if given_up { Some(EngineKind::Cpu) } else { store.wanted.get_untracked() };
     let kind = wanted.unwrap_or(EngineKind::Cpu);
     store.engine.set(EngineState::Starting(kind));
     store.why.set(String::new());
     spawn_local(async move {
+        if let Some(old) = old {
+            train::leave(store, &old).await;
+            old.close();
+        }
         if let Err(sentence) = run(store, kind, start).await {
             if START.get() == start {
                 store.progress.set(None);
@@ -40,6 +55,7 @@ pub(crate) fn start(store: Store) {
             return;
         }
         match wanted {
+            Some(_) if given_up => store.why.set(texts::WHY_LOST.to_owned()),
             Some(_) => store.why.set(texts::WHY_WANTED.to_owned()),
             None => upgrade(store, start).await,
         }
@@ -119,6 +135,7 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
         return Err(closed(&link, texts::SUPERSEDED.to_owned()));
     }
     if let Some(old) = store.link.get_untracked() {
+        train::leave(store, &old).await;
         old.close();
     }
     batch(|| {
@@ -193,15 +210,18 @@ fn show_model(store: Store, mut model: ModelInfo) {
 
 fn hear(store: Store, kind: EngineKind, aside: Aside) {
     match aside {
-        Aside::Event(Event::Progress { task, done, total, .. }) if task.starts_with(stored::TASK) => {
-            stored::progress(store, &task, done, total);
-        }
-        Aside::Event(Event::Progress { task, done, total, unit }) => {
-            let over = total > 0 && done >= total;
-            store.progress.set((!over).then_some(Progress { task, done, total, unit }));
-        }
-        Aside::Event(Event::Warning { message }) => store.tell(Severity::Warning, message),
-        Aside::Event(_) => {}
+        Aside::Event(event) => match *event {
+            Event::Progress { task, done, total, .. } if task.starts_with(stored::TASK) => {
+                stored::progress(store, &task, done, total);
+            }
+            Event::Progress { task, done, total, unit } => {
+                let over = total > 0 && done >= total;
+                store.progress.set((!over).then_some(Progress { task, done, total, unit }));
+            }
+            Event::Warning { message } => store.tell(Severity::Warning, message),
+            _ => {}
+        },
+        Aside::Lost(sentence) => lost(store, kind, sentence),
         Aside::Stopped(sentence) => {
             let at_work = match store.engine.get_untracked() {
                 EngineState::Running(info) => info.kind == kind,
@@ -212,6 +232,34 @@ fn hear(store: Store, kind: EngineKind, aside: Aside) {
             }
         }
     }
+}
+
+/// Whether a sentence of the engine's says that its device is gone.
+pub(crate) fn is_loss(sentence: &str) -> bool {
+    sentence.starts_with(GPU_LOST)
+}
+
+/// The device of an engine is gone: another engine is started, which gets model, images, canvases and the run; after a
+/// few losses in short time it is the CPU's.
+fn lost(store: Store, kind: EngineKind, sentence: String) {
+    let at_work = matches!(store.engine.get_untracked(), EngineState::Running(info) if info.kind == kind);
+    if !at_work || store.link.get_untracked().is_none() {
+        return;
+    }
+    let now = Date::now();
+    let count = LOSSES.with_borrow_mut(|losses| {
+        losses.retain(|time| now - time < FORGET_MILLIS);
+        losses.push(now);
+        losses.len()
+    });
+    debug::count_losses(count);
+    store.tell(Severity::Warning, texts::lost(&sentence, count, TRIES));
+    // Nothing more is asked of it: it may never answer.
+    if let Some(old) = store.link.get_untracked() {
+        store.link.set(None);
+        old.close();
+    }
+    start(store);
 }
 
 /// The engine at work has ended.

@@ -10,8 +10,8 @@ use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::signals::put;
-use crate::state::Store;
-use crate::{engine, pictures, registry, rooms, stored, texts};
+use crate::state::{Severity, Store};
+use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.
 #[component]
@@ -19,6 +19,8 @@ pub(crate) fn Lab() -> impl IntoView {
     let address = here();
     let store = Store::new(&address);
     pictures::attend(store);
+    debug::publish(store);
+    rooms::train::attend(store);
     inputs::listen(store, address.name("sample").map(str::to_owned));
     engine::start(store);
     registry::read(store);

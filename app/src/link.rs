@@ -15,13 +15,17 @@ use web_sys::{
     WorkerType,
 };
 
+use crate::engine::is_loss;
+
 /// An event that ends a request, with what JSON cannot carry.
 pub(crate) type Answer = (Event, Array);
 
 /// What the engine says between a request and its answer, and when it dies.
 pub(crate) enum Aside {
     /// An [`Event::Progress`] or [`Event::Warning`].
-    Event(Event),
+    Event(Box<Event>),
+    /// A request failed since the engine's device is gone. One sentence.
+    Lost(String),
     /// The worker has ended; nothing more may be asked. One sentence.
     Stopped(String),
 }
@@ -160,9 +164,11 @@ fn unpack(data: &JsValue) -> Result<(Message, Array), String> {
 
 fn hear(message: Message, attachments: Array, waiting: &Waiting, aside: &dyn Fn(Aside), stop: &dyn Fn(String)) {
     match (message.reply_to, message.event) {
-        (_, event @ (Event::Progress { .. } | Event::Warning { .. })) => aside(Aside::Event(event)),
+        (_, event @ (Event::Progress { .. } | Event::Warning { .. })) => {
+            aside(Aside::Event(Box::new(event)));
+        }
         (None, Event::Failed { message }) => stop(message),
-        (None, event) => aside(Aside::Event(event)),
+        (None, event) => aside(Aside::Event(Box::new(event))),
         (Some(id), event) => {
             let sender = waiting.borrow_mut().remove(&id);
             if let Some(sender) = sender {
@@ -170,7 +176,11 @@ fn hear(message: Message, attachments: Array, waiting: &Waiting, aside: &dyn Fn(
                     Event::Failed { message } => Err(message),
                     event => Ok((event, attachments)),
                 };
+                let lost = answer.as_ref().err().filter(|sentence| is_loss(sentence)).cloned();
                 drop(sender.send(answer));
+                if let Some(sentence) = lost {
+                    aside(Aside::Lost(sentence));
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "leptos writes pub into what its macro makes of a component")]
 
 mod csv;
+mod debug;
 mod download;
 mod engine;
 mod grid;

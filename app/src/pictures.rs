@@ -9,15 +9,14 @@ use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, Url};
 
-use crate::engine;
+use crate::debug::debug;
+use crate::engine::is_loss;
 use crate::hash::engine_name;
 use crate::link::Link;
 use crate::state::{EngineState, Picture, Severity, Store};
 
 /// How many neighbours to ask for.
 const NEIGHBOURS: usize = 64;
-/// How the engine's sentence begins when its device is gone.
-const GPU_LOST: &str = "The GPU was lost";
 
 thread_local! {
     /// A worker of our own: one image after another.
@@ -133,7 +132,8 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
         Ok(_) => store.failed.update(|failed| {
             failed.insert(picture.id);
         }),
-        Err(sentence) if sentence.starts_with(GPU_LOST) => engine::stopped(store, sentence),
+        // A new engine comes by itself and asks for the image again.
+        Err(sentence) if is_loss(&sentence) => {}
         Err(sentence) => {
             store.tell(Severity::Error, sentence);
             if store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
@@ -197,9 +197,4 @@ fn lift(name: &str) -> Result<(), JsValue> {
     let entry = Reflect::get(&Reflect::get(&debug, &"images".into())?, &name.into())?;
     Object::assign(debug.unchecked_ref(), &Object::from(entry));
     Ok(())
-}
-
-fn debug() -> Result<JsValue, JsValue> {
-    let window = web_sys::window().ok_or("there is no window")?;
-    Reflect::get(&Reflect::get(&window, &"lab".into())?, &"debug".into())
 }

@@ -179,8 +179,8 @@ pub(crate) struct EvalArgs {
 /// `native-trainer pretrain`
 #[derive(Debug, Args)]
 pub(crate) struct PretrainArgs {
-    /// Images: folders (searched to the bottom), list files (.txt), tar shards, zip archives; labels are not used for
-    /// training
+    /// Images: folders (searched to the bottom), list files (.txt), tar shards, zip archives, or drawn:N for N pictures
+    /// that the program draws; labels are not used for training
     #[arg(required = true, value_name = "DATA")]
     pub(crate) data: Vec<PathBuf>,
     /// A named configuration; an unknown name lists them all
@@ -198,6 +198,10 @@ pub(crate) struct PretrainArgs {
     /// Go on with the run in DIR; it is an error if there is none
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Begin DIR with a run that was saved as one file: what the page's room Train downloads, or the state.safetensors of
+    /// another run; its configuration holds, --set goes over it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "config", "resume"])]
+    pub(crate) from: Option<PathBuf>,
     /// Held-out images to look at: pictures, health and, with labels, k-NN [default: some of DATA]
     #[arg(long, value_name = "INPUT")]
     pub(crate) val: Vec<PathBuf>,

@@ -6,6 +6,8 @@
 //! images are later read in place, by any thread, and never unpacked to disk. An image in a shard is called
 //! `shard.tar#name.jpg`.
 //!
+//! `drawn:N` (or `drawn:N:SEED`) is no file: N pictures that the program draws, those of the page's room Train.
+//!
 //! A class is the name of the folder that an image lies in below the input (also inside a zip archive), what stands
 //! behind a tab in a list, or the `.cls` beside an image in a WebDataset shard.
 
@@ -18,6 +20,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use lab_core::data::drawn::{Drawn, KINDS};
 use lab_core::image::Limits;
 
 use crate::host::DiskFile;
@@ -64,6 +67,11 @@ enum Place {
         archive: u32,
         entry: usize,
     },
+    /// Drawn when it is read.
+    Drawn {
+        drawn: Drawn,
+        index: u64,
+    },
     /// Nowhere; the reason was found while listing.
     Bad(String),
 }
@@ -76,6 +84,10 @@ impl Inputs {
     pub(crate) fn list(paths: &[PathBuf]) -> Result<Self> {
         let mut inputs = Self::default();
         for path in paths {
+            if let Some(spec) = path.to_str().and_then(|path| path.strip_prefix("drawn:")) {
+                inputs.drawn(spec)?;
+                continue;
+            }
             let meta = std::fs::metadata(path).with_context(|| format!("cannot read input {}", path.display()))?;
             if meta.is_dir() {
                 inputs.folder(path, &mut Vec::new());
@@ -155,8 +167,27 @@ impl Inputs {
             Place::File(path) => read(path, 0, None),
             &Place::Member { shard, offset, len } => read(&self.shards[shard as usize], offset, Some(len)),
             &Place::Entry { archive, entry } => self.archives[archive as usize].read(entry, limits),
+            &Place::Drawn { drawn, index } => png(drawn.image(index)),
             Place::Bad(reason) => Err(reason.clone()),
         }
+    }
+
+    /// Adds drawn pictures: `N`, or `N:SEED`.
+    fn drawn(&mut self, spec: &str) -> Result<()> {
+        let (count, seed) = spec.split_once(':').unwrap_or((spec, "0"));
+        let (Ok(count), Ok(seed)) = (count.parse::<u64>(), seed.parse::<u64>()) else {
+            bail!("drawn:{spec} is no choice of drawn pictures; expected drawn:N or drawn:N:SEED, such as drawn:512")
+        };
+        let drawn = Drawn::new(seed);
+        for index in 0..count {
+            let class = Some(self.classes.number(KINDS[drawn.kind(index)]));
+            self.items.push(Item {
+                name: format!("drawn:{spec}#{index}"),
+                class,
+                place: Place::Drawn { drawn, index },
+            });
+        }
+        Ok(())
     }
 
     fn bad(&mut self, path: &Path, reason: String) {
@@ -334,6 +365,15 @@ fn old_header(block: &[u8; 512]) -> Result<()> {
     if stated == sum(0..148) + 8 * 32 + sum(156..512) { Ok(()) } else { bail!("wrong checksum") }
 }
 
+/// A drawn picture as the bytes of a file, without loss.
+fn png(picture: lab_core::image::Rgb8) -> Result<Vec<u8>, String> {
+    let (width, height) = (picture.width(), picture.height());
+    let picture = image::RgbImage::from_raw(width, height, picture.into_data()).ok_or("a picture without pixels")?;
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| error.to_string())?;
+    Ok(bytes.into_inner())
+}
+
 fn name(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -393,6 +433,20 @@ mod tests {
         assert_eq!(names(&inputs), expected.map(|file| root.join(file).to_string_lossy().into_owned()));
         assert_eq!(inputs.others, 1);
         assert_eq!(inputs.read(1, &Limits::default()).expect("bytes"), b"b/1.jpeg");
+    }
+
+    #[test]
+    fn drawn_pictures_are_drawn_when_they_are_read() {
+        let inputs = Inputs::list(&["drawn:20:3".into()]).expect("a choice");
+        assert_eq!((inputs.len(), inputs.name(7)), (20, "drawn:20:3#7"));
+        let picture = lab_core::image::decode(&inputs.read(7, &Limits::default()).expect("bytes"), &Limits::default());
+        assert_eq!(picture.expect("a picture"), Drawn::new(3).image(7));
+        let class = inputs.label(7).expect("a class") as usize;
+        assert_eq!(inputs.classes()[class], KINDS[Drawn::new(3).kind(7)]);
+        for wrong in ["drawn:", "drawn:many", "drawn:2:x"] {
+            let error = Inputs::list(&[wrong.into()]).expect_err(wrong).to_string();
+            assert!(error.contains("drawn:N"), "{error}");
+        }
     }
 
     #[test]

@@ -191,6 +191,36 @@ fn large_photographs_are_decoded_at_a_part_of_their_size() {
 }
 
 #[test]
+fn a_run_in_one_file_begins_another_run() {
+    let place = tempfile::tempdir().expect("a folder");
+    let drawn = Path::new("drawn:30");
+    let [whole, first, second] = ["whole", "first", "second"].map(|name| place.path().join(name));
+    run(command(drawn, &whole, "tiny-mae", &[])).ends(0);
+    run(command(drawn, &first, "tiny-mae", &["--steps", "7"])).ends(0);
+    // As a file of the page: it lies anywhere, under any name, with nothing beside it.
+    let file = place.path().join("mae-step-7.safetensors");
+    std::fs::write(&file, state(&first, 7)).expect("a file");
+    let from = |data: &Path, out: &Path, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+        command.arg("pretrain").arg(data).args(["--device", "cpu", "--plain", "--from"]).arg(&file);
+        command.arg("--out").arg(out).args(more);
+        run(command)
+    };
+    let ran = from(drawn, &second, &[]).ends(0);
+    assert!(ran.err.contains("at step 7") && ran.out.contains("done, 20 steps"), "{} {}", ran.out, ran.err);
+    assert_eq!(state(&whole, 20), state(&second, 20));
+    // On other images it goes on too, and says that their order is another.
+    let third = place.path().join("third");
+    let ran = from(Path::new("drawn:31"), &third, &["--set", "train.epochs=2"]).ends(0);
+    assert!(ran.err.contains("begun on 30 images"), "{}", ran.err);
+    // What holds no run is told.
+    let weights = first.join("model/model.safetensors");
+    std::fs::copy(weights, &file).expect("a file");
+    let ran = from(drawn, &place.path().join("fourth"), &[]);
+    assert!(ran.status == Some(1) && ran.err.contains("holds no configuration of a run"), "{}", ran.err);
+}
+
+#[test]
 fn bad_images_are_passed_over_within_the_budget() {
     let place = tempfile::tempdir().expect("a folder");
     let data = images(place.path());

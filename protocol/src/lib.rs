@@ -146,6 +146,8 @@ pub enum Command {
     },
     /// The store of models is asked, beside the engine and without waiting for it; answer: [`Event::Storage`].
     Storage(StorageCommand),
+    /// For tests of what the page does then: the device is lost. Answer: [`Event::Done`]; every later one fails.
+    LoseDevice,
     /// The room See asks; answer: [`Event::See`], where the command names no other.
     See(SeeCommand),
     /// The room Mask asks; answer: [`Event::Mask`], where the command names no other.

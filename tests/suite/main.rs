@@ -4,6 +4,7 @@
 mod begin;
 mod data;
 mod engine;
+mod engine_train;
 mod formats;
 mod house;
 mod image;

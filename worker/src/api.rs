@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use js_sys::{Array, Float32Array, Function};
+use js_sys::{Array, Float32Array, Function, Uint8Array};
 use lab_core::engine::{self, Picture};
 use lab_core::host::ReadAt;
 use lab_protocol::{CanvasId, Command, Event, ModelSource, PROTOCOL, Slot};
@@ -39,17 +39,19 @@ pub(crate) struct Reply {
 impl Reply {
     /// Posts an event, with copies of `vectors` as its attachments.
     pub(crate) fn send(&self, event: Event, vectors: &[&[f32]]) -> Result<(), JsValue> {
-        self.send_with(event, vectors, &Array::new())
+        self.send_all(event, vectors, &[])
     }
 
-    /// The same, with `buffers` behind them.
-    fn send_with(&self, event: Event, vectors: &[&[f32]], buffers: &Array) -> Result<(), JsValue> {
+    /// The same with copies of `bytes` behind them.
+    fn send_all(&self, event: Event, vectors: &[&[f32]], bytes: &[Vec<u8>]) -> Result<(), JsValue> {
         let attachments: Array = Array::new();
         for vector in vectors {
             // A copy of its own, which can be transferred.
             attachments.push(&JsValue::from(Float32Array::from(*vector).buffer()));
         }
-        let attachments = attachments.concat(buffers);
+        for bytes in bytes {
+            attachments.push(&JsValue::from(Uint8Array::from(bytes.as_slice()).buffer()));
+        }
         let text = wire::write(self.id, event);
         let (text, attachments) = (JsValue::from_str(&text), JsValue::from(attachments));
         self.post.call2(&JsValue::NULL, &text, &attachments).map(|_| ())
@@ -116,18 +118,16 @@ impl Engine {
             }
         };
         let reply = Reply { post, id: Some(request.id) };
-        #[cfg(feature = "gpu")]
-        if let Some(message) = gpu::lost() {
+        if let Some(message) = lost::said() {
             return reply.send(Event::Failed { message }, &[]);
         }
         match self.obey(request.command, &attachments, &reply).await {
             Ok(answer) => {
                 let vectors: Vec<&[f32]> = answer.vectors.iter().map(Vec::as_slice).collect();
-                reply.send_with(answer.event, &vectors, &answer.buffers)
+                reply.send_all(answer.event, &vectors, &answer.bytes)
             }
             Err(error) => {
-                #[cfg(feature = "gpu")]
-                let error = gpu::lost().unwrap_or(error);
+                let error = lost::said().unwrap_or(error);
                 reply.send(Event::Failed { message: wire::sentence(&error) }, &[])
             }
         }
@@ -145,13 +145,13 @@ pub(crate) struct Answer {
     pub(crate) event: Event,
     /// Sent along as `ArrayBuffer`s.
     pub(crate) vectors: Vec<Vec<f32>>,
-    /// `ArrayBuffer`s behind those.
-    pub(crate) buffers: Array,
+    /// Sent along behind them, likewise.
+    pub(crate) bytes: Vec<Vec<u8>>,
 }
 
 impl From<Event> for Answer {
     fn from(event: Event) -> Self {
-        Self { event, vectors: Vec::new(), buffers: Array::new() }
+        Self { event, vectors: Vec::new(), bytes: Vec::new() }
     }
 }
 
@@ -239,6 +239,13 @@ impl Engine {
             Command::Storage(_) => {
                 Err("the store is asked beside the engine, not through it: reload the page".to_owned())
             }
+            Command::LoseDevice => {
+                #[cfg(feature = "gpu")]
+                self.gpu.renderer.device().destroy();
+                #[cfg(not(feature = "gpu"))]
+                lost::note("asked for; the CPU plays a GPU that is gone");
+                Ok(Event::Done.into())
+            }
             Command::See(command) => rooms::see::obey(self, command, attachments, reply).await,
             Command::Mask(command) => rooms::mask::obey(self, command, attachments, reply).await,
             Command::Train(command) => rooms::train::obey(self, command, attachments, reply).await,
@@ -315,18 +322,31 @@ fn no_canvas(canvas: CanvasId) -> String {
     format!("there is no canvas {}: attach it first", canvas.0)
 }
 
-#[cfg(feature = "gpu")]
-mod gpu {
+/// Why the device was lost, if it was.
+mod lost {
     use std::sync::{Mutex, PoisonError};
 
+    static LOST: Mutex<Option<String>> = Mutex::new(None);
+
+    /// Remembers it.
+    pub(super) fn note(reason: &str) {
+        let text = format!("The GPU was lost ({reason}). Start the engine anew, or use the CPU engine.");
+        LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+    }
+
+    /// What to tell.
+    pub(super) fn said() -> Option<String> {
+        LOST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
     use lab_core::device::{OpenDevice, open_gpu};
     use web_sys::OffscreenCanvas;
 
     use crate::canvas::Surface;
     use crate::render::Renderer;
-
-    /// Why the device was lost, if it was.
-    static LOST: Mutex<Option<String>> = Mutex::new(None);
 
     /// What drawing shares with computing.
     pub(super) struct Gpu {
@@ -340,17 +360,10 @@ mod gpu {
         let gpu = open_gpu(Default::default()).await.map_err(|error| error.to_string())?;
         let setup = gpu.setup;
         setup.device.set_device_lost_callback(|reason, message| {
-            let text =
-                format!("The GPU was lost ({reason:?}: {message}). Start the engine anew, or use the CPU engine.");
-            *LOST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            super::lost::note(&format!("{reason:?}: {message}"));
         });
         let renderer = Renderer::new(setup.device, setup.queue);
         Ok((gpu.open, Gpu { renderer, instance: setup.instance, adapter: setup.adapter }))
-    }
-
-    /// What to tell when the device was lost.
-    pub(super) fn lost() -> Option<String> {
-        LOST.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     impl Gpu {

@@ -4,7 +4,7 @@
 //! - `render` (GPU engine): pictures drawn by WGSL from the tensors' own buffers
 //! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
 //! - `rooms` (browser): one file a room
-//! - `canvas`, `host`, `files` (browser): canvases, bytes from blobs and addresses
+//! - `canvas`, `host`, `files`, `kept` (browser): canvases, bytes from blobs and addresses, files that stay
 //! - [`store`]: models kept in the browser
 //!
 //! Two builds: the small CPU engine (`--no-default-features`: no wgpu, no CubeCL) loads first, the GPU engine (`gpu`)
@@ -23,6 +23,8 @@ mod canvas;
 mod files;
 #[cfg(target_family = "wasm")]
 mod host;
+#[cfg(target_family = "wasm")]
+mod kept;
 #[cfg(target_family = "wasm")]
 mod rooms;
 

@@ -33,11 +33,24 @@ pub(crate) const WHY_NO_WEBGPU: &str = "This browser has no WebGPU.";
 pub(crate) const WHY_NO_ADAPTER: &str = "This browser knows WebGPU but found no GPU for it.";
 pub(crate) const WHY_SOFTWARE: &str = "WebGPU is only imitated in software here, which is slower than our CPU engine.";
 
+pub(crate) const WHY_LOST: &str = "The GPU was lost again and again; the CPU computes until the page is opened anew.";
+
 // Engine.
 pub(crate) const UNEXPECTED: &str = "The engine gave an answer that does not fit the question: reload the page.";
 pub(crate) const SUPERSEDED: &str = "Another engine was started meanwhile.";
 pub(crate) const NO_ENGINE: &str = "No engine is running yet: wait for it, or start it again.";
 pub(crate) const OPENING_MODEL: &str = "opening the model";
+
+/// A device that is gone, and what is done about it.
+pub(crate) fn lost(sentence: &str, count: usize, tries: usize) -> String {
+    let reason = sentence.split(". ").next().unwrap_or(sentence);
+    match count > tries {
+        true => format!("{reason}. It was the {count}th time in a few minutes: the CPU engine takes over."),
+        false => format!(
+            "{reason}. A new engine starts by itself ({count} of {tries} tries); model, images and your run go over to it."
+        ),
+    }
+}
 
 /// Page and engine are of different ages.
 pub(crate) fn other_protocol(protocol: u32) -> String {

@@ -1,7 +1,353 @@
-//! What the room Train says.
+//! The room Train.
 
-/// The room's name in the navigation.
+use lab_protocol::train::{Status, StepReport, Verdict};
+
+use super::{number, percent};
+
+/// What the room is called.
 pub(crate) const ROOM: &str = "Train";
-/// What comes, until it is here.
-pub(crate) const COMING: &str =
-    "Here DINO and MAE will train in the page on your own images, step by step, and collapse when you ask them to.";
+/// What it is for.
+pub(crate) const LEAD: &str = "A small vision transformer learns here, from pictures alone, on your machine. Let it run, or look inside one step.";
+
+// Controls.
+pub(crate) const RUN: &str = "The run";
+pub(crate) const METHOD: &str = "Method";
+pub(crate) const DINO: &str = "DINO";
+pub(crate) const MAE: &str = "MAE";
+pub(crate) const LEARNS_FROM: &str = "Learns from";
+pub(crate) const DRAWN: &str = "drawn shapes";
+pub(crate) const PLAY: &str = "Play";
+pub(crate) const PAUSE: &str = "Pause";
+pub(crate) const STEP: &str = "One step";
+pub(crate) const RESET: &str = "Begin anew";
+pub(crate) const PACE: &str = "Pace";
+pub(crate) const SLOW: &str = "slow motion";
+pub(crate) const CALM: &str = "a step a second";
+pub(crate) const FULL: &str = "full speed";
+pub(crate) const SETTINGS: &str = "Settings of the next run";
+pub(crate) const SETTINGS_HINT: &str =
+    "One section.key=value a line, as native-trainer takes them with --set. They hold from “Begin anew” on.";
+pub(crate) const SETTINGS_EXAMPLE: &str = "optim.base_lr=2e-3\ntrain.seed=1";
+pub(crate) const CONFIG: &str = "Every setting of this run";
+pub(crate) const WAITING: &str = "The run is on its way…";
+pub(crate) const KEYS: &str = "Space plays and pauses, S makes one step.";
+
+/// The user's own images, as a choice.
+pub(crate) fn own(count: usize) -> String {
+    format!("the {count} images beside")
+}
+
+/// Where a run stands.
+pub(crate) fn standing(status: &Status, report: Option<&StepReport>) -> String {
+    let step = format!("Step {} of {}", status.step, status.total_steps);
+    match report {
+        Some(report) => format!("{step} · loss {:.3} · {:.0} ms a step", report.loss, report.millis),
+        None => step,
+    }
+}
+
+/// What is trained on what.
+pub(crate) fn about(status: &Status) -> String {
+    let method = if status.method == "mae" { "MAE" } else { "DINO" };
+    let (size, patch) = (status.img_size, status.patch_size);
+    format!(
+        "{method}, {:.2} M parameters, crops of {size} pixels in patches of {patch}, {} of {} images a step.",
+        status.parameters as f64 / 1e6,
+        status.batch_size,
+        status.images
+    )
+}
+
+/// A step that was refused.
+pub(crate) fn refused(what: &str, step: u64) -> String {
+    format!("Step {step} was refused: {what} is not finite. Nothing was updated; the next images are tried.")
+}
+
+/// The run went over to another engine.
+pub(crate) fn goes_on(step: u64, had: u64) -> String {
+    match step == had {
+        true => format!("The run goes on with step {step}."),
+        false => format!("The run goes on from step {step}, where it was last saved; it had reached step {had}."),
+    }
+}
+
+// Health.
+pub(crate) const HEALTH: &str = "Is it learning?";
+
+/// The verdict in a word or two.
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Young => "Too early to tell",
+        Verdict::Good => "Learning",
+        Verdict::Watch => "Watch it",
+        Verdict::Collapsing => "Collapsed",
+        Verdict::Diverging => "Diverging",
+    }
+}
+
+/// What to do about a collapse.
+pub(crate) const ALARM: &str = "Every image gets the same answer: nothing of the picture is left in it. Switch centring, sharpening or EMA on again, \
+     or go back to before.";
+
+/// What features know of drawn shapes.
+pub(crate) fn knn(share: f64) -> String {
+    format!(
+        "Its features tell the eight shapes apart in {} of cases (guessing: 12.5 %); it was never told what they are.",
+        percent(share as f32)
+    )
+}
+
+// Sandbox.
+pub(crate) const SANDBOX: &str = "Collapse sandbox";
+pub(crate) const SANDBOX_HINT: &str =
+    "Three things keep DINO from giving every image the same answer. Switch one off while it runs, and watch.";
+pub(crate) const CENTRING: &str = "Centring";
+pub(crate) const CENTRING_SAYS: &str = "no prototype may win always";
+pub(crate) const SHARPENING: &str = "Sharpening";
+pub(crate) const SHARPENING_SAYS: &str = "the teacher must decide";
+pub(crate) const EMA: &str = "EMA";
+pub(crate) const EMA_SAYS: &str = "the teacher follows slowly";
+pub(crate) const KEEP: &str = "Keep this moment";
+pub(crate) const BACK: &str = "Back to before";
+
+/// What was kept.
+pub(crate) fn kept(step: Option<u64>) -> String {
+    match step {
+        Some(step) => format!("Kept: step {step}."),
+        None => "Nothing is kept yet; the first switch keeps the moment before it.".to_owned(),
+    }
+}
+
+// Looks.
+pub(crate) const LOOKS: &str = "What it makes of held-out pictures";
+pub(crate) const LOOKS_DINO: &str =
+    "Below each picture: where the class token of the last block looks, bright where it looks most.";
+pub(crate) const LOOKS_MAE: &str =
+    "Below each picture: what the encoder saw, and the picture with the decoder's guess in the gaps.";
+pub(crate) const PROTOTYPES: &str = "Use of the prototypes";
+pub(crate) const PROTOTYPES_HINT: &str =
+    "The teacher's mean answer over held-out pictures. One high bar, or all bars alike in every picture, is collapse.";
+
+/// The alternative text of a small picture.
+pub(crate) fn picture(title: &str, row: usize) -> String {
+    format!("Held-out picture {}: {title}", row + 1)
+}
+
+/// Prototypes in words.
+pub(crate) fn prototypes(shares: &[f32]) -> String {
+    let most = shares.iter().copied().fold(0.0, f32::max);
+    let used = shares.iter().filter(|&&share| share > 0.25 / shares.len() as f32).count();
+    format!("{} prototypes; {used} of them are used, the busiest takes {}.", shares.len(), percent(most))
+}
+
+// Curves.
+pub(crate) const CURVES: &str = "Curves";
+pub(crate) const LOSS: &str = "Loss";
+pub(crate) const LOSS_DINO: &str = "Cross-entropy of student and teacher. It may rise and still learn.";
+pub(crate) const LOSS_MAE: &str = "Squared error of the hidden patches.";
+pub(crate) const LOSS_ALL: &str = "loss";
+pub(crate) const LOSS_LOCAL: &str = "of local crops";
+pub(crate) const TEACHER: &str = "The teacher's answer";
+pub(crate) const TEACHER_HINT: &str = "Entropy 0: one prototype takes all. Information 0: every image gets the same.";
+pub(crate) const ENTROPY: &str = "entropy";
+pub(crate) const INFORMATION: &str = "information";
+pub(crate) const KL: &str = "KL of teacher and student";
+pub(crate) const KL_HINT: &str = "How much the student still has to learn from the teacher; 0 in collapse.";
+pub(crate) const KL_SHORT: &str = "nats";
+pub(crate) const RANK: &str = "RankMe";
+pub(crate) const RANK_HINT: &str = "How many directions the features use; 1 is collapse.";
+pub(crate) const RANK_SHORT: &str = "of held-out features";
+pub(crate) const SHAPES: &str = "Shapes told apart";
+pub(crate) const SHAPES_HINT: &str = "Nearest neighbours by features; no label was used in training.";
+pub(crate) const SHAPES_SHORT: &str = "share";
+pub(crate) const NORM: &str = "Gradient";
+pub(crate) const NORM_HINT: &str = "Its length before clipping.";
+pub(crate) const NORM_SHORT: &str = "norm";
+
+// Slow motion.
+pub(crate) const INSIDE: &str = "Inside one step";
+pub(crate) const INSIDE_HINT: &str = "Real numbers of the last step in slow motion; “One step” makes another.";
+pub(crate) const NEXT: &str = "Next";
+pub(crate) const BEFORE: &str = "Back";
+pub(crate) const NO_STAGES: &str = "Press “One step”, or choose slow motion, to see inside a step.";
+/// The stages of a DINO step: name, formula, what happens.
+pub(crate) static DINO_STAGES: [(&str, &str, &str); 7] = [
+    (
+        "Crops",
+        "x → x₁ˢ, x₂ˢ, x₁ˡ …",
+        "One picture becomes several: two global crops, which the teacher sees, and small local ones for the student alone.",
+    ),
+    (
+        "Student and teacher",
+        "z = head(ViT(x))",
+        "Both turn a crop into one number a prototype. They are the same network with different weights; here is the teacher.",
+    ),
+    (
+        "Centre",
+        "zₜ − c",
+        "The mean of the teacher's past answers is taken away, so that no prototype wins for every picture.",
+    ),
+    (
+        "Sharpen",
+        "pₜ = softmax((zₜ − c) / τₜ)",
+        "A cold softmax makes the teacher decide. The student's softmax is warmer.",
+    ),
+    (
+        "Loss",
+        "−Σ pₜ log pₛ",
+        "Each student crop shall say what the teacher says of another crop of the same picture. A crop is never compared \
+         with itself.",
+    ),
+    (
+        "Gradient",
+        "g ← g · min(1, clip / ‖g‖)",
+        "The loss flows back through the student alone; too long a gradient is shortened.",
+    ),
+    (
+        "EMA",
+        "θₜ ← m θₜ + (1 − m) θₛ",
+        "The teacher is not trained. It follows the student slowly, and so is a little better than it.",
+    ),
+];
+/// The stages of an MAE step.
+pub(crate) static MAE_STAGES: [(&str, &str, &str); 5] = [
+    ("Image", "x → patches", "One crop, cut into patches."),
+    ("Mask", "keep N (1 − r)", "Most patches are hidden at random. What is left is all that the encoder sees."),
+    (
+        "Visible tokens",
+        "ViT(kept patches)",
+        "A row a token, a column a number: the class token and the patches that were kept, after the encoder.",
+    ),
+    (
+        "Decoder",
+        "mask tokens → pixels",
+        "A small decoder gets the tokens and a placeholder for every gap, and paints all patches.",
+    ),
+    (
+        "Loss per patch",
+        "mean (x̂ − x)² over hidden",
+        "Only hidden patches count. Bright is where the guess is far off; shown patches are left dark.",
+    ),
+];
+pub(crate) const TEACHER_1: &str = "teacher, global 1";
+pub(crate) const TEACHER_2: &str = "teacher, global 2";
+pub(crate) const CENTRE_BARS: &str = "centre";
+pub(crate) const AFTER_CENTRE: &str = "after centring, global 1";
+pub(crate) const STUDENT_BARS: &str = "student, ";
+pub(crate) const TEACHER_SAYS: &str = "Teacher \\ student";
+pub(crate) const NOT_COMPARED: &str = "–";
+pub(crate) const PAIRS: &str = "Loss of each pair of crops";
+pub(crate) const STUDENT_MOVED: &str = "student moves";
+pub(crate) const TEACHER_MOVED: &str = "teacher moves";
+
+/// How many prototypes a row of bars shows.
+pub(crate) fn bars(shown: usize, all: usize) -> String {
+    if shown == all { format!("all {all} prototypes") } else { format!("the first {shown} of {all} prototypes") }
+}
+
+/// Bars in words.
+pub(crate) fn bars_label(what: &str, values: &[f32]) -> String {
+    let best = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+    match best {
+        Some((at, _)) => format!("{what}: from {} to {}, highest at prototype {}.", number(low), number(high), at + 1),
+        None => format!("{what}: nothing."),
+    }
+}
+
+/// The numbers of sharpening.
+pub(crate) fn temperatures(teacher: f64, student: f64) -> String {
+    format!("Temperature of the teacher {teacher:.3}, of the student {student:.2}.")
+}
+
+/// The loss of this step.
+pub(crate) fn loss_is(loss: f64) -> String {
+    format!("The mean of all pairs is the loss of this step: {loss:.4}.")
+}
+
+/// A gradient's part.
+pub(crate) fn gradient(part: &str, norm: f64, factor: f64) -> String {
+    let clipped =
+        if factor < 1.0 { format!("shortened to {}", percent(factor as f32)) } else { "not clipped".to_owned() };
+    format!("{part}: length {}, {clipped}", number(norm as f32))
+}
+
+/// The step of the optimiser.
+pub(crate) fn student_moved(share: f64, lr: f64) -> String {
+    format!("AdamW with a learning rate of {lr:.1e} moves the weights by {} of their length.", small(share))
+}
+
+/// The teacher's step.
+pub(crate) fn teacher_moved(momentum: f64, moved: f64, apart: f64) -> String {
+    format!(
+        "m = {momentum:.4}: the teacher moves by {} of its length; student and teacher are {} apart.",
+        small(moved),
+        small(apart)
+    )
+}
+
+/// How the centre moved.
+pub(crate) fn centre_moved(length: f64) -> String {
+    format!("This batch moves the centre by {}; the next step uses it.", number(length as f32))
+}
+
+fn small(share: f64) -> String {
+    if share < 0.0005 { format!("{:.4} %", 100.0 * share) } else { format!("{:.2} %", 100.0 * share) }
+}
+
+/// What MAE hid.
+pub(crate) fn hidden(hidden: usize, all: usize) -> String {
+    format!("{hidden} of {all} patches are hidden.")
+}
+
+/// The encoder's tokens.
+pub(crate) fn tokens(tokens: usize, dim: usize) -> String {
+    format!("{tokens} tokens of {dim} numbers.")
+}
+
+/// MAE's loss of one image.
+pub(crate) fn patch_loss(mean: f32, loss: f64) -> String {
+    format!("This picture's mean is {mean:.4}; that of the whole batch, the loss of this step, is {loss:.4}.")
+}
+
+/// The alternative text of a picture of a step.
+pub(crate) fn stage_picture(title: &str) -> String {
+    format!("This step's first picture: {title}")
+}
+
+/// Patches by their loss, in words.
+pub(crate) fn loss_map(worst: usize, grid: usize) -> String {
+    format!("Loss of each patch; the worst is in row {}, column {}.", worst / grid + 1, worst % grid + 1)
+}
+
+// Files.
+pub(crate) const FILES: &str = "Keep it, take it along";
+pub(crate) const DOWNLOAD: &str = "Download the run";
+pub(crate) const OPEN: &str = "Open a run…";
+pub(crate) const SEE: &str = "Open the model in See";
+pub(crate) const EXPORT: &str = "Download the model";
+pub(crate) const FORGET: &str = "Forget the saved run";
+pub(crate) const FILES_HINT: &str = "A run is one safetensors file: native-trainer pretrain DATA --from FILE --out RUN goes on with it, and this page opens \
+     the state.safetensors of a native run. A model is a Hugging Face folder, for native-trainer embed and transformers.";
+
+/// Where the run is safe.
+pub(crate) fn saved(saved: &crate::rooms::train::Saved) -> String {
+    use crate::rooms::train::Saved;
+    match saved {
+        Saved::Never => "Not saved yet; it saves itself every 15 seconds and when you leave.".to_owned(),
+        Saved::Browser(step) => format!("Saved in this browser at step {step}; it goes on after a reload."),
+        Saved::Page(step, why) => {
+            format!("Kept in memory at step {step}, and lost with this page, since {}", lower(why))
+        }
+    }
+}
+
+fn lower(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// A model that was trained here, on its way to See.
+pub(crate) fn opened(step: u64) -> String {
+    format!("The model of step {step} is open in See, until you load another one.")
+}

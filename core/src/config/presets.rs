@@ -22,6 +22,8 @@ macro_rules! presets {
 }
 
 presets![
+    "page-mae",
+    "page-dino",
     "small-mae",
     "small-dinov2",
     "small-dino",

@@ -166,8 +166,7 @@ pub fn takes_wgsl(device: &Device) -> bool {
 /// Whether a device is burn's Flex, whose tensors are slices.
 #[cfg(feature = "flex")]
 fn takes_loops(device: &Device) -> bool {
-    use burn::backend::DispatchDevice;
-    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
+    matches!(device.clone().inner().as_dispatch(), burn::backend::DispatchDevice::Flex(_))
 }
 
 /// Whether a device is burn's Flex: not in this build.

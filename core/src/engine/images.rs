@@ -139,7 +139,8 @@ impl Images {
         self.entry(image)?.embedding.as_ref().ok_or_else(|| EngineError::NoImage { image: image.0 }.into())
     }
 
-    fn decode(&mut self, image: ImageId) -> Result<Arc<Rgb8>, EngineError> {
+    /// An image's own pixels.
+    pub(super) fn decode(&mut self, image: ImageId) -> Result<Arc<Rgb8>, EngineError> {
         let entry = self.entry(image)?;
         let decoded = match entry.decoded.take() {
             Some(decoded) => decoded,

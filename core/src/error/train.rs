@@ -110,6 +110,37 @@ pub enum TrainError {
         /// What to do.
         advice: String,
     },
+    /// Nothing is trained yet.
+    #[error("there is no run: begin one first")]
+    NoRun,
+    /// The last step is made.
+    #[error("the run has made all of its {total} steps: begin another, with a larger train.epochs for a longer one")]
+    Done {
+        /// Steps of the run.
+        total: u64,
+    },
+    /// No moment was kept.
+    #[error("no moment of this run was kept: keep one before going back to it")]
+    NotKept,
+    /// Too few images to tell apart.
+    #[error("{found} images are too few to learn from: choose at least {least}, or drawn pictures")]
+    Images {
+        /// Images that there are.
+        found: u64,
+        /// The fewest that do.
+        least: u64,
+    },
+    /// More memory than a page may take.
+    #[error(
+        "this run would take {needs} MiB, a page has {most}: lower train.batch_size, model.embed_dim or model.depth, or \
+         train it with native-trainer"
+    )]
+    TooLarge {
+        /// MiB.
+        needs: u64,
+        /// MiB.
+        most: u64,
+    },
     /// Fewer images than a batch.
     #[error("{found} usable images are fewer than a batch of {batch}: add images or lower train.batch_size")]
     TooFewImages {

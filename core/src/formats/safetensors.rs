@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value, json};
 
 use super::checkpoint::{Located, to_usize_shape};
 use super::tensor::{Dtype, Entry};
@@ -16,6 +17,30 @@ use crate::host::{ReadAt, read_exact};
 
 /// Longest header accepted, in bytes; the limit of the format's own library.
 pub const MAX_HEADER: u64 = 100_000_000;
+
+/// The first bytes of a file: its length of header and its header, for tensors whose data follow in this order without
+/// gaps. `metadata` is free text; `format: pt` is added, as transformers expects it.
+pub fn header<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
+    metadata: &BTreeMap<String, String>,
+) -> Vec<u8> {
+    let mut about: Map<String, Value> = metadata.iter().map(|(key, text)| (key.clone(), json!(text))).collect();
+    about.insert("format".to_owned(), json!("pt"));
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), Value::Object(about));
+    let mut end = 0u64;
+    for (name, dtype, shape) in tensors {
+        let begin = end;
+        end += dtype.size() as u64 * shape.iter().product::<usize>() as u64;
+        let place = json!({ "dtype": dtype.name(), "shape": shape, "data_offsets": [begin, end] });
+        header.insert(name.to_owned(), place);
+    }
+    let mut json = Value::Object(header).to_string().into_bytes();
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    bytes
+}
 
 /// What the header of one file says.
 #[derive(Debug, Default)]

@@ -137,6 +137,8 @@ pub struct MaeOutput {
     pub logits: Tensor<3>,
     /// Mean over hidden patches of the squared error, `[1]`.
     pub loss: Tensor<1>,
+    /// What the encoder makes of the class token and the shown patches, `[B, 1 + M, D]`.
+    pub latent: Tensor<3>,
 }
 
 impl MaeDecoder {
@@ -211,13 +213,13 @@ pub fn forward_train(
     let ids_keep = masking.ids(&masking.ids_keep, masking.kept, &pixels);
     let ids_restore = masking.ids(&masking.ids_restore, masking.patches, &pixels);
     let latent = encoder.forward_kept(pixels.clone(), ids_keep, tape.as_deref_mut());
-    let logits = decoder.forward(latent, ids_restore, tape);
+    let logits = decoder.forward(latent.clone(), ids_restore, tape);
     let target = patchify(pixels, encoder.patch_size());
     let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
     let mask = TensorData::new(masking.mask.clone(), [masking.batch, masking.patches]);
     let mask = Tensor::<2>::from_data(mask, &logits.device());
     let hidden = masking.mask.iter().sum::<f32>();
-    MaeOutput { loss: mae_loss(logits.clone(), target, mask, hidden), logits }
+    MaeOutput { loss: mae_loss(logits.clone(), target, mask, hidden), logits, latent }
 }
 
 /// `[B, 3, H, W]` to `[B, N, p * p * 3]`, channel fastest: not the order of a convolution's weight.

@@ -84,6 +84,34 @@ impl Trainer {
         Ok(rows)
     }
 
+    /// The teacher's mean answer to prepared images `[n, 3, S, S]`, centred and sharpened as in training, `[K]`: how
+    /// much each prototype is used. Empty for MAE, which has none.
+    ///
+    /// # Errors
+    ///
+    /// The device's.
+    pub async fn prototypes(&self, pixels: &[f32]) -> Result<Vec<f32>, Error> {
+        let Some(head) = self.teacher.as_ref().and_then(|teacher| teacher.dino_head.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let side = self.config.crops.global_size;
+        let (encoder, device) = self.encoder();
+        let mut sum: Option<Tensor<2>> = None;
+        let mut count = 0;
+        for chunk in pixels.chunks(CHUNK * 3 * side * side) {
+            let shape = [chunk.len() / (3 * side * side), 3, side, side];
+            let output = encoder.forward(Tensor::from_data(TensorData::new(chunk.to_vec(), shape), &device));
+            let Some(cls) = output.cls else { return Ok(Vec::new()) };
+            let answers = self.answers(head.forward(cls), self.centers.dino.clone()).sum_dim(0); // [1, K]
+            sum = Some(sum.map_or(answers.clone(), |sum| sum + answers));
+            count += shape[0];
+        }
+        match sum {
+            Some(sum) => Ok(readback(sum / count as f64).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// What the encoder saw, and the decoder's picture of the rest.
     async fn reconstructions(&self, pixels: &[f32], count: usize) -> Result<Vec<Vec<Thumbnail>>, Error> {
         use burn::module::Module as _;
@@ -151,9 +179,9 @@ impl Trainer {
         Ok(rows.collect())
     }
 
-    /// Normalised pixels `[3, S, S]` as a picture.
-    fn thumbnail(&self, title: &str, pixels: &[f32]) -> Thumbnail {
-        let side = self.config.crops.global_size;
+    /// Normalised pixels `[3, S, S]` as a picture, whatever S is.
+    pub fn thumbnail(&self, title: &str, pixels: &[f32]) -> Thumbnail {
+        let side = (pixels.len() / 3).isqrt();
         let (mean, std) = (self.config.data.mean, self.config.data.std);
         let area = side * side;
         let rgb = (0..area).flat_map(|place| {

@@ -7,6 +7,7 @@
 //! - [`walk`]: every tensor of a net by its name
 //! - [`state`]: a run as named tensors, and back
 //! - [`look`]: features and pictures of held-out images
+//! - [`slow_motion`]: what one step computes on its way
 //! - [`verdict`]: health in a word and a sentence
 //! - [`event`]: what a run tells those who watch
 
@@ -18,6 +19,7 @@ pub mod optim;
 mod pass;
 pub mod plan;
 pub mod schedule;
+pub mod slow_motion;
 pub mod state;
 pub mod trainer;
 pub mod verdict;
@@ -26,4 +28,5 @@ pub mod walk;
 pub use begin::Begun;
 pub use loss_scale::LossScale;
 pub use pass::Draws;
+pub use slow_motion::SlowMotion;
 pub use trainer::{Outcome, Trainer};

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::slow_motion::SlowMotion;
 use super::trainer::{Centers, Place, Trainer};
 use crate::config::{Centering, Config, Method};
 use crate::data::masking::{IbotMasks, mae_masking};
@@ -15,6 +16,7 @@ use crate::layers::recompute::Tape;
 use crate::losses::dino::{self, DinoTerms};
 use crate::losses::ibot::ibot_loss;
 use crate::losses::koleo::koleo;
+use crate::losses::mae::normalise_patches;
 use crate::losses::sinkhorn_knopp::sinkhorn_knopp;
 use crate::losses::softmax_centering::{next_center, teacher_probs};
 use crate::models::mae::{self, Masking};
@@ -132,28 +134,51 @@ impl Trainer {
     }
 
     /// What the teachers say of a batch that is dealt out to their devices.
-    pub(super) fn teach(&self, places: &[Place<'_>], shares: &[Batch], draws: &[Draws], centers: &Centers) -> Lesson {
+    pub(super) fn teach(
+        &self,
+        places: &[Place<'_>],
+        shares: &[Batch],
+        draws: &[Draws],
+        centers: &Centers,
+        slow: &mut SlowMotion,
+    ) -> Lesson {
         match self.config.method {
             Method::Mae => Lesson { targets: Vec::new(), figures: Figures::default(), centers: centers.clone() },
-            Method::Dinov2 => self.targets(places, shares, draws, centers),
+            Method::Dinov2 => self.targets(places, shares, draws, centers, slow),
         }
     }
 
     /// The pass of the run's method over a device's share.
-    pub(super) fn pass(&self, place: &Place<'_>, batch: &Batch, draws: &Draws, targets: Option<Targets>) -> Pass {
+    pub(super) fn pass(
+        &self,
+        place: &Place<'_>,
+        batch: &Batch,
+        draws: &Draws,
+        targets: Option<Targets>,
+        slow: &mut SlowMotion,
+    ) -> Pass {
         match targets {
-            None => self.mae_pass(place, batch, draws),
-            Some(targets) => self.dino_pass(place, batch, draws, targets),
+            None => self.mae_pass(place, batch, draws, slow),
+            Some(targets) => self.dino_pass(place, batch, draws, targets, slow),
         }
     }
 
-    fn mae_pass(&self, place: &Place<'_>, batch: &Batch, draws: &Draws) -> Pass {
+    fn mae_pass(&self, place: &Place<'_>, batch: &Batch, draws: &Draws, slow: &mut SlowMotion) -> Pass {
         let config = self.config.mae_decoder();
         let pixels = crops(batch, Which::Global, place.device);
         let Some(masking) = &draws.masking else { unreachable!("MAE draws masks") };
         let Some(decoder) = &place.student.decoder else { unreachable!("MAE has a decoder") };
         let mut tape = self.tape();
-        let output = mae::forward_train(&place.student.backbone, decoder, &config, pixels, masking, tape.as_mut());
+        let backbone = &place.student.backbone;
+        let output = mae::forward_train(backbone, decoder, &config, pixels.clone(), masking, tape.as_mut());
+        if slow.is_on() {
+            let target = mae::patchify(pixels.inner(), self.config.model.patch_size);
+            let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
+            let error = (output.logits.clone().inner() - target).powi_scalar(2).mean_dim(2); // [B, N, 1]
+            slow.keep("mae.patch_loss", &error);
+            slow.keep("mae.latent", &output.latent);
+            slow.keep("mae.logits", &output.logits);
+        }
         let mut figures = Figures::default();
         figures.push("loss", output.loss.clone());
         figures.push("mae", output.loss.clone());
@@ -164,7 +189,14 @@ impl Trainer {
         self.config.train.checkpoint_activations.then(Tape::default)
     }
 
-    fn dino_pass(&self, place: &Place<'_>, batch: &Batch, draws: &Draws, targets: Targets) -> Pass {
+    fn dino_pass(
+        &self,
+        place: &Place<'_>,
+        batch: &Batch,
+        draws: &Draws,
+        targets: Targets,
+        slow: &mut SlowMotion,
+    ) -> Pass {
         let config = &self.config;
         let (local_number, images) = (config.crops.local_number, batch.images);
         let grid = config.crops.global_size / config.model.patch_size;
@@ -185,6 +217,10 @@ impl Trainer {
             let output = student_net.backbone.forward_train(local, None, &draws.drop_local, tape.as_mut());
             head.forward(class_tokens(&output))
         });
+        slow.keep("student.global", &global_logits);
+        if let Some(logits) = &local_logits {
+            slow.keep("student.local", logits);
+        }
 
         let mut figures = Figures::default();
         let temp = config.dino.student_temp;
@@ -218,7 +254,14 @@ impl Trainer {
     }
 
     /// What the teachers say of the whole global crops; all that is taken over a batch is taken on the first device.
-    fn targets(&self, places: &[Place<'_>], shares: &[Batch], draws: &[Draws], centers: &Centers) -> Lesson {
+    fn targets(
+        &self,
+        places: &[Place<'_>],
+        shares: &[Batch],
+        draws: &[Draws],
+        centers: &Centers,
+        slow: &mut SlowMotion,
+    ) -> Lesson {
         let config = &self.config;
         let main = self.plain_device();
         let (mut dino, mut ibot) = (Vec::new(), Vec::new());
@@ -234,19 +277,24 @@ impl Trainer {
                 carried(head.forward(picked), &main)
             }));
         }
-        let temp = self.schedules.teacher_temp.at(self.step);
         let mut next = centers.clone();
         let rows = |logits: &Tensor<2>| logits.dims()[0];
         let (dino_rows, ibot_rows): (Vec<_>, Vec<_>) =
             (dino.iter().map(rows).collect(), ibot.iter().map(|logits| logits.as_ref().map(rows)).collect());
         let logits = join(dino);
         next.dino = moved(config, &centers.dino, &logits);
-        let probs = probabilities(config, logits, centers.dino.clone(), temp);
+        slow.keep("teacher.logits", &logits);
+        slow.keep("center", &centers.dino);
+        if slow.is_on() {
+            slow.keep("center.moved", &sum_of_squares(next.dino.clone() - centers.dino.clone()).sqrt());
+        }
+        let probs = self.answers(logits, centers.dino.clone());
+        slow.keep("teacher.probs", &probs);
         let masked: Vec<Tensor<2>> = ibot.into_iter().flatten().collect();
         let masked = (!masked.is_empty()).then(|| {
             let logits = join(masked);
             next.ibot = moved(config, &centers.ibot, &logits);
-            probabilities(config, logits, centers.ibot.clone(), temp)
+            self.answers(logits, centers.ibot.clone())
         });
 
         let mut figures = Figures::default();
@@ -272,6 +320,16 @@ impl Trainer {
             ibot: masked.as_ref().zip(masked_rows).map(|(masked, rows)| deal(masked, rows, &mut masked_at, place)),
         });
         Lesson { targets: targets.collect(), figures, centers: next }
+    }
+
+    /// The teacher's logits `[n, K]`, centred and sharpened by the rules of this step.
+    pub(super) fn answers(&self, logits: Tensor<2>, center: Tensor<2>) -> Tensor<2> {
+        let temp = self.schedules.teacher_temp.at(self.step);
+        match self.config.teacher.centering {
+            Centering::SinkhornKnopp => sinkhorn_knopp(logits, temp, 3),
+            Centering::Centering => teacher_probs(logits, center, temp),
+            Centering::None => teacher_probs(logits, center.zeros_like(), temp),
+        }
     }
 }
 
@@ -308,14 +366,6 @@ fn join(mut rows: Vec<Tensor<2>>) -> Tensor<2> {
 enum Which {
     Global,
     Local,
-}
-
-fn probabilities(config: &Config, logits: Tensor<2>, center: Tensor<2>, temp: f64) -> Tensor<2> {
-    match config.teacher.centering {
-        Centering::SinkhornKnopp => sinkhorn_knopp(logits, temp, 3),
-        Centering::Centering => teacher_probs(logits, center, temp),
-        Centering::None => teacher_probs(logits, center.zeros_like(), temp),
-    }
 }
 
 fn moved(config: &Config, center: &Tensor<2>, logits: &Tensor<2>) -> Tensor<2> {

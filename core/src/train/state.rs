@@ -13,10 +13,10 @@ use super::loss_scale::LossScale;
 use super::optim::Moments;
 use super::trainer::Trainer;
 use super::walk::{Named, change, tensors};
-use crate::config::Method;
+use crate::config::{Config, Method};
 use crate::device::readback;
 use crate::error::{DeviceError, Error, TrainError};
-use crate::formats::Checkpoint;
+use crate::formats::{Checkpoint, Dtype, safetensors};
 use crate::models::export::{HuggingFace, hugging_face};
 
 /// One tensor of a run, still on the device.
@@ -63,6 +63,82 @@ pub const FORMAT: u32 = 1;
 
 /// The entry of a run with 16-bit products: scale of the loss, steps since it changed.
 const LOSS_SCALE: &str = "loss_scale";
+/// Where a checkpoint's header holds the run's configuration, TOML.
+const CONFIG: &str = "lab.config";
+/// Where it holds the counters, JSON.
+const COUNTERS: &str = "lab.counters";
+/// Where it may hold the sum over all numbers' bytes.
+const SUM: &str = "lab.sum";
+
+/// What stands in a checkpoint's own header, so that a single file is a whole run.
+pub fn about(config: &Config, counters: &Counters) -> BTreeMap<String, String> {
+    let counters = serde_json::to_string(counters).unwrap_or_else(|error| unreachable!("six numbers: {error}"));
+    BTreeMap::from([(CONFIG.to_owned(), config.to_toml()), (COUNTERS.to_owned(), counters)])
+}
+
+/// Configuration and counters of a checkpoint, where its header holds them.
+///
+/// # Errors
+///
+/// When they are there and cannot be read.
+pub fn read_about(checkpoint: &Checkpoint) -> Result<Option<(Config, Counters)>, Error> {
+    let metadata = checkpoint.metadata();
+    let (Some(config), Some(counters)) = (metadata.get(CONFIG), metadata.get(COUNTERS)) else { return Ok(None) };
+    let config = Config::from_toml("the checkpoint", config)?;
+    let counters = serde_json::from_str(counters).map_err(|error| TrainError::Checkpoint {
+        what: "the line of its counters".to_owned(),
+        expected: "step, cursor, images and their like".to_owned(),
+        found: error.to_string(),
+        advice: "save it again with the program that wrote it".to_owned(),
+    })?;
+    Ok(Some((config, counters)))
+}
+
+/// Tensors as the bytes of one safetensors file, with a sum over the numbers beside `metadata`.
+///
+/// # Errors
+///
+/// The device's.
+pub async fn to_bytes(entries: &[Entry], mut metadata: BTreeMap<String, String>) -> Result<Vec<u8>, DeviceError> {
+    let mut data = Vec::new();
+    for entry in entries {
+        data.extend(entry.read().await?.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    metadata.insert(SUM.to_owned(), sum(&data));
+    let tensors = entries.iter().map(|entry| (entry.name.as_str(), Dtype::F32, entry.shape.as_slice()));
+    let mut bytes = safetensors::header(tensors, &metadata);
+    bytes.extend(data);
+    Ok(bytes)
+}
+
+/// Whether the bytes of a file are those that [`to_bytes`] wrote; a file without a sum is taken at its word.
+///
+/// # Errors
+///
+/// [`TrainError::Checkpoint`].
+pub fn check_sum(checkpoint: &Checkpoint, bytes: &[u8]) -> Result<(), TrainError> {
+    let Some(expected) = checkpoint.metadata().get(SUM) else { return Ok(()) };
+    let start = bytes.first_chunk::<8>().map_or(0, |length| 8 + u64::from_le_bytes(*length)) as usize;
+    let found = sum(bytes.get(start..).unwrap_or_default());
+    if *expected == found {
+        return Ok(());
+    }
+    let advice = "it was cut short or changed on its way: take an older one".to_owned();
+    Err(TrainError::Checkpoint {
+        what: "the sum over its numbers".to_owned(),
+        expected: expected.clone(),
+        found,
+        advice,
+    })
+}
+
+/// FNV-1a, 64 bits: against accidents, not against malice.
+fn sum(bytes: &[u8]) -> String {
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{sum:016x}")
+}
 
 impl Trainer {
     /// Every tensor of the run between two steps. Cheap: nothing leaves the device yet, and later steps do not change

@@ -13,8 +13,9 @@ use super::loss_scale::LossScale;
 use super::optim::{AdamW, PARTS, part};
 use super::pass::{Draws, Figures, Lesson, Pass};
 use super::schedule::Schedules;
+use super::slow_motion::SlowMotion;
 use super::walk::{change, gradients, tensors};
-use crate::config::{Config, Method};
+use crate::config::{Config, Method, Teacher};
 use crate::data::multi_crop::Batch;
 use crate::device::mode::{self, Kernel};
 use crate::device::{carried, readback};
@@ -45,6 +46,8 @@ pub struct Trainer {
     pub(super) loss_scale: Option<LossScale>,
     /// The other devices of the run.
     pub(super) replicas: Vec<Replica>,
+    /// Of the source, for the length of an epoch.
+    images: u64,
 }
 
 /// The nets once more, on another device; between two steps all copies are the same.
@@ -138,6 +141,7 @@ impl Trainer {
             step: 0,
             loss_scale,
             replicas: Vec::new(),
+            images,
             config,
         })
     }
@@ -232,6 +236,13 @@ impl Trainer {
         self.step >= self.schedules.total
     }
 
+    /// Changes the teacher's rules in the middle of a run, as those do who want to see a collapse: how its outputs are
+    /// centred, how cold its softmax is, how slowly it follows. The schedules go on at the step that they have reached.
+    pub fn set_teacher(&mut self, teacher: Teacher) {
+        self.config.teacher = teacher;
+        self.schedules = Schedules::new(&self.config, self.images);
+    }
+
     /// Learnable and fixed numbers of the student.
     pub fn parameters(&self) -> u64 {
         tensors(&self.student).iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum()
@@ -264,6 +275,20 @@ impl Trainer {
     ///
     /// As [`step`](Self::step).
     pub async fn step_with(&mut self, parts: &[Batch], draws: &[Vec<Draws>]) -> Result<Outcome, Error> {
+        self.step_slowly(parts, draws, &mut SlowMotion::off()).await
+    }
+
+    /// The same, keeping on the way what is worth seeing; of several parts the last one's.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub async fn step_slowly(
+        &mut self,
+        parts: &[Batch],
+        draws: &[Vec<Draws>],
+        slow: &mut SlowMotion,
+    ) -> Result<Outcome, Error> {
         assert!(
             !parts.is_empty() && parts.len() == draws.len(),
             "a step of {} parts, {} draws",
@@ -284,11 +309,13 @@ impl Trainer {
                 1 => Cow::Borrowed(std::slice::from_ref(batch)),
                 _ => Cow::Owned(batch.deal(devices)),
             };
-            let Lesson { targets, figures: of_teacher, centers: next } = self.teach(&places, &shares, draws, &centers);
+            let Lesson { targets, figures: of_teacher, centers: next } =
+                self.teach(&places, &shares, draws, &centers, slow);
             centers = next;
             let mut targets = targets.into_iter();
             for ((place, share_of_batch), draws) in places.iter().zip(shares.iter()).zip(draws) {
-                let Pass { loss, tape, figures: of_share } = self.pass(place, share_of_batch, draws, targets.next());
+                let Pass { loss, tape, figures: of_share } =
+                    self.pass(place, share_of_batch, draws, targets.next(), slow);
                 figures.add(of_share, share, &main);
                 for (name, gradient) in backward(place.student, loss * (share * scale), tape) {
                     let gradient = carried(gradient, &main);
@@ -337,7 +364,7 @@ impl Trainer {
                 factors[part] = (clip / (norm + 1e-6)).min(1.0) / scale; // torch.nn.utils.clip_grad_norm_
             }
         }
-        let student = self.student.clone();
+        let (student, before) = (self.student.clone(), slow.is_on().then(|| self.nets()));
         self.student = self.optim.step(student, sum, factors, &self.config, &self.schedules, self.step);
         let momentum = self.schedules.momentum.at(self.step);
         if let Some(teacher) = self.teacher.take() {
@@ -348,6 +375,9 @@ impl Trainer {
             }));
         }
         self.centers = centers;
+        if let Some(before) = before {
+            self.keep_moves(before, slow);
+        }
         self.hand_out();
         if let Some(loss_scale) = &mut self.loss_scale {
             loss_scale.grow();
@@ -381,6 +411,33 @@ impl Trainer {
             }
         }
         step
+    }
+
+    /// Every tensor of student and teacher at this moment.
+    fn nets(&self) -> [Vec<Tensor<1>>; 2] {
+        let values = |net: &Net| tensors(net).into_iter().map(|tensor| tensor.values).collect();
+        [values(&self.student), self.teacher.as_ref().map(values).unwrap_or_default()]
+    }
+
+    /// How far student and teacher have moved, how long they are, how far apart.
+    fn keep_moves(&self, before: [Vec<Tensor<1>>; 2], slow: &mut SlowMotion) {
+        let length = |parts: &mut dyn Iterator<Item = Tensor<1>>| {
+            parts.map(sum_of_squares).reduce(|sum, part| sum + part).map(Tensor::sqrt)
+        };
+        let after = self.nets();
+        let mut keep = |name, length: Option<Tensor<1>>| {
+            if let Some(length) = length {
+                slow.keep(name, &length);
+            }
+        };
+        let [old_student, old_teacher] = before;
+        let [student, teacher] = &after;
+        let apart = |a: &[Tensor<1>], b: &[Tensor<1>]| length(&mut a.iter().zip(b).map(|(a, b)| a.clone() - b.clone()));
+        keep("moved.student", apart(student, &old_student));
+        keep("moved.teacher", apart(teacher, &old_teacher));
+        keep("length.student", length(&mut student.iter().cloned()));
+        keep("length.teacher", length(&mut teacher.iter().cloned()));
+        keep("apart", apart(student, teacher));
     }
 }
 

@@ -5,10 +5,14 @@
 //! what the answer tells of the image: the entropy of the mean answer less the mean entropy. MAE cannot collapse so, but
 //! its features can.
 
-use super::event::Verdict;
+use std::collections::VecDeque;
+
+use super::event::{Step, Verdict};
 
 /// Steps before which there is nothing to judge.
 const YOUNG: u64 = 50;
+/// Steps over which the loss is averaged.
+const WINDOW: usize = 50;
 
 /// What is looked at; what a method lacks is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -31,6 +35,66 @@ pub struct Vitals {
     pub loss: f64,
     /// The lowest such mean so far.
     pub best_loss: f64,
+}
+
+/// How a run went so far, for its verdict.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Course {
+    losses: VecDeque<f64>,
+    best_loss: Option<f64>,
+    best_rankme: f64,
+    teacher: Vec<(String, f64)>,
+}
+
+impl Course {
+    /// A course of which the last losses and the best RankMe are known.
+    pub fn resumed(losses: impl IntoIterator<Item = f64>, best_rankme: f64) -> Self {
+        let mut course = Self { best_rankme, ..Self::default() };
+        losses.into_iter().for_each(|loss| course.push(loss));
+        course
+    }
+
+    /// Remembers a step for the next verdict.
+    pub fn note(&mut self, step: &Step) {
+        self.push(step.loss);
+        self.teacher.clone_from(&step.teacher);
+    }
+
+    fn push(&mut self, loss: f64) {
+        self.losses.push_back(loss);
+        if self.losses.len() > WINDOW {
+            self.losses.pop_front();
+        }
+    }
+
+    /// The teacher's figures at the last step.
+    pub fn teacher(&self) -> &[(String, f64)] {
+        &self.teacher
+    }
+
+    /// The verdict on held-out features of this rank and spread, after so many steps.
+    pub fn judge(&mut self, step: u64, warmup: u64, rankme: f64, feature_std: f64) -> (Verdict, String) {
+        let loss = match self.losses.len() {
+            0 => 0.0,
+            count => self.losses.iter().sum::<f64>() / count as f64,
+        };
+        if !self.losses.is_empty() {
+            self.best_loss = Some(self.best_loss.map_or(loss, |best| best.min(loss)));
+        }
+        self.best_rankme = self.best_rankme.max(rankme);
+        let figure = |name: &str| self.teacher.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        verdict(&Vitals {
+            step,
+            warmup,
+            teacher_entropy: figure("teacher_entropy"),
+            information: figure("information"),
+            rankme,
+            best_rankme: self.best_rankme,
+            feature_std,
+            loss,
+            best_loss: self.best_loss.unwrap_or(f64::INFINITY),
+        })
+    }
 }
 
 /// The verdict, and the numbers that led to it.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,9 @@ use anyhow::{Context as _, Result, bail};
 use lab_core::config::Config;
 use lab_core::data::multi_crop::{Batch, Prepared};
 use lab_core::data::quarantine::Budget;
+use lab_core::formats::Checkpoint;
 use lab_core::train::event::{Event, Started};
-use lab_core::train::state::{Counters, FORMAT};
+use lab_core::train::state::{Counters, FORMAT, read_about};
 use lab_core::train::{Outcome, Trainer};
 
 use crate::cli::PretrainArgs;
@@ -28,7 +29,7 @@ use crate::run::feed::Feed;
 use crate::run::folder::{RunFolder, kept_config};
 use crate::run::{export, replay};
 use crate::watch::{Stop, Wanted, Watchers};
-use crate::{engine, loader, text};
+use crate::{engine, host, loader, text};
 
 /// Runs the command. The exit status is 0 also when the run was asked to stop and its state is safe.
 pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
@@ -69,6 +70,8 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         pollster::block_on(trainer.restore(&checkpoint, &found))?;
         counters = found;
         text::note(&format!("goes on from {}", path.display()));
+    } else if let Some(path) = &arguments.from {
+        counters = begin_from_file(&mut trainer, path, images)?;
     }
 
     let stop = Stop::default();
@@ -131,11 +134,45 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Preset, file and settings; without any of them, what the run in the folder was begun with.
+/// Puts a new run where the run in a single file stands.
+fn begin_from_file(trainer: &mut Trainer, path: &Path, images: u64) -> Result<Counters> {
+    let (checkpoint, _, counters) = saved_run(path)?;
+    pollster::block_on(trainer.restore(&checkpoint, &counters)).with_context(|| path.display().to_string())?;
+    text::note(&format!("begins with {} at step {}", path.display(), counters.step));
+    if counters.images != images {
+        text::note(&format!(
+            "warning: that run was begun on {}, DATA has {images}: the order of the images begins anew",
+            text::plural(counters.images, "image")
+        ));
+    }
+    Ok(Counters { images, ..counters })
+}
+
+/// A run that was saved as one file.
+fn saved_run(path: &Path) -> Result<(Checkpoint, Config, Counters)> {
+    let checkpoint = host::open_checkpoint(path)?;
+    let about = read_about(&checkpoint).with_context(|| path.display().to_string())?;
+    let Some((config, counters)) = about else {
+        bail!(
+            "{} holds no configuration of a run; expected what the page's room Train downloads, or a state.safetensors \
+             of this version (for weights alone use --set model.init=PATH)",
+            path.display()
+        )
+    };
+    Ok((checkpoint, config, counters))
+}
+
+/// Preset, file and settings; without any of them, what the run in the folder was begun with; with `--from`, the
+/// configuration in that file.
 pub(crate) fn resolve(arguments: &PretrainArgs) -> Result<Config> {
     let nothing = arguments.preset.is_none() && arguments.config.is_none() && arguments.set.is_empty();
     if nothing && let Some(config) = kept_config(&arguments.out)? {
         return Ok(config);
+    }
+    if let Some(path) = &arguments.from {
+        let (_, config, _) = saved_run(path)?;
+        let name = path.to_string_lossy();
+        return Ok(Config::resolve(None, Some((&name, &config.to_toml())), &arguments.set)?);
     }
     resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)
 }

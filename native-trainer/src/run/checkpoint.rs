@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use lab_core::formats::Checkpoint;
 use lab_core::train::Trainer;
-use lab_core::train::state::Counters;
+use lab_core::train::state::{Counters, about};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -77,7 +77,9 @@ impl Checkpoints {
     }
 
     fn write(&self, trainer: &Trainer, counters: Counters, aside: &Path, path: &Path) -> Result<()> {
-        let written = write_tensors(&aside.join(STATE), &trainer.state())?;
+        // The file alone is a whole run: the page opens it, and so does --from.
+        let about = about(trainer.config(), &counters);
+        let written = write_tensors(&aside.join(STATE), &trainer.state(), &about)?;
         let manifest = Manifest {
             written_by: concat!("native-trainer ", env!("CARGO_PKG_VERSION")).to_owned(),
             bytes: written.bytes,

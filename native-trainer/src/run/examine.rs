@@ -8,7 +8,7 @@ use lab_core::probe::knn::{Labelled, knn};
 use lab_core::train::Trainer;
 use lab_core::train::event::{Event, Health, Look, Step};
 use lab_core::train::look::Features;
-use lab_core::train::verdict::{Vitals, verdict};
+use lab_core::train::verdict::Course;
 
 use super::feed::Feed;
 use crate::inputs::Inputs;
@@ -27,8 +27,6 @@ const NEIGHBOURS: [usize; 1] = [20];
 const PIXEL_FLOATS: usize = 64 << 20;
 /// Most bytes of prepared pixels kept for looking.
 const BUDGET: usize = 512 << 20;
-/// Steps over which the loss is averaged.
-const WINDOW: usize = 50;
 
 /// The images that are looked at, prepared once.
 pub(crate) struct Examiner {
@@ -39,10 +37,7 @@ pub(crate) struct Examiner {
     bank: Set,
     preprocess: Preprocess,
     image: usize,
-    losses: Vec<f64>,
-    best_loss: f64,
-    best_rankme: f64,
-    last: Option<Step>,
+    course: Course,
 }
 
 /// Prepared pictures; a byte a channel, so that thousands fit.
@@ -94,26 +89,12 @@ impl Examiner {
             let bank = if both { spread(inputs.len(), BANK.min(most), 0) } else { Vec::new() };
             (held_out, Set::new(&preprocess, inputs, &bank, from_data))
         };
-        Ok(Self {
-            method: config.method,
-            held_out,
-            bank,
-            preprocess,
-            image,
-            losses: Vec::new(),
-            best_loss: f64::INFINITY,
-            best_rankme: 0.0,
-            last: None,
-        })
+        Ok(Self { method: config.method, held_out, bank, preprocess, image, course: Course::default() })
     }
 
     /// Remembers a step for the next verdict.
     pub(crate) fn note(&mut self, step: &Step) {
-        self.losses.push(step.loss);
-        if self.losses.len() > WINDOW {
-            self.losses.remove(0);
-        }
-        self.last = Some(step.clone());
+        self.course.note(step);
     }
 
     /// Health and pictures at this moment.
@@ -131,10 +112,7 @@ impl Examiner {
         let few = &self.chosen(&features)[..rows.min(HEALTH) * features.dim];
         let (rank, spread) = (rankme(few, features.dim), feature_std(few, features.dim));
         let mut figures = vec![("rankme".to_owned(), rank), ("feature_std".to_owned(), spread)];
-        let last = self.last.as_ref();
-        let figure = |name: &str| last?.teacher.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-        let (entropy, information) = (figure("teacher_entropy"), figure("information"));
-        figures.extend(last.into_iter().flat_map(|step| step.teacher.clone()));
+        figures.extend(self.course.teacher().iter().cloned());
         if !self.bank.images.is_empty() {
             if let Some(pixels) = self.pixel_baseline(trainer)? {
                 figures.push(("knn_pixels".to_owned(), pixels));
@@ -150,25 +128,7 @@ impl Examiner {
                 figures.push((name.to_owned(), found[0]));
             }
         }
-        let loss = match self.losses.len() {
-            0 => 0.0,
-            count => self.losses.iter().sum::<f64>() / count as f64,
-        };
-        if !self.losses.is_empty() {
-            self.best_loss = self.best_loss.min(loss);
-        }
-        self.best_rankme = self.best_rankme.max(rank);
-        let (verdict, says) = verdict(&Vitals {
-            step,
-            warmup: trainer.schedules().warmup(),
-            teacher_entropy: entropy,
-            information,
-            rankme: rank,
-            best_rankme: self.best_rankme,
-            feature_std: spread,
-            loss,
-            best_loss: self.best_loss,
-        });
+        let (verdict, says) = self.course.judge(step, trainer.schedules().warmup(), rank, spread);
         let shown = self.pixels(&self.held_out.images[..self.held_out.images.len().min(SHOWN)]);
         let rows = pollster::block_on(trainer.look(&shown))?;
         Ok(vec![Event::Health(Health { step, epoch, figures, verdict, says }), Event::Look(Look { step, epoch, rows })])

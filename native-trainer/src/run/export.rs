@@ -1,5 +1,6 @@
 //! The model of a run as a Hugging Face folder that transformers, the page and `native-trainer embed` open.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -17,7 +18,7 @@ pub(crate) fn write(trainer: &Trainer, folder: &Path) -> Result<()> {
     }
     std::fs::create_dir_all(&aside).with_context(|| format!("cannot make {}", aside.display()))?;
     let (about, entries) = trainer.export();
-    write_tensors(&aside.join("model.safetensors"), &entries)?;
+    write_tensors(&aside.join("model.safetensors"), &entries, &BTreeMap::new())?;
     write_text(&aside.join("config.json"), &about.config)?;
     write_text(&aside.join("preprocessor_config.json"), &about.preprocessor)?;
     if folder.exists() {

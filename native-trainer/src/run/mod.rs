@@ -18,13 +18,14 @@ pub(crate) mod feed;
 pub(crate) mod folder;
 pub(crate) mod replay;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use lab_core::formats::{Dtype, safetensors};
 use lab_core::train::state::Entry;
-use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// What a file of tensors came to.
@@ -36,23 +37,13 @@ pub(crate) struct Written {
     pub(crate) sha256: String,
 }
 
-/// Writes tensors as safetensors, one at a time, and brings the file to the disk.
-pub(crate) fn write_tensors(path: &Path, entries: &[Entry]) -> Result<Written> {
+/// Writes tensors as safetensors, one at a time, with free text in the header, and brings the file to the disk.
+pub(crate) fn write_tensors(path: &Path, entries: &[Entry], about: &BTreeMap<String, String>) -> Result<Written> {
     let cannot = || format!("cannot write {}", path.display());
-    let mut header = Map::new();
-    header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
-    let mut end = 0u64;
-    for entry in entries {
-        let begin = end;
-        end += 4 * entry.shape.iter().product::<usize>() as u64;
-        let place = json!({ "dtype": "F32", "shape": entry.shape, "data_offsets": [begin, end] });
-        header.insert(entry.name.clone(), place);
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
+    let tensors = entries.iter().map(|entry| (entry.name.as_str(), Dtype::F32, entry.shape.as_slice()));
+    let header = safetensors::header(tensors, about);
     let file = File::create(path).with_context(cannot)?;
     let mut out = Hashing { file: std::io::BufWriter::new(file), hash: Sha256::new(), bytes: 0 };
-    out.write(&(header.len() as u64).to_le_bytes()).with_context(cannot)?;
     out.write(&header).with_context(cannot)?;
     for entry in entries {
         let values = pollster::block_on(entry.read()).with_context(|| format!("cannot read {} back", entry.name))?;

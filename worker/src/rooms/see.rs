@@ -25,7 +25,7 @@ pub(crate) async fn obey(
         }
         SeeCommand::Numbers { slot, image, view } => {
             let (event, numbers) = engine.engine.numbers(slot, image, &view).await.map_err(said)?;
-            Ok(Answer { event: Event::See(event), vectors: vec![numbers] })
+            Ok(Answer { event: Event::See(event), vectors: vec![numbers], bytes: Vec::new() })
         }
     }
 }

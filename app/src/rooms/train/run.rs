@@ -1,0 +1,521 @@
+//! Driving the run: one command after another, so that between two steps every other command gets its turn.
+//!
+//! The run belongs to one engine. When another one takes its place (the GPU's behind the CPU's, or a new one after a lost
+//! device) the run goes over with it, from where it was last saved.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures_channel::oneshot;
+use js_sys::{Array, Date, Uint8Array};
+use lab_protocol::train::{Data, Place, Plan, Stages, Switches, TrainCommand, TrainEvent};
+use lab_protocol::{Command, Event, ImageId};
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use std::time::Duration;
+use wasm_bindgen::prelude::*;
+use web_sys::Blob;
+
+use super::{DRAWN, Method, Pace, Saved, State, cut};
+use crate::debug;
+use crate::engine::is_loss;
+use crate::link::Link;
+use crate::rooms::Room;
+use crate::state::{Severity, Store};
+use crate::texts::train as texts;
+
+/// Milliseconds between two saves of a run that goes.
+const SAVE_EVERY: f64 = 15_000.0;
+/// Steps between two looks.
+const LOOK_EVERY: u64 = 10;
+/// Milliseconds that a stage stays on show.
+const STAGE: i32 = 1400;
+/// Milliseconds of a calm step.
+const CALM: i32 = 1000;
+
+thread_local! {
+    /// The loop is under way.
+    static PUMPING: Cell<bool> = const { Cell::new(false) };
+    /// When the run was last saved, by the clock.
+    static SAVED_AT: Cell<f64> = const { Cell::new(0.0) };
+    /// The engine that holds the run.
+    static HOME: RefCell<Option<Link>> = const { RefCell::new(None) };
+    /// Somebody already brings the run to the engine at work.
+    static MOVING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Watches the page from its begin: a new engine gets the run, a page that goes away saves it.
+pub(crate) fn attend(store: Store) {
+    let state = store.rooms.train;
+    Effect::new(move || {
+        if store.link.get().is_some() && state.status.with_untracked(Option::is_some) {
+            settle(store);
+        }
+    });
+    let save_now = move || {
+        if let Some(link) = home(store).filter(|_| unsaved(state)) {
+            spawn_local(async move {
+                // What cannot be saved on the way out was told when it could not be saved before.
+                drop(save(state, &link).await);
+            });
+        }
+    };
+    window_event_listener(ev::pagehide, move |_| save_now());
+    let hidden = Closure::<dyn FnMut()>::new(move || {
+        if document().hidden() {
+            save_now();
+        }
+    });
+    drop(document().add_event_listener_with_callback("visibilitychange", hidden.as_ref().unchecked_ref()));
+    hidden.forget(); // as long as the page
+    debug::publish_train(state);
+}
+
+/// The room is opened: the run that the browser keeps, or a new one, so that there is something to see.
+pub(super) fn arrive(store: Store) {
+    let state = store.rooms.train;
+    Effect::new(move || {
+        let ready = store.link.get().is_some() && store.room.get() == Room::Train;
+        if ready && state.status.with_untracked(Option::is_none) {
+            settle(store);
+        }
+    });
+}
+
+/// An engine is about to be closed: what it holds of the run is saved, if it still answers.
+pub(crate) async fn leave(store: Store, link: &Link) {
+    let state = store.rooms.train;
+    let holds = HOME.with_borrow(|home| home.as_ref().is_some_and(|home| home.same(link)));
+    if holds && unsaved(state) {
+        drop(save(state, link).await);
+    }
+}
+
+/// The engine that holds the run, if it is the one at work.
+fn home(store: Store) -> Option<Link> {
+    let link = store.link.get_untracked()?;
+    HOME.with_borrow(|home| home.as_ref().is_some_and(|home| home.same(&link))).then_some(link)
+}
+
+fn unsaved(state: State) -> bool {
+    let step = state.status.with_untracked(|status| status.as_ref().map(|status| status.step));
+    match (step, state.saved.get_untracked()) {
+        (None, _) => false,
+        (Some(step), Saved::Browser(saved) | Saved::Page(saved, _)) => step != saved,
+        (Some(_), Saved::Never) => true,
+    }
+}
+
+/// Brings the run to the engine at work: from the browser's keeping or the page's, or a new one.
+fn settle(store: Store) {
+    let state = store.rooms.train;
+    let Some(link) = store.link.get_untracked().filter(|_| home(store).is_none()) else { return };
+    if MOVING.replace(true) {
+        return;
+    }
+    spawn_local(async move {
+        let had = state.status.with_untracked(|status| status.as_ref().map(|status| status.step));
+        let found = restore(store, &link).await;
+        MOVING.set(false);
+        if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+            settle(store); // yet another engine came meanwhile
+            return;
+        }
+        match found {
+            Ok(true) => {
+                let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+                if let Some(had) = had {
+                    store.tell(Severity::Warning, texts::goes_on(step, had));
+                }
+                glance(store, &link).await;
+            }
+            Ok(false) => begin(store, &link).await,
+            Err(sentence) if is_loss(&sentence) => return,
+            Err(sentence) => {
+                store.tell(Severity::Warning, sentence);
+                begin(store, &link).await;
+            }
+        }
+        if state.playing.get_untracked() {
+            pump(store);
+        }
+    });
+}
+
+/// Asks for the run that was kept; whether there was one.
+async fn restore(store: Store, link: &Link) -> Result<bool, String> {
+    let state = store.rooms.train;
+    let data = Data::Drawn { images: DRAWN };
+    let command = TrainCommand::Load { from: Place::Browser, data: data.clone() };
+    let (event, bytes) = ask(link, command, &[]).await?;
+    if take(store, link, event, &bytes) {
+        let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+        state.saved.set(Saved::Browser(step));
+        return Ok(true);
+    }
+    let Some(held) = state.held.get_value() else { return Ok(false) };
+    let command = TrainCommand::Load { from: Place::Page, data };
+    let (event, bytes) = ask(link, command, &[JsValue::from((*held).clone())]).await?;
+    Ok(take(store, link, event, &bytes))
+}
+
+/// Begins a run by the room's choices, makes one step in slow motion and looks: there is something to see at once.
+async fn begin(store: Store, link: &Link) {
+    let state = store.rooms.train;
+    let result = async {
+        let plan = plan(store, link).await?;
+        let (event, bytes) = ask(link, TrainCommand::Begin { plan }, &[]).await?;
+        take(store, link, event, &bytes);
+        state.saved.set(Saved::Never);
+        one_step(store, link, true).await?;
+        look(store, link).await
+    };
+    complain(store, result.await);
+}
+
+/// Looks, and says what is wrong if that fails.
+async fn glance(store: Store, link: &Link) {
+    let result = look(store, link).await;
+    complain(store, result);
+}
+
+fn complain(store: Store, result: Result<(), String>) {
+    // A lost or replaced engine is the page's business: the run goes over to the new one.
+    let replaced = store.link.get_untracked().is_none();
+    if let Err(sentence) = result
+        && !replaced
+        && !is_loss(&sentence)
+    {
+        store.rooms.train.playing.set(false);
+        store.tell(Severity::Error, sentence);
+    }
+}
+
+/// What the room's choices come to; the engine is given the images that it lacks.
+async fn plan(store: Store, link: &Link) -> Result<Plan, String> {
+    let state = store.rooms.train;
+    let preset = match state.method.get_untracked() {
+        Method::Dino => "page-dino",
+        Method::Mae => "page-mae",
+    };
+    let settings = state.settings.get_untracked();
+    let settings = settings.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let data = if state.own.get_untracked() {
+        Data::Own { images: send_images(store, link).await? }
+    } else {
+        Data::Drawn { images: DRAWN }
+    };
+    Ok(Plan { preset: preset.to_owned(), settings, data })
+}
+
+async fn send_images(store: Store, link: &Link) -> Result<Vec<ImageId>, String> {
+    let pictures = store.images.get_untracked();
+    for picture in &pictures {
+        if !store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
+            let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
+            link.ask(command, &[picture.blob.clone().into()]).await?;
+            store.sent.update(|sent| {
+                sent.insert(picture.id);
+            });
+        }
+    }
+    Ok(pictures.iter().map(|picture| picture.id).collect())
+}
+
+/// Carries out what the user asks of the run, when nothing else is under way.
+pub(super) fn command(store: Store, command: TrainCommand) {
+    act(store, move |link| async move {
+        let (event, bytes) = ask(&link, command, &[]).await?;
+        let begun = matches!(event, TrainEvent::Begun { .. });
+        take(store, &link, event, &bytes);
+        if begun { look(store, &link).await } else { Ok(()) }
+    });
+}
+
+/// Throws the switches.
+pub(super) fn set(store: Store, switches: Switches) {
+    command(store, TrainCommand::Set { switches });
+}
+
+/// Begins anew by the room's choices.
+pub(super) fn reset(store: Store) {
+    store.rooms.train.playing.set(false);
+    act(store, move |link| async move {
+        begin(store, &link).await;
+        Ok(())
+    });
+}
+
+/// Goes, or stops.
+pub(super) fn play(store: Store, playing: bool) {
+    let state = store.rooms.train;
+    state.playing.set(playing);
+    if playing {
+        pump(store);
+    } else if let Some(link) = home(store) {
+        spawn_local(async move { drop(save(state, &link).await) });
+    }
+}
+
+/// Makes one step, in slow motion.
+pub(super) fn step(store: Store) {
+    let state = store.rooms.train;
+    state.playing.set(false);
+    act(store, move |link| async move {
+        one_step(store, &link, true).await?;
+        look(store, &link).await?;
+        save(state, &link).await
+    });
+}
+
+/// Opens a run from files.
+pub(super) fn open(store: Store, files: Vec<JsValue>) {
+    let state = store.rooms.train;
+    state.playing.set(false);
+    act(store, move |link| async move {
+        let data = match state.own.get_untracked() {
+            true => Data::Own { images: send_images(store, &link).await? },
+            false => Data::Drawn { images: DRAWN },
+        };
+        let command = TrainCommand::Load { from: Place::Page, data };
+        let (event, bytes) = ask(&link, command, &files).await?;
+        take(store, &link, event, &bytes);
+        state.stages.set(None);
+        look(store, &link).await?;
+        save(state, &link).await
+    });
+}
+
+/// Forgets the run here and in the browser's keeping, and begins a new one.
+pub(super) fn forget(store: Store) {
+    let state = store.rooms.train;
+    state.playing.set(false);
+    act(store, move |link| async move {
+        let (event, bytes) = ask(&link, TrainCommand::Close, &[]).await?;
+        take(store, &link, event, &bytes);
+        state.held.set_value(None);
+        begin(store, &link).await;
+        Ok(())
+    });
+}
+
+/// The run as a file, or the model as files: names and bytes.
+pub(super) fn fetch(store: Store, command: TrainCommand, done: impl FnOnce(Vec<(String, JsValue)>) + 'static) {
+    act(store, move |link| async move {
+        let (event, bytes) = ask(&link, command, &[]).await?;
+        let names = match event {
+            TrainEvent::Saved { name, .. } => vec![name],
+            TrainEvent::Exported { files } => files,
+            _ => return Err(crate::texts::UNEXPECTED.to_owned()),
+        };
+        done(names.into_iter().zip(bytes.iter()).collect());
+        Ok(())
+    });
+}
+
+/// Something the user asked for; buttons rest meanwhile.
+fn act<F: Future<Output = Result<(), String>> + 'static>(store: Store, work: impl FnOnce(Link) -> F + 'static) {
+    let state = store.rooms.train;
+    // Where no run could be begun, the engine at work may be asked to begin one.
+    let none = state.status.with_untracked(Option::is_none);
+    let Some(link) = home(store).or_else(|| store.link.get_untracked().filter(|_| none)) else {
+        store.tell(Severity::Error, crate::texts::NO_ENGINE);
+        return;
+    };
+    if state.busy.get_untracked() {
+        return;
+    }
+    state.busy.set(true);
+    spawn_local(async move {
+        let result = work(link).await;
+        state.busy.set(false);
+        complain(store, result);
+    });
+}
+
+/// Steps as long as the run shall go.
+fn pump(store: Store) {
+    if PUMPING.replace(true) {
+        return;
+    }
+    let state = store.rooms.train;
+    spawn_local(async move {
+        while state.playing.get_untracked() {
+            let Some(link) = home(store) else { break };
+            let start = Date::now();
+            let slowly = state.pace.get_untracked() == Pace::Slow;
+            let result = async {
+                one_step(store, &link, slowly).await?;
+                let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+                if slowly || step.is_multiple_of(LOOK_EVERY) {
+                    look(store, &link).await?;
+                }
+                if Date::now() - SAVED_AT.get() > SAVE_EVERY {
+                    save(state, &link).await?;
+                }
+                Ok(())
+            };
+            let result = result.await;
+            let failed = result.is_err();
+            if failed && home(store).is_none() {
+                break; // the engine was replaced; the run goes on there
+            }
+            complain(store, result);
+            if failed {
+                break;
+            }
+            rest(state, start).await;
+            let over = |status: &lab_protocol::train::Status| status.step >= status.total_steps;
+            if state.status.with_untracked(|status| status.as_ref().is_some_and(over)) {
+                state.playing.set(false);
+                drop(save(state, &link).await);
+            }
+        }
+        PUMPING.set(false);
+    });
+}
+
+/// Waits as the pace wants it; slow motion walks through the stages.
+async fn rest(state: State, start: f64) {
+    match state.pace.get_untracked() {
+        // No timer: those of a tab in the background are slowed down, answers of a worker are not.
+        Pace::Full => {}
+        Pace::Calm => sleep((CALM - (Date::now() - start) as i32).max(0)).await,
+        Pace::Slow => {
+            let stages = state.stages.with_untracked(|stages| stages.as_ref().map_or(0, |(stages, _)| count(stages)));
+            for stage in 0..stages {
+                state.stage.set(stage);
+                let until = Date::now() + f64::from(STAGE);
+                while Date::now() < until {
+                    if !state.playing.get_untracked() || state.pace.get_untracked() != Pace::Slow {
+                        return;
+                    }
+                    sleep(100).await;
+                }
+            }
+        }
+    }
+}
+
+/// How many stages a step has.
+pub(super) fn count(stages: &Stages) -> usize {
+    match stages {
+        Stages::Dino(_) => texts::DINO_STAGES.len(),
+        Stages::Mae(_) => texts::MAE_STAGES.len(),
+    }
+}
+
+async fn one_step(store: Store, link: &Link, slowly: bool) -> Result<(), String> {
+    let (event, bytes) = ask(link, TrainCommand::Step { slowly }, &[]).await?;
+    take(store, link, event, &bytes);
+    Ok(())
+}
+
+async fn look(store: Store, link: &Link) -> Result<(), String> {
+    let (event, bytes) = ask(link, TrainCommand::Look, &[]).await?;
+    take(store, link, event, &bytes);
+    Ok(())
+}
+
+/// Saves in the browser; where that keeps nothing, the page holds the bytes, which outlive a lost device at least.
+async fn save(state: State, link: &Link) -> Result<(), String> {
+    SAVED_AT.set(Date::now());
+    match ask(link, TrainCommand::Save { to: Place::Browser }, &[]).await {
+        Ok((TrainEvent::Saved { step, .. }, _)) => {
+            state.held.set_value(None);
+            state.saved.set(Saved::Browser(step));
+            Ok(())
+        }
+        Ok(_) => Err(crate::texts::UNEXPECTED.to_owned()),
+        Err(sentence) if is_loss(&sentence) => Err(sentence),
+        Err(why) => {
+            let (event, bytes) = ask(link, TrainCommand::Save { to: Place::Page }, &[]).await?;
+            let TrainEvent::Saved { step, .. } = event else { return Err(crate::texts::UNEXPECTED.to_owned()) };
+            if let Ok(blob) = Blob::new_with_buffer_source_sequence(&bytes) {
+                state.held.set_value(Some(Rc::new(blob)));
+            }
+            state.saved.set(Saved::Page(step, why));
+            Ok(())
+        }
+    }
+}
+
+async fn ask(link: &Link, command: TrainCommand, attachments: &[JsValue]) -> Result<(TrainEvent, Array), String> {
+    match link.ask(Command::Train(command), attachments).await? {
+        (Event::Train(event), bytes) => Ok((event, bytes)),
+        _ => Err(crate::texts::UNEXPECTED.to_owned()),
+    }
+}
+
+/// Takes an answer over into the room's state; false where there is no run.
+fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
+    let state = store.rooms.train;
+    let bytes = bytes.get(0).dyn_into::<js_sys::ArrayBuffer>().ok().map(|buffer| Uint8Array::new(&buffer));
+    let bytes = bytes.unwrap_or_else(|| Uint8Array::new_with_length(0));
+    batch(|| match event {
+        TrainEvent::Begun { status, curves, note } => {
+            HOME.with_borrow_mut(|home| *home = Some(link.clone()));
+            state.method.set(Method::of(&status));
+            state.own.set(matches!(status.data, Data::Own { .. }));
+            state.report.set(None);
+            state.curves.set(curves);
+            state.status.set(Some(status));
+            if let Some(note) = note {
+                store.tell(Severity::Warning, note);
+            }
+            true
+        }
+        TrainEvent::Stepped { report, refused, stages, status } => {
+            if let Some(what) = refused {
+                store.tell(Severity::Warning, texts::refused(&what, status.step));
+            }
+            if let Some(report) = report {
+                state.curves.update(|curves| note(curves, &report));
+                state.report.set(Some(report));
+            }
+            if let Some(stages) = stages {
+                let thumbnails = match &*stages {
+                    Stages::Dino(dino) => &dino.crops,
+                    Stages::Mae(mae) => &mae.pictures,
+                };
+                let pictures = cut(thumbnails, &bytes, &mut 0);
+                state.stages.set(Some((*stages, pictures)));
+            }
+            state.status.set(Some(status));
+            true
+        }
+        TrainEvent::Looked { look, status } => {
+            let mut offset = 0;
+            let rows = look.rows.iter().map(|row| cut(row, &bytes, &mut offset)).collect();
+            let figures: Vec<(&str, f64)> = look.figures.iter().map(|f| (f.name.as_str(), f.value)).collect();
+            state.curves.update(|curves| curves.add(look.step.saturating_sub(1), figures));
+            state.look.set(Some((look, rows)));
+            state.status.set(Some(status));
+            true
+        }
+        TrainEvent::Changed { status } => {
+            state.status.set(Some(status));
+            true
+        }
+        TrainEvent::Saved { .. } | TrainEvent::Exported { .. } => true,
+        TrainEvent::Closed => false,
+    })
+}
+
+/// The page's own curves grow as the engine's do.
+fn note(curves: &mut lab_protocol::train::Curves, report: &lab_protocol::train::StepReport) {
+    let norm = report.norms.iter().map(|norm| norm.value * norm.value).sum::<f64>().sqrt();
+    let figures = report.losses.iter().chain(&report.teacher).map(|figure| (figure.name.as_str(), figure.value));
+    curves.add(report.step, figures.chain([("loss", report.loss), ("grad_norm", norm)]));
+}
+
+async fn sleep(millis: i32) {
+    let (sender, receiver) = oneshot::channel::<()>();
+    let wake = move || {
+        // Nobody waits any more: that is as well.
+        let _ = sender.send(());
+    };
+    set_timeout(wake, Duration::from_millis(millis.max(0) as u64));
+    let _ = receiver.await;
+}

@@ -10,7 +10,7 @@ use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::signals::put;
-use crate::state::{Severity, Store};
+use crate::state::Store;
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.

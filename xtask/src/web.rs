@@ -93,6 +93,9 @@ fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
     }
     // Trunk reads NO_COLOR as a flag with a value and stops at the usual `NO_COLOR=1`.
     shell::run(trunk.env_remove("NO_COLOR").arg("--dist").arg(dist()))?;
+    if mode == Mode::Release {
+        strip_names(&dist())?;
+    }
     for (name, _) in engines() {
         copy_folder(&out.join(name), &dist().join("engine").join(name))?;
     }
@@ -206,6 +209,19 @@ fn weights_manifest(folder: &Path) -> Result<Value> {
         }));
     }
     Ok(json!({ "models": models }))
+}
+
+/// Takes the names of functions out of the page's .wasm: leptos' generics make them half of it. The loops of the page
+/// are few, so nothing is optimised here: `-Oz` was measured to be larger after brotli.
+fn strip_names(dist: &Path) -> Result<()> {
+    let script = shell::root().join("xtask/npm/node_modules/binaryen/bin/wasm-opt");
+    for wasm in walk(dist)?.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "wasm")) {
+        let smaller = wasm.with_extension("opt");
+        let mut node = shell::command("node");
+        shell::run(node.arg(&script).args(WASM_FEATURES).arg(&wasm).arg("-o").arg(&smaller))?;
+        fs::rename(&smaller, &wasm).with_context(|| format!("cannot replace {}", wasm.display()))?;
+    }
+    Ok(())
 }
 
 /// Moves inline module scripts (Trunk's loader) into files, so that the page's policy can forbid inline scripts.

@@ -158,9 +158,7 @@ pub(crate) fn strip_label(name: &str, best: Option<f32>) -> String {
 }
 
 /// What pressing a small map does.
-pub(crate) fn go_to(label: &str) -> String {
-    format!("{label}. Show this picture")
-}
+pub(crate) const GO_TO: &str = "Show this picture";
 
 /// The best cosine of a picture.
 pub(crate) fn best(cosine: f32) -> String {

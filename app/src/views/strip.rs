@@ -57,7 +57,7 @@ fn Entry(store: Store, image: ImageId, name: String) -> impl IntoView {
     let of = Signal::derive(move || Some(image));
     view! {
         <li>
-            <button class="thumbnail" on:click=go aria-label=move || texts::go_to(&label.get()) data-testid="strip-image">
+            <button class="thumbnail" on:click=go title=texts::GO_TO data-testid="strip-image">
                 <Surface store paint shown label image=of test="view-strip" />
                 <span class="name">{name}</span>
                 <span class="cosine">{move || best().map(texts::best)}</span>

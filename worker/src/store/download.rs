@@ -266,7 +266,7 @@ impl Fetch<'_> {
         let found = result?;
         flushed.map_err(|error| words(&error))?;
         if found {
-            opfs::keep(self.model).await?;
+            self.keep_record().await?;
         } else {
             self.model.files.remove(place);
             opfs::remove(&folder, name).await.map_err(|error| words(&error))?;
@@ -379,7 +379,7 @@ impl Fetch<'_> {
                     }
                     self.room_for(total, have).await?;
                     // So that a page that closes in the middle remembers which version this is.
-                    opfs::keep(self.model).await?;
+                    self.keep_record().await?;
                     let start = have;
                     let cut = self.pieces(handle, place, name, &heard.reader, &mut have, &mut hasher).await?;
                     if have > start {
@@ -436,7 +436,7 @@ impl Fetch<'_> {
             if *have - recorded >= RECORD_EVERY {
                 recorded = *have;
                 drop(opfs::flush(handle));
-                opfs::keep(self.model).await?;
+                self.keep_record().await?;
             }
         }
     }
@@ -470,9 +470,19 @@ impl Fetch<'_> {
         Ok(())
     }
 
+    /// Writes the model's record; on a full disk it says what to delete.
+    async fn keep_record(&self) -> Result<(), Failure> {
+        match opfs::keep(self.model).await {
+            Err(sentence) if sentence.ends_with(opfs::FULL) => {
+                Err(Failure::Cut(format!("{sentence}; {}", self.what_to_delete().await)))
+            }
+            written => Ok(written?),
+        }
+    }
+
     async fn full(&self, name: &str, error: &JsValue) -> Failure {
         let sentence = match opfs::kind(error).as_str() {
-            "QuotaExceededError" => format!("{name} does not fit: the browser gives this site no more room"),
+            "QuotaExceededError" => format!("{name} does not fit: {}", opfs::FULL),
             _ => format!("{name} cannot be written: {}", words(error)),
         };
         Failure::Cut(format!("{sentence}; {}", self.what_to_delete().await))

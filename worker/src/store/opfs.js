@@ -100,9 +100,17 @@ export async function next(reader) {
   return done ? undefined : value;
 }
 
+/** Bytes of an unwanted body that are read to its end: a "not found" page, which is no failure of the network. */
+const LITTLE = 1 << 16;
+
 /** Lets go of a body that is not wanted. */
 export async function cancel(reader) {
   try {
+    for (let bytes = 0; bytes < LITTLE; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.length;
+    }
     await reader.cancel();
   } catch {
     // It had ended already.

@@ -52,8 +52,14 @@ extern "C" {
 /// The record's name; no model's file is called so.
 pub(super) const RECORD: &str = "record.json";
 
+/// How a sentence about a full disk ends.
+pub(super) const FULL: &str = "the browser gives this site no more room";
+
 fn failed(error: JsValue) -> String {
-    format!("the browser's file system says: {}", words(&error))
+    match kind(&error).as_str() {
+        "QuotaExceededError" => format!("the model's record does not fit: {FULL}"),
+        _ => format!("the browser's file system says: {}", words(&error)),
+    }
 }
 
 /// The name of a JavaScript error's kind, such as `QuotaExceededError`.

@@ -167,11 +167,15 @@ fn artifact(messages: &str) -> Result<PathBuf> {
 
 /// Optimises a .wasm in place, for speed first: the engine's loops matter more than its last kilobytes.
 fn shrink(wasm: &Path) -> Result<()> {
+    wasm_opt(wasm, &["-O2"])
+}
+
+/// Runs a .wasm through wasm-opt, in place; the names of its functions go in any case.
+fn wasm_opt(wasm: &Path, passes: &[&str]) -> Result<()> {
     let script = shell::root().join("xtask/npm/node_modules/binaryen/bin/wasm-opt");
     let smaller = wasm.with_extension("opt");
     let mut node = shell::command("node");
-    node.arg(script).arg("-O2").args(WASM_FEATURES).arg(wasm).arg("-o").arg(&smaller);
-    shell::run(&mut node)?;
+    shell::run(node.arg(script).args(passes).args(WASM_FEATURES).arg(wasm).arg("-o").arg(&smaller))?;
     fs::rename(&smaller, wasm).with_context(|| format!("cannot replace {}", wasm.display()))
 }
 
@@ -214,14 +218,9 @@ fn weights_manifest(folder: &Path) -> Result<Value> {
 /// Takes the names of functions out of the page's .wasm: leptos' generics make them half of it. The loops of the page
 /// are few, so nothing is optimised here: `-Oz` was measured to be larger after brotli.
 fn strip_names(dist: &Path) -> Result<()> {
-    let script = shell::root().join("xtask/npm/node_modules/binaryen/bin/wasm-opt");
-    for wasm in walk(dist)?.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "wasm")) {
-        let smaller = wasm.with_extension("opt");
-        let mut node = shell::command("node");
-        shell::run(node.arg(&script).args(WASM_FEATURES).arg(&wasm).arg("-o").arg(&smaller))?;
-        fs::rename(&smaller, &wasm).with_context(|| format!("cannot replace {}", wasm.display()))?;
-    }
-    Ok(())
+    let files = walk(dist)?;
+    let mut wasm = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "wasm"));
+    wasm.try_for_each(|wasm| wasm_opt(wasm, &[]))
 }
 
 /// Moves inline module scripts (Trunk's loader) into files, so that the page's policy can forbid inline scripts.

@@ -12,7 +12,7 @@ use crate::config::{Config, MaskingKind};
 use crate::data::masking::mae_masking;
 use crate::device::readback;
 use crate::error::{EngineError, Error};
-use crate::losses::mae::normalise_patches;
+use crate::losses::mae::{normalise_patches, patch_errors};
 use crate::models::Model;
 use crate::models::config::MaeConfig;
 use crate::models::mae::{self, MaeDecoder, Masking, denormalise_patches, patchify, unpatchify};
@@ -136,7 +136,7 @@ impl Engine {
             true => (normalise_patches(patches.clone()), denormalise_patches(output.logits.clone(), patches)),
             false => (patches, output.logits.clone()),
         };
-        let losses = readback((output.logits - target).powi_scalar(2).mean_dim(2)).await?;
+        let losses = readback(patch_errors(output.logits, target)).await?;
         let predicted = unpatchify(painted, rows, columns);
         let millis = (self.clock)() - start;
         self.mask.last = Some(Reconstruction { image, hidden, grid, pixels, predicted, losses, millis });

@@ -9,8 +9,13 @@ use burn::tensor::Tensor;
 pub fn mae_loss(pred: Tensor<3>, target: Tensor<3>, mask: Tensor<2>, hidden: f32) -> Tensor<1> {
     let [b, n, _] = pred.dims();
     assert!(target.dims() == pred.dims() && mask.dims() == [b, n], "pred {:?}, mask {:?}", pred.dims(), mask.dims());
-    let error = (pred - target).powi_scalar(2).mean_dim(2).reshape([b, n]);
+    let error = patch_errors(pred, target).reshape([b, n]);
     (error * mask).sum_dim(1).sum_dim(0).reshape([1]) / hidden
+}
+
+/// The mean squared error of the pixels of each patch, `[B, N, 1]`: predicted and target pixels `[B, N, P]`.
+pub fn patch_errors(pred: Tensor<3>, target: Tensor<3>) -> Tensor<3> {
+    (pred - target).powi_scalar(2).mean_dim(2)
 }
 
 /// Pixels `[B, N, P]` of each patch by its own mean and deviation, the target of `norm_pix_loss`; the variance is the

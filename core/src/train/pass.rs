@@ -16,7 +16,7 @@ use crate::layers::recompute::Tape;
 use crate::losses::dino::{self, DinoTerms};
 use crate::losses::ibot::ibot_loss;
 use crate::losses::koleo::koleo;
-use crate::losses::mae::normalise_patches;
+use crate::losses::mae::{normalise_patches, patch_errors};
 use crate::losses::sinkhorn_knopp::sinkhorn_knopp;
 use crate::losses::softmax_centering::{next_center, teacher_probs};
 use crate::models::mae::{self, Masking};
@@ -174,8 +174,7 @@ impl Trainer {
         if slow.is_on() {
             let target = mae::patchify(pixels.inner(), self.config.model.patch_size);
             let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
-            let error = (output.logits.clone().inner() - target).powi_scalar(2).mean_dim(2); // [B, N, 1]
-            slow.keep("mae.patch_loss", &error);
+            slow.keep("mae.patch_loss", &patch_errors(output.logits.clone().inner(), target));
             slow.keep("mae.latent", &output.latent);
             slow.keep("mae.logits", &output.logits);
         }

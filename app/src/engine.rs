@@ -26,6 +26,8 @@ const FORGET_MILLIS: f64 = 300_000.0;
 thread_local! {
     /// Counts starts; work of an earlier one is thrown away.
     static START: Cell<u32> = const { Cell::new(0) };
+    /// Counts the models that were chosen while no engine could load one.
+    static CHOICES: Cell<u32> = const { Cell::new(0) };
     /// When devices were lost.
     static LOSSES: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
@@ -121,15 +123,22 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
 
 /// Loads the model on a fresh engine, then puts it in the place of the one before.
 async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
-    let model = match ask_for_model(&link, store.source.get_value()).await {
-        Ok(model) => model,
-        // The user's model may be too big for this engine; the built-in one still shows that all is well.
-        Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
-            store.tell(Severity::Error, sentence);
-            store.source.set_value(Source::BuiltIn);
-            ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
+    // Another model may be chosen while this one loads.
+    let model = loop {
+        let choices = CHOICES.get();
+        let model = match ask_for_model(&link, store.source.get_value()).await {
+            Ok(model) => model,
+            // The user's model may be too big for this engine; the built-in one still shows that all is well.
+            Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
+                store.tell(Severity::Error, sentence);
+                store.source.set_value(Source::BuiltIn);
+                ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
+            }
+            Err(sentence) => return Err(closed(&link, sentence)),
+        };
+        if CHOICES.get() == choices {
+            break model;
         }
-        Err(sentence) => return Err(closed(&link, sentence)),
     };
     if START.get() != start {
         return Err(closed(&link, texts::SUPERSEDED.to_owned()));
@@ -148,10 +157,16 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
     Ok(())
 }
 
-/// Loads another model on the engine at work; the old one stays where it fails.
+/// Loads another model on the engine at work, or on the one that comes; the old one stays where it fails.
 pub(crate) fn load_model(store: Store, source: Source) {
     let Some(link) = store.link.get_untracked() else {
-        store.tell(Severity::Error, texts::NO_ENGINE);
+        match store.engine.get_untracked() {
+            EngineState::Stopped(_) => store.tell(Severity::Error, texts::NO_ENGINE),
+            EngineState::Starting(_) | EngineState::Running(_) => {
+                store.source.set_value(source);
+                CHOICES.set(CHOICES.get() + 1);
+            }
+        }
         return;
     };
     store.progress.set(Some(Progress {
@@ -163,7 +178,8 @@ pub(crate) fn load_model(store: Store, source: Source) {
     spawn_local(async move {
         let answer = ask_for_model(&link, source.clone()).await;
         if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
-            return;
+            // Another engine took over meanwhile, with the model of before.
+            return load_model(store, source);
         }
         store.progress.set(None);
         match answer {

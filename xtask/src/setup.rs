@@ -82,8 +82,10 @@ impl Part {
     fn command(&self) -> String {
         match self {
             Part::WasmTarget => format!("rustup target add {WASM}"),
-            Part::Trunk => format!("cargo install --locked trunk@{TRUNK}"),
-            Part::WasmBindgen(version) => format!("cargo install wasm-bindgen-cli@{version}"),
+            Part::Trunk => format!("cargo install --locked --no-default-features trunk@{TRUNK}"),
+            Part::WasmBindgen(version) => {
+                format!("cargo install --no-default-features --bin wasm-bindgen wasm-bindgen-cli@{version}")
+            }
             Part::Node(_) => "install it from https://nodejs.org or your system's packages".to_owned(),
             Part::E2ePackages => "npm ci --prefix tests/e2e".to_owned(),
             Part::WebTools => "npm ci --prefix xtask/npm".to_owned(),
@@ -98,9 +100,13 @@ impl Part {
     fn install(&self) -> Result<()> {
         match self {
             Part::WasmTarget => shell::run(shell::command("rustup").args(["target", "add", WASM])),
-            Part::Trunk => cargo_install(&["--locked", &format!("trunk@{TRUNK}")], 0),
+            // Without TLS: both fetch nothing here, and cryptography takes long to build.
+            Part::Trunk => cargo_install(&["--locked", "--no-default-features", &format!("trunk@{TRUNK}")], 0),
             // Not --locked: its lock file names versions that were withdrawn from the registry.
-            Part::WasmBindgen(version) => cargo_install(&[&format!("wasm-bindgen-cli@{version}")], 1),
+            Part::WasmBindgen(version) => {
+                let what = format!("wasm-bindgen-cli@{version}");
+                cargo_install(&["--no-default-features", "--bin", "wasm-bindgen", &what], 1)
+            }
             Part::E2ePackages => npm_ci("tests/e2e"),
             Part::WebTools => npm_ci("xtask/npm"),
             Part::Debian(packages) if is_root() => {

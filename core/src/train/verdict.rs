@@ -104,7 +104,8 @@ pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
         return (Verdict::Diverging, format!("the loss is {loss:.3}; lower optim.base_lr"));
     }
     if step < YOUNG {
-        return (Verdict::Young, format!("{step} steps are made"));
+        let made = if step == 1 { "1 step is made".to_owned() } else { format!("{step} steps are made") };
+        return (Verdict::Young, made);
     }
     if let Some(says) = collapse(vitals) {
         // A new head tells little apart; the warm-up is there for that.

@@ -289,8 +289,7 @@ test('a newer version of the page is told, and old files go', { timeout: 120_000
   assert.equal(bytes, changed.length);
 });
 
-// Not yet seen to pass in a browser (issue 2).
-test('a weight larger than a binding is split, and the numbers stay', { timeout: 120_000, todo: 'never run to its end' }, async (t) => {
+test('a weight larger than a binding is split, and the numbers stay', { timeout: 120_000 }, async (t) => {
   const site = await startSite(t);
   const { page, check } = await startBrowser(t);
   await page.goto(site.url('examples/embed.html?engine=gpu'));

@@ -112,12 +112,24 @@ export async function openLab(t, { path = '', ...options } = {}) {
   return browser;
 }
 
-/** Waits for `condition` (run in the page, given `argument`) to become true; says what it waited for if it does not. */
+/**
+ * Waits for `condition` (run in the page, given `argument`) to become true; says what it waited for if it does not.
+ * Never an async one: a promise counts as true there; `until` awaits.
+ */
 export async function waitFor(page, what, condition, { argument, timeout = 120_000 } = {}) {
   try {
     await page.waitForFunction(condition, argument, { timeout, polling: 100 });
   } catch (error) {
     throw new Error(`waited ${timeout / 1000} s for ${what}`, { cause: error });
+  }
+}
+
+/** Asks again and again, from here, until `ask` answers yes; an answer that fails, as while a page opens, is a no. */
+export async function until(what, ask, { timeout = 120_000 } = {}) {
+  const end = Date.now() + timeout;
+  while (!(await Promise.resolve(ask()).catch(() => false))) {
+    if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 

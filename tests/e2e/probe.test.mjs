@@ -162,7 +162,6 @@ test('without leave for the camera a sentence says what to do', { timeout: 120_0
   assert.match(await page.locator('[role=alert]').textContent(), /use files/);
 });
 
-// It did not end within two minutes, and why is not known yet (issue 4).
 test('embeddings made natively are searched by an image and by a patch, exactly', { timeout: 120_000 }, async (t) => {
   assert.ok(process.env.NATIVE_TRAINER, 'NATIVE_TRAINER is not set: run `cargo xtask test --web`');
   const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=probe&sample=reef' });

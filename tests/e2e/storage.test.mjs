@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, startBrowser, waitFor } from './harness.mjs';
+import { WITHOUT_WEBGPU, startBrowser, until, waitFor } from './harness.mjs';
 import { sha256, startSite } from './site.mjs';
 
 const golden = (path) => readFile(fileURLToPath(new URL(`../golden/models/${path}`, import.meta.url)));
@@ -109,12 +109,7 @@ test('a download cut by a closed page goes on later, and the bytes on the disk a
       }
       return 0;
     });
-  // waitForFunction takes a promise for a yes: asked again and again from here.
-  const end = Date.now() + 60_000;
-  while (!(await bytes().catch(() => 0))) {
-    assert.ok(Date.now() < end, 'no bytes came');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await until('some bytes', bytes, { timeout: 60_000 });
   await page.reload();
   await waitFor(page, 'the engine', () => window.lab?.example || window.lab?.failure);
   site.rules[WEIGHTS] = { etag: '"one"' };
@@ -278,12 +273,8 @@ test('a newer version of the page is told, and old files go', { timeout: 120_000
   await waitFor(page, 'the word of a newer version', () => document.querySelector('[data-testid="update"]'), { timeout: 60_000 });
   await page.locator(`${byTest('update')} button`).click();
   // The page opens anew meanwhile: what is asked of the old one is lost.
-  for (const end = Date.now() + 60_000; ; ) {
-    const names = await page.evaluate(async () => (await caches.keys()).join()).catch(() => 'opening');
-    if (names === 'lab-newer') break;
-    assert.ok(Date.now() < end, `the caches are ${names}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  const newer = () => page.evaluate(async () => (await caches.keys()).join() === 'lab-newer');
+  await until('the caches of the newer version alone', newer, { timeout: 60_000 });
   await waitFor(page, 'the newer page', () => window.lab?.offline === 'ready', { timeout: 60_000 });
   const bytes = await page.evaluate(async () => (await (await fetch('samples/lemons.jpg')).arrayBuffer()).byteLength);
   assert.equal(bytes, changed.length);

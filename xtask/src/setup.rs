@@ -82,10 +82,8 @@ impl Part {
     fn command(&self) -> String {
         match self {
             Part::WasmTarget => format!("rustup target add {WASM}"),
-            Part::Trunk => format!("cargo install --locked --no-default-features trunk@{TRUNK}"),
-            Part::WasmBindgen(version) => {
-                format!("cargo install --no-default-features --bin wasm-bindgen wasm-bindgen-cli@{version}")
-            }
+            Part::Trunk => format!("cargo install {}", trunk()),
+            Part::WasmBindgen(version) => format!("cargo install {}", wasm_bindgen(version)),
             Part::Node(_) => "install it from https://nodejs.org or your system's packages".to_owned(),
             Part::E2ePackages => "npm ci --prefix tests/e2e".to_owned(),
             Part::WebTools => "npm ci --prefix xtask/npm".to_owned(),
@@ -100,13 +98,8 @@ impl Part {
     fn install(&self) -> Result<()> {
         match self {
             Part::WasmTarget => shell::run(shell::command("rustup").args(["target", "add", WASM])),
-            // Without TLS: both fetch nothing here, and cryptography takes long to build.
-            Part::Trunk => cargo_install(&["--locked", "--no-default-features", &format!("trunk@{TRUNK}")], 0),
-            // Not --locked: its lock file names versions that were withdrawn from the registry.
-            Part::WasmBindgen(version) => {
-                let what = format!("wasm-bindgen-cli@{version}");
-                cargo_install(&["--no-default-features", "--bin", "wasm-bindgen", &what], 1)
-            }
+            Part::Trunk => cargo_install(&trunk(), 0),
+            Part::WasmBindgen(version) => cargo_install(&wasm_bindgen(version), 1),
             Part::E2ePackages => npm_ci("tests/e2e"),
             Part::WebTools => npm_ci("xtask/npm"),
             Part::Debian(packages) if is_root() => {
@@ -233,10 +226,21 @@ fn is_root() -> bool {
     shell::first_line("id", &["-u"]).as_deref() == Some("0")
 }
 
+/// What `cargo install` is told for trunk. Without TLS, as below: both fetch nothing here, and cryptography takes long to
+/// build.
+fn trunk() -> String {
+    format!("--locked --no-default-features trunk@{TRUNK}")
+}
+
+/// The same for wasm-bindgen. Not --locked: its lock file names versions that were withdrawn from the registry.
+fn wasm_bindgen(version: &str) -> String {
+    format!("--no-default-features --bin wasm-bindgen wasm-bindgen-cli@{version}")
+}
+
 /// Installs a Rust tool into the project's cache.
-fn cargo_install(what: &[&str], opt_level: u8) -> Result<()> {
+fn cargo_install(what: &str, opt_level: u8) -> Result<()> {
     let mut install = shell::cargo();
-    install.arg("install").arg("--root").arg(shell::cache_dir().join("tools")).args(what);
+    install.arg("install").arg("--root").arg(shell::cache_dir().join("tools")).args(what.split(' '));
     // Fast to build beats fast to run (trunk asks for fat LTO): trunk waits on others, only wasm-bindgen has work to do.
     install
         .env("CARGO_PROFILE_RELEASE_LTO", "off")

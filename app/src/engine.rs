@@ -26,8 +26,8 @@ const FORGET_MILLIS: f64 = 300_000.0;
 thread_local! {
     /// Counts starts; work of an earlier one is thrown away.
     static START: Cell<u32> = const { Cell::new(0) };
-    /// Counts the models that were chosen while no engine could load one.
-    static CHOICES: Cell<u32> = const { Cell::new(0) };
+    /// The model that was chosen while no engine could load one.
+    static WISH: RefCell<Option<Source>> = const { RefCell::new(None) };
     /// When devices were lost.
     static LOSSES: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
@@ -123,22 +123,15 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
 
 /// Loads the model on a fresh engine, then puts it in the place of the one before.
 async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
-    // Another model may be chosen while this one loads.
-    let model = loop {
-        let choices = CHOICES.get();
-        let model = match ask_for_model(&link, store.source.get_value()).await {
-            Ok(model) => model,
-            // The user's model may be too big for this engine; the built-in one still shows that all is well.
-            Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
-                store.tell(Severity::Error, sentence);
-                store.source.set_value(Source::BuiltIn);
-                ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
-            }
-            Err(sentence) => return Err(closed(&link, sentence)),
-        };
-        if CHOICES.get() == choices {
-            break model;
+    let model = match ask_for_model(&link, store.source.get_value()).await {
+        Ok(model) => model,
+        // The user's model may be too big for this engine; the built-in one still shows that all is well.
+        Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
+            store.tell(Severity::Error, sentence);
+            store.source.set_value(Source::BuiltIn);
+            ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
         }
+        Err(sentence) => return Err(closed(&link, sentence)),
     };
     if START.get() != start {
         return Err(closed(&link, texts::SUPERSEDED.to_owned()));
@@ -154,6 +147,9 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
         store.era.update(|era| *era += 1);
         show_model(store, model);
     });
+    if let Some(source) = WISH.take() {
+        load_model(store, source);
+    }
     Ok(())
 }
 
@@ -162,10 +158,7 @@ pub(crate) fn load_model(store: Store, source: Source) {
     let Some(link) = store.link.get_untracked() else {
         match store.engine.get_untracked() {
             EngineState::Stopped(_) => store.tell(Severity::Error, texts::NO_ENGINE),
-            EngineState::Starting(_) | EngineState::Running(_) => {
-                store.source.set_value(source);
-                CHOICES.set(CHOICES.get() + 1);
-            }
+            EngineState::Starting(_) | EngineState::Running(_) => WISH.set(Some(source)),
         }
         return;
     };
@@ -178,7 +171,7 @@ pub(crate) fn load_model(store: Store, source: Source) {
     spawn_local(async move {
         let answer = ask_for_model(&link, source.clone()).await;
         if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
-            // Another engine took over meanwhile, with the model of before.
+            // Another engine took over meanwhile, with the model of before; or one is about to.
             return load_model(store, source);
         }
         store.progress.set(None);

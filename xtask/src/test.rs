@@ -1,7 +1,8 @@
 //! `cargo xtask test`: every test there is, native and in a real browser, by one command.
 //!
-//! Steps run cheapest first. A failed step does not stop the ones that do not need it, so that one run shows all that
-//! is wrong. The last line, `N passed, N failed`, is for machines; a check without tests of its own counts as one.
+//! The page is built beside the native steps, the browser's tests come last. A failed step does not stop the ones that do
+//! not need it, so that one run shows all that is wrong. The last line, `N passed, N failed`, is for machines; a check
+//! without tests of its own counts as one.
 
 use crate::args::Args;
 use crate::serve::Server;
@@ -9,6 +10,7 @@ use crate::setup::{self, Needs};
 use crate::tally::Tally;
 use crate::{shell, size, web};
 use anyhow::{Result, bail};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -56,47 +58,62 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
     if !step(done, "set-up", || setup::ensure(needs).map(|()| Tally::default())) {
         return;
     }
-    // Trunk and wasm-bindgen are built from source: beside the native steps, whose compiler often waits on one core.
-    let tools =
-        plan.web.then(|| std::thread::spawn(|| setup::ensure(Needs { page: true, browser: false, vulkan: false })));
-    if checks {
-        step(done, "format", || checked(shell::cargo().args(["fmt", "--all", "--check"])));
-    }
-    if plan.native {
-        step(done, "clippy and build, native", || {
-            let mut cargo = linting(shell::cargo());
-            checked(cargo.args(["test", "--no-run"]).args(native_packages()))
-        });
-        step(done, "tests, native", || counted(&mut native_tests(plan.filter.as_deref())));
-        step(done, "doc tests", || {
-            let mut cargo = linting(shell::cargo());
-            cargo.args(["test", "--doc"]).args(native_packages()).envs(setup::vulkan_env());
-            if let Some(filter) = &plan.filter {
-                cargo.args(["--", filter]);
+    // The page is built beside the native steps: alone, each of them leaves one of two cores idle for minutes.
+    let built = std::thread::scope(|scope| {
+        let page = plan.web.then(|| scope.spawn(page_steps));
+        native_steps(plan, done);
+        let (page_done, built) = page?.join().unwrap_or_else(|panic| resume_unwind(panic));
+        done.extend(page_done);
+        Some(built)
+    });
+    match built {
+        None => {}
+        Some(true) => {
+            if checks {
+                step(done, "page size", size::check);
             }
-            counted(&mut cargo)
-        });
-    }
-    if let Some(tools) = tools {
-        let ready = step(done, "set-up of the page's tools", || {
-            let joined = tools.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the set-up broke down")));
-            joined.map(|()| Tally::default())
-        });
-        let built = ready
-            && step(done, "clippy and build, page", || {
-                web::build(web::Mode::Release, web::Lints::Denied).map(|()| Tally::one(true))
-            });
-        if built && checks {
-            step(done, "page size", size::check);
-        }
-        if built {
             step(done, "tests, browser", || browser_tests(plan.filter.as_deref()));
-        } else {
+        }
+        Some(false) => {
             let tally = Tally { passed: 0, failed: 1 };
             let note = "not run: the page was not built".to_owned();
             done.push(Done { name: "tests, browser", tally, note, time: Duration::ZERO });
         }
     }
+}
+
+/// What needs no browser.
+fn native_steps(plan: &Plan, done: &mut Vec<Done>) {
+    if plan.filter.is_none() {
+        step(done, "format", || checked(shell::cargo().args(["fmt", "--all", "--check"])));
+    }
+    if !plan.native {
+        return;
+    }
+    step(done, "clippy and build, native", || {
+        let mut cargo = linting(shell::cargo());
+        checked(cargo.args(["test", "--no-run"]).args(native_packages()))
+    });
+    step(done, "tests, native", || counted(&mut native_tests(plan.filter.as_deref())));
+    step(done, "doc tests", || {
+        let mut cargo = linting(shell::cargo());
+        cargo.args(["test", "--doc"]).args(native_packages()).envs(setup::vulkan_env());
+        if let Some(filter) = &plan.filter {
+            cargo.args(["--", filter]);
+        }
+        counted(&mut cargo)
+    });
+}
+
+/// What a browser is given; and whether it is there.
+fn page_steps() -> (Vec<Done>, bool) {
+    let mut done = Vec::new();
+    let built = step(&mut done, "set-up of the page's tools", || {
+        setup::ensure(Needs { page: true, browser: false, vulkan: false }).map(|()| Tally::default())
+    }) && step(&mut done, "clippy and build, page", || {
+        web::build(web::Mode::Release, web::Lints::Denied).map(|()| Tally::one(true))
+    });
+    (done, built)
 }
 
 /// Lets Clippy compile our own crates, warnings denied: one build lints and runs, where `cargo clippy` would check every

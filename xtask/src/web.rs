@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +38,8 @@ const ENGINES: [(&str, &[&str]); 2] =
     [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
 /// The line of `public/sw.js` that gives way to the list of files.
 const UNLISTED: &str = "const MANIFEST = null; // replaced when built";
+/// Beside an engine's files: what they were made of.
+const STAMP: &str = ".stamp";
 const WASM: &str = "wasm32-unknown-unknown";
 /// What every browser with WebGPU or SIMD reads, and what Rust 1.95 emits for wasm32.
 const WASM_FEATURES: [&str; 7] = [
@@ -80,22 +83,21 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
 fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
     let engines = || ENGINES.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let out = shell::target_dir().join("engine");
-    let mut manifest = serde_json::Map::new();
-    for (at, (name, features)) in engines().enumerate() {
-        eprintln!("[{}/3] the {name} engine", at + 1);
-        manifest.insert((*name).to_owned(), build_engine(&out.join(name), features, mode, lints)?);
-    }
-    eprintln!("[3/3] the page");
-    let mut trunk = linted(shell::command("trunk"), lints);
-    trunk.args(["build", "--offline", "true"]);
-    if mode == Mode::Release {
-        trunk.arg("--release");
-    }
-    // Trunk reads NO_COLOR as a flag with a value and stops at the usual `NO_COLOR=1`.
-    shell::run(trunk.env_remove("NO_COLOR").arg("--dist").arg(dist()))?;
-    if mode == Mode::Release {
-        strip_names(&dist())?;
-    }
+    // wasm-opt works on one core for minutes: beside the compiler's next work.
+    let manifest = std::thread::scope(|scope| {
+        let mut finished = Vec::new();
+        for (at, (name, features)) in engines().enumerate() {
+            eprintln!("[{}/3] the {name} engine", at + 1);
+            let engine = build_engine(out.join(name), features, mode, lints)?;
+            finished.push((*name, scope.spawn(move || engine.finish())));
+        }
+        eprintln!("[3/3] the page");
+        build_page(mode, lints)?;
+        finished
+            .into_iter()
+            .map(|(name, engine)| Ok((name.to_owned(), engine.join().unwrap_or_else(|panic| resume_unwind(panic))?)))
+            .collect::<Result<serde_json::Map<_, _>>>()
+    })?;
     for (name, _) in engines() {
         copy_folder(&out.join(name), &dist().join("engine").join(name))?;
     }
@@ -112,41 +114,71 @@ fn linted(command: Command, lints: Lints) -> Command {
     if lints == Lints::Denied { crate::test::linting(command) } else { command }
 }
 
-/// Builds one engine into `out` and describes its files.
-fn build_engine(out: &Path, features: &[&str], mode: Mode, lints: Lints) -> Result<Value> {
+/// Lets Trunk build the page into `dist/`.
+fn build_page(mode: Mode, lints: Lints) -> Result<()> {
+    let mut trunk = linted(shell::command("trunk"), lints);
+    trunk.args(["build", "--offline", "true"]);
+    if mode == Mode::Release {
+        trunk.arg("--release");
+    }
+    // Trunk reads NO_COLOR as a flag with a value and stops at the usual `NO_COLOR=1`.
+    shell::run(trunk.env_remove("NO_COLOR").arg("--dist").arg(dist()))?;
+    if mode == Mode::Release { strip_names(&dist()) } else { Ok(()) }
+}
+
+/// An engine that is compiled and bound to JavaScript.
+struct Engine {
+    out: PathBuf,
+    /// What it is made of and by; nothing where it lies finished in `out`.
+    stamp: Option<String>,
+    optimise: bool,
+}
+
+/// Compiles one engine, and runs wasm-bindgen on it into `out`.
+fn build_engine(out: PathBuf, features: &[&str], mode: Mode, lints: Lints) -> Result<Engine> {
     let mut cargo = linted(shell::cargo(), lints);
     cargo.args(["build", "--release", "--package", "lab-worker", "--target", WASM]);
     cargo.args(features).arg("--message-format=json-render-diagnostics");
     eprintln!("$ {}", shell::describe(&cargo));
     let wasm = artifact(&shell::capture(&mut cargo)?)?;
     // The same code through the same tools gives the same files: nothing to do twice.
-    let stamp_file = out.join(".stamp");
     let optimise = mode == Mode::Release;
     let stamp = format!("{} {} {optimise}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
-    if fs::read_to_string(&stamp_file).ok().as_deref() != Some(&stamp) {
-        if out.exists() {
-            fs::remove_dir_all(out).with_context(|| format!("cannot empty {}", out.display()))?;
-        }
-        let mut bindgen = shell::command("wasm-bindgen");
-        bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
-        shell::run(bindgen.arg(out).arg(&wasm))?;
-        if optimise {
-            shrink(&out.join("lab_worker_bg.wasm"))?;
-        }
-        write(&stamp_file, stamp.as_bytes())?;
+    if fs::read_to_string(out.join(STAMP)).ok().as_deref() == Some(&stamp) {
+        return Ok(Engine { out, stamp: None, optimise });
     }
-    let mut files = serde_json::Map::new();
-    for path in walk(out)? {
-        let bytes = read(&path)?;
-        let name = path.strip_prefix(out).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-        files.insert(name, json!({ "bytes": bytes.len(), "sha256": sha256(&bytes) }));
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
-    ensure!(
-        files.contains_key("lab_worker_bg.wasm"),
-        "wasm-bindgen wrote no lab_worker_bg.wasm into {}",
-        out.display()
-    );
-    Ok(json!({ "script": "lab_worker.js", "wasm": "lab_worker_bg.wasm", "files": files }))
+    let mut bindgen = shell::command("wasm-bindgen");
+    bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
+    shell::run(bindgen.arg(&out).arg(&wasm))?;
+    Ok(Engine { out, stamp: Some(stamp), optimise })
+}
+
+impl Engine {
+    /// Optimises it where that is asked for, and describes its files.
+    fn finish(self) -> Result<Value> {
+        let Self { out, stamp, optimise } = self;
+        if let Some(stamp) = stamp {
+            if optimise {
+                shrink(&out.join("lab_worker_bg.wasm"))?;
+            }
+            write(&out.join(STAMP), stamp.as_bytes())?;
+        }
+        let mut files = serde_json::Map::new();
+        for path in walk(&out)? {
+            let bytes = read(&path)?;
+            let name = path.strip_prefix(&out).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            files.insert(name, json!({ "bytes": bytes.len(), "sha256": sha256(&bytes) }));
+        }
+        ensure!(
+            files.contains_key("lab_worker_bg.wasm"),
+            "wasm-bindgen wrote no lab_worker_bg.wasm into {}",
+            out.display()
+        );
+        Ok(json!({ "script": "lab_worker.js", "wasm": "lab_worker_bg.wasm", "files": files }))
+    }
 }
 
 /// The .wasm that cargo says it built for the engine, a library or a binary.

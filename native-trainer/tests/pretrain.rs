@@ -107,9 +107,11 @@ fn a_folder_becomes_a_model_that_opens() {
         // Labels from the folders: k-NN on the side, with a verdict, at the begin and every other epoch.
         let health = events(&out, "health");
         assert_eq!(health.len(), 3, "{preset}");
-        assert!(health[2]["figures"].to_string().contains("knn_cls"), "{}", health[2]);
-        assert!(health[0]["figures"].to_string().contains("knn_pixels"), "{}", health[0]);
-        assert!(std::fs::read_to_string(out.join("report.html")).expect("a report").contains("<svg"));
+        for figure in ["knn_cls", "knn_mean", "knn_pixels"] {
+            assert!(health[2]["figures"].to_string().contains(figure), "{}", health[2]);
+        }
+        let report = std::fs::read_to_string(out.join("report.html")).expect("a report");
+        assert!(report.contains("<svg") && report.contains("<dt>k-NN accuracy</dt>") && report.contains("k-NN pixels"));
         let about = Command::new(env!("CARGO_BIN_EXE_native-trainer"))
             .args(["inspect", "--json"])
             .arg(out.join("model"))

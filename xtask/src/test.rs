@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// Packages that only exist for the browser: natively they are neither built nor tested.
@@ -62,17 +63,19 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
     let built = std::thread::scope(|scope| {
         let page = plan.web.then(|| scope.spawn(page_steps));
         native_steps(plan, done);
-        let (page_done, built) = page?.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let (page_done, built) = joined(page?);
         done.extend(page_done);
         Some(built)
     });
     match built {
         None => {}
         Some(true) => {
-            if checks {
-                step(done, "page size", size::check);
-            }
-            step(done, "tests, browser", || browser_tests(plan.filter.as_deref()));
+            // Brotli works on one core for more than a minute.
+            std::thread::scope(|scope| {
+                let sizes = checks.then(|| scope.spawn(sizes));
+                step(done, "tests, browser", || browser_tests(plan.filter.as_deref()));
+                done.extend(sizes.into_iter().flat_map(joined));
+            });
         }
         Some(false) => {
             let tally = Tally { passed: 0, failed: 1 };
@@ -114,6 +117,18 @@ fn page_steps() -> (Vec<Done>, bool) {
         web::build(web::Mode::Release, web::Lints::Denied).map(|()| Tally::one(true))
     });
     (done, built)
+}
+
+/// How much a visitor downloads.
+fn sizes() -> Vec<Done> {
+    let mut done = Vec::new();
+    step(&mut done, "page size", size::check);
+    done
+}
+
+/// What a thread came to; its panic is ours.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Lets Clippy compile our own crates, warnings denied: one build lints and runs, where `cargo clippy` would check every

@@ -12,10 +12,10 @@ use crate::config::{Config, MaskingKind};
 use crate::data::masking::mae_masking;
 use crate::device::readback;
 use crate::error::{EngineError, Error};
-use crate::losses::mae::{normalise_patches, patch_errors};
+use crate::losses::mae::patch_errors;
 use crate::models::Model;
 use crate::models::config::MaeConfig;
-use crate::models::mae::{self, MaeDecoder, Masking, denormalise_patches, patchify, unpatchify};
+use crate::models::mae::{self, MaeDecoder, Masking, patchify, unpatchify};
 use crate::rng::Rng;
 
 /// What the room keeps: a model of its own, and the last reconstruction.
@@ -132,12 +132,9 @@ impl Engine {
         let grid @ [rows, columns] = mae.grid();
         let output = mae::forward(encoder, mae.decoder, mae.config, pixels.clone(), &Masking::from_mask(&hidden));
         let patches = patchify(pixels.clone(), encoder.patch_size()); // [1, N, p * p * 3]
-        let (target, painted) = match norm_pix {
-            true => (normalise_patches(patches.clone()), denormalise_patches(output.logits.clone(), patches)),
-            false => (patches, output.logits.clone()),
-        };
-        let losses = readback(patch_errors(output.logits, target)).await?;
-        let predicted = unpatchify(painted, rows, columns);
+        let target = mae::target(mae.config, patches.clone());
+        let losses = readback(patch_errors(output.logits.clone(), target)).await?;
+        let predicted = unpatchify(mae::painted(mae.config, output.logits, patches), rows, columns);
         let millis = (self.clock)() - start;
         self.mask.last = Some(Reconstruction { image, hidden, grid, pixels, predicted, losses, millis });
         Ok(norm_pix)

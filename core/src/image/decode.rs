@@ -4,8 +4,7 @@
 //! stored on their side, and files cut in the middle. The result is what Pillow's `ImageOps.exif_transpose` and
 //! `convert("RGB")` give: transparency is ignored, 16-bit samples lose their low byte. One exception: Pillow 13 clips
 //! 16-bit grey at 255, so that nearly all of it turns white; here it loses its low byte like colour does.
-//! The codecs are those of the `image` crate. Its JPEG decoder paints the missing part of a cut file grey and says
-//! nothing, so [`decode`] looks for the end marker first.
+//! The codecs are those of the `image` crate, but for JPEG ([`super::jpeg`]).
 
 use std::io::Cursor;
 
@@ -13,23 +12,9 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::Rgb8;
+use super::jpeg::{Jpeg, WHOLE};
+use super::limits::Limits;
 use crate::error::ImageError;
-
-/// What an image may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Most pixels, width times height.
-    pub max_pixels: u64,
-    /// Most bytes, of the file and of its decoded samples each.
-    pub max_bytes: u64,
-}
-
-impl Default for Limits {
-    /// 100 megapixels and 1 GiB: the largest cameras, and an eighth of what a hostile PNG of a few bytes may claim.
-    fn default() -> Self {
-        Self { max_pixels: 100_000_000, max_bytes: 1 << 30 }
-    }
-}
 
 /// The formats read, by their first bytes.
 const FORMATS: [(ImageFormat, &str); 6] = [
@@ -46,18 +31,24 @@ const FORMATS: [(ImageFormat, &str); 6] = [
 /// # Errors
 /// [`ImageError`]: an unknown format, a file that is cut or broken, or one beyond `limits`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, ImageError> {
-    let (decoder, format, orientation) = open(bytes, limits)?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(|error| convert_error(error, format, bytes.len()))?;
-    let (width, height) = (decoded.width(), decoded.height());
-    let rgb = Rgb8::new(width, height, into_rgb(decoded))?;
-    Ok(orient(rgb, orientation))
+    open(bytes, limits)?.decode(WHOLE)
 }
 
-/// A decoder that has read the file's header, within `limits`; the format's name; how the picture is turned.
-pub(super) fn open<'a>(
-    bytes: &'a [u8],
-    limits: &Limits,
-) -> Result<(impl ImageDecoder + use<'a>, &'static str, Orientation), ImageError> {
+/// A file whose header has been read, within the limits.
+pub(super) enum Opened<'a> {
+    Jpeg(Box<Jpeg<'a>>),
+    Other(Other<'a>),
+}
+
+/// A file that the `image` crate decodes.
+pub(super) struct Other<'a> {
+    decoder: Box<dyn ImageDecoder + 'a>,
+    format: &'static str,
+    bytes: usize,
+}
+
+/// Reads the header.
+pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Opened<'a>, ImageError> {
     if bytes.len() as u64 > limits.max_bytes {
         return Err(ImageError::TooManyBytes { bytes: bytes.len() as u64, max_bytes: limits.max_bytes });
     }
@@ -65,25 +56,52 @@ pub(super) fn open<'a>(
     let guessed = image::guess_format(bytes).map_err(|_| unknown())?;
     let &(guessed, format) = FORMATS.iter().find(|(known, _)| *known == guessed).ok_or_else(unknown)?;
     if guessed == ImageFormat::Jpeg {
-        check_jpeg_end(bytes)?;
+        return Ok(Opened::Jpeg(Box::new(Jpeg::open(bytes, limits)?)));
     }
-
-    let fail = |error| convert_error(error, format, bytes.len());
     let mut reader = ImageReader::with_format(Cursor::new(bytes), guessed);
     let mut codec_limits = image::Limits::no_limits();
     codec_limits.max_alloc = Some(limits.max_bytes);
     reader.limits(codec_limits);
-    let mut decoder = reader.into_decoder().map_err(fail)?;
+    let decoder = reader.into_decoder().map_err(|error| convert_error(error, format, bytes.len()))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > limits.max_pixels {
-        return Err(ImageError::TooManyPixels { width, height, max_pixels: limits.max_pixels });
+    limits.check(width, height, decoder.total_bytes())?;
+    Ok(Opened::Other(Other { decoder: Box::new(decoder), format, bytes: bytes.len() }))
+}
+
+impl Opened<'_> {
+    /// Width and height of the picture as it will be, turned as its EXIF data say.
+    pub(super) fn size(&mut self) -> [u32; 2] {
+        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+        let ([width, height], orientation) = match self {
+            Self::Jpeg(jpeg) => (jpeg.size(), jpeg.orientation()),
+            Self::Other(other) => (other.decoder.dimensions().into(), other.orientation()),
+        };
+        let turned = matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH);
+        if turned { [height, width] } else { [width, height] }
     }
-    if decoder.total_bytes() > limits.max_bytes {
-        return Err(ImageError::TooManyBytes { bytes: decoder.total_bytes(), max_bytes: limits.max_bytes });
+
+    /// The picture at so many eighths of its size where its format can, else the whole one.
+    pub(super) fn decode(self, eighths: u32) -> Result<Rgb8, ImageError> {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.decode(eighths),
+            Self::Other(other) => other.decode(),
+        }
     }
-    // Broken EXIF is common, and no reason to lose the picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok((decoder, format, orientation))
+}
+
+impl Other<'_> {
+    /// Broken EXIF is common, and no reason to lose the picture.
+    fn orientation(&mut self) -> Orientation {
+        self.decoder.orientation().unwrap_or(Orientation::NoTransforms)
+    }
+
+    fn decode(mut self) -> Result<Rgb8, ImageError> {
+        let orientation = self.orientation();
+        let decoded =
+            DynamicImage::from_decoder(self.decoder).map_err(|error| convert_error(error, self.format, self.bytes))?;
+        let (width, height) = (decoded.width(), decoded.height());
+        Ok(Rgb8::new(width, height, into_rgb(decoded))?.turned(orientation))
+    }
 }
 
 /// Samples of any kind to red, green, blue, as Pillow's `convert("RGB")`.
@@ -105,62 +123,6 @@ fn into_rgb(decoded: DynamicImage) -> Vec<u8> {
         }
         // Floating-point TIFF: samples from 0 to 1, as the crate scales them.
         other => other.into_rgb8().into_raw(),
-    }
-}
-
-/// The picture turned and mirrored.
-pub(super) fn orient(image: Rgb8, orientation: Orientation) -> Rgb8 {
-    if orientation == Orientation::NoTransforms {
-        return image;
-    }
-    let (width, height) = (image.width(), image.height());
-    // The buffer fits by construction of Rgb8.
-    let Some(buffer) = image::RgbImage::from_raw(width, height, image.data) else {
-        unreachable!("an Rgb8 of {width} x {height} holds its pixels")
-    };
-    let mut turned = DynamicImage::ImageRgb8(buffer);
-    turned.apply_orientation(orientation);
-    let (width, height) = (turned.width(), turned.height());
-    Rgb8 { width, height, data: turned.into_rgb8().into_raw() }
-}
-
-/// Walks the segments of a JPEG to its end marker; a file without one was cut.
-fn check_jpeg_end(bytes: &[u8]) -> Result<(), ImageError> {
-    let cut = |missing: &str| ImageError::Truncated { format: "JPEG", bytes: bytes.len(), missing: missing.to_owned() };
-    let mut at = 2; // behind SOI
-    let mut in_scan = false;
-    loop {
-        // To the next marker: 0xff and a byte that is neither a stuffed zero, nor fill, nor a restart within a scan.
-        let marker = loop {
-            let Some(&[first, second]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
-                return Err(cut(if in_scan {
-                    "neither the rest of the picture nor the end marker came"
-                } else {
-                    "no picture data came"
-                }));
-            };
-            match second {
-                _ if first != 0xff => at += 1,
-                0xff => at += 1,
-                0x00 | 0x01 | 0xd0..=0xd7 => at += 2,
-                marker => break marker,
-            }
-        };
-        at += 2;
-        match marker {
-            // EOI
-            0xd9 if in_scan => return Ok(()),
-            0xd9 => return Err(cut("the end marker came before any picture data")),
-            0xd8 => {}
-            _ => {
-                let Some(&len) = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>()) else {
-                    return Err(cut("a segment's length is missing"));
-                };
-                at += usize::from(u16::from_be_bytes(len)).max(2);
-                // SOS: entropy-coded data follow.
-                in_scan |= marker == 0xda;
-            }
-        }
     }
 }
 

@@ -13,13 +13,19 @@
 pub mod augment;
 pub mod color;
 pub mod decode;
+mod jpeg;
+mod limits;
 pub mod preprocess;
 pub mod resize;
 pub mod scaled;
 
-pub use decode::{Limits, decode};
+pub use decode::decode;
+pub use limits::Limits;
 pub use preprocess::{Plan, Preprocess};
 pub use resize::{Filter, resize};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
 
 use crate::error::ImageError;
 
@@ -80,6 +86,21 @@ impl Rgb8 {
         let columns = x as usize * 3..(x + width) as usize * 3;
         let rows = self.data.chunks_exact(row).skip(y as usize).take(height as usize);
         Self { width, height, data: rows.flat_map(|row| &row[columns.clone()]).copied().collect() }
+    }
+
+    /// The picture turned and mirrored.
+    fn turned(self, orientation: Orientation) -> Self {
+        if orientation == Orientation::NoTransforms {
+            return self;
+        }
+        let (width, height) = (self.width, self.height);
+        let Some(buffer) = RgbImage::from_raw(width, height, self.data) else {
+            unreachable!("an Rgb8 of {width} x {height} holds its pixels")
+        };
+        let mut turned = DynamicImage::ImageRgb8(buffer);
+        turned.apply_orientation(orientation);
+        let (width, height) = (turned.width(), turned.height());
+        Self { width, height, data: turned.into_rgb8().into_raw() }
     }
 
     /// The bytes, `[height, width, 3]`, without a copy.

@@ -2,47 +2,39 @@
 //!
 //! A JPEG keeps blocks of 8 x 8 cosines; from the lowest 4, 2 or 1 of each axis come 4, 2 or 1 pixels, the others are
 //! never computed (libjpeg's `scale_denom`, Pillow's `draft`). So a crop of 224 pixels of a photograph of 4000 costs
-//! neither the full inverse transform, nor the memory of 12 megapixels, nor a filter over all of them. The `image`
-//! crate's decoder has no such thing, `jpeg-decoder` has. It is for training alone: `embed` and `parity` must see
-//! Pillow's bytes.
-
-use image::metadata::Orientation;
+//! neither the full inverse transform, nor the memory of 12 megapixels, nor a filter over all of them. It is for training
+//! alone: `embed` and `parity` must see the whole picture.
 
 use super::Rgb8;
 use super::augment::{CropPlan, Rect};
-use super::decode::{Limits, decode, open, orient};
+use super::decode::{Opened, open};
+use super::limits::Limits;
+
+pub use super::jpeg::WHOLE;
 use crate::error::ImageError;
 
 /// Eighths of the size that the codec can decode to.
 const EIGHTHS: [u32; 4] = [1, 2, 4, 8];
-/// All of the size.
-pub const WHOLE: u32 = 8;
 
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Width in pixels, as [`decode`] gives it.
+    /// Width in pixels, as [`decode`](super::decode()) gives it.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Whether [`decode_scaled`] can decode less than the whole: JPEG of grey or colour, 8 bits, no CMYK.
+    /// Whether [`decode_scaled`] can decode less than the whole: JPEG.
     pub scales: bool,
 }
 
 /// Reads a file's header; `limits` hold for the whole picture.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`decode`](super::decode()).
 pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, ImageError> {
-    use image::{ColorType, ImageDecoder as _};
-    let (decoder, format, orientation) = open(bytes, limits)?;
-    let (width, height) = decoder.dimensions();
-    let (width, height) = if turns(orientation) { (height, width) } else { (width, height) };
-    // The decoder turns CMYK into colour by itself: only the file's own count of components tells.
-    let scales = format == "JPEG"
-        && matches!(decoder.color_type(), ColorType::L8 | ColorType::Rgb8)
-        && matches!(components(bytes), Some(1 | 3));
-    Ok(Header { width, height, scales })
+    let mut opened = open(bytes, limits)?;
+    let [width, height] = opened.size();
+    Ok(Header { width, height, scales: matches!(opened, Opened::Jpeg(_)) })
 }
 
 /// The least part of the picture's size, in eighths, at which every crop still has as many pixels as it ends up with.
@@ -67,71 +59,18 @@ pub fn scale_plan(plan: &CropPlan, header: Header, eighths: u32) -> CropPlan {
     CropPlan { rect: Rect { x, y, width, height }, ..plan.clone() }
 }
 
-/// Decodes a file at 1, 2, 4 or 8 eighths of its size, each side rounded up; what the header says does not scale is
-/// decoded whole. Orientation from EXIF is applied.
+/// Decodes a file at 1, 2, 4 or 8 eighths of its size, each side rounded up; what is no JPEG is decoded whole.
+/// Orientation from EXIF is applied.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`decode`](super::decode()).
 pub fn decode_scaled(bytes: &[u8], limits: &Limits, eighths: u32) -> Result<Rgb8, ImageError> {
-    use image::ImageDecoder as _;
-    if eighths >= WHOLE || !header(bytes, limits)?.scales {
-        return decode(bytes, limits);
-    }
-    let (decoder, _, orientation) = open(bytes, limits)?;
-    let (width, height) = decoder.dimensions();
-    let full = [width, height];
-    drop(decoder);
-    let side = |side: u32| scaled(side, eighths) as u16; // a JPEG's sides have 16 bits
-    let mut decoder = jpeg_decoder::Decoder::new(bytes);
-    decoder.set_max_decoding_buffer_size(usize::try_from(limits.max_bytes).unwrap_or(usize::MAX));
-    let (width, height) = decoder.scale(side(width), side(height)).map_err(convert_error)?;
-    if width != side(full[0]) || height != side(full[1]) {
-        let reason = format!("the decoder offers {width} x {height} pixels for {eighths} eighths of {full:?}");
-        return Err(ImageError::Corrupt { format: "JPEG", reason });
-    }
-    let samples = decoder.decode().map_err(convert_error)?;
-    let pixels = usize::from(width) * usize::from(height);
-    let rgb = match samples.len().checked_div(pixels) {
-        Some(1) => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
-        _ => samples,
-    };
-    Ok(orient(Rgb8::new(u32::from(width), u32::from(height), rgb)?, orientation))
+    open(bytes, limits)?.decode(eighths)
 }
 
 /// A side at a part of its size.
 fn scaled(side: u32, eighths: u32) -> u32 {
     (side * eighths).div_ceil(WHOLE)
-}
-
-/// Whether width and height change places.
-fn turns(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH)
-}
-
-/// The number of components in a JPEG's frame header.
-fn components(bytes: &[u8]) -> Option<u8> {
-    let mut at = 2;
-    loop {
-        let &[0xff, marker, high, low] = bytes.get(at..)?.first_chunk()? else { return None };
-        match marker {
-            0xff => at += 1,
-            // SOF0, SOF1, SOF2: baseline, extended, progressive. Length, precision, height, width, components.
-            0xc0..=0xc2 => return (bytes.get(at + 4) == Some(&8)).then(|| bytes.get(at + 9).copied())?,
-            // Other frames are lossless, hierarchical or arithmetic.
-            0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xd9 | 0xda => return None,
-            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2),
-        }
-    }
-}
-
-fn convert_error(error: jpeg_decoder::Error) -> ImageError {
-    match error {
-        jpeg_decoder::Error::Unsupported(feature) => {
-            ImageError::Unsupported { format: "JPEG", feature: format!("{feature:?}") }
-        }
-        error => ImageError::Corrupt { format: "JPEG", reason: error.to_string() },
-    }
 }
 
 #[cfg(test)]

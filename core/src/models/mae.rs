@@ -214,8 +214,7 @@ pub fn forward_train(
     let ids_restore = masking.ids(&masking.ids_restore, masking.patches, &pixels);
     let latent = encoder.forward_kept(pixels.clone(), ids_keep, tape.as_deref_mut());
     let logits = decoder.forward(latent.clone(), ids_restore, tape);
-    let target = patchify(pixels, encoder.patch_size());
-    let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
+    let target = target(config, patchify(pixels, encoder.patch_size()));
     let mask = TensorData::new(masking.mask.clone(), [masking.batch, masking.patches]);
     let mask = Tensor::<2>::from_data(mask, &logits.device());
     let hidden = masking.mask.iter().sum::<f32>();
@@ -239,8 +238,18 @@ pub fn unpatchify(patches: Tensor<3>, rows: usize, columns: usize) -> Tensor<4> 
     x.permute([0, 5, 1, 3, 2, 4]).reshape([b, 3, rows * p, columns * p])
 }
 
-/// Undoes [`normalise_patches`]: predictions `[B, N, p * p * 3]` take mean and deviation of the true patches.
-pub fn denormalise_patches(predicted: Tensor<3>, patches: Tensor<3>) -> Tensor<3> {
+/// What the decoder is to predict of patches `[B, N, p * p * 3]`: their pixels, with `norm_pix_loss` those of each patch
+/// by its own mean and deviation.
+pub fn target(config: &MaeConfig, patches: Tensor<3>) -> Tensor<3> {
+    if config.norm_pix_loss { normalise_patches(patches) } else { patches }
+}
+
+/// Undoes [`target`]: pixels from predictions `[B, N, p * p * 3]`, to which with `norm_pix_loss` the true patches lend
+/// mean and deviation.
+pub fn painted(config: &MaeConfig, predicted: Tensor<3>, patches: Tensor<3>) -> Tensor<3> {
+    if !config.norm_pix_loss {
+        return predicted;
+    }
     let (mean, deviation) = patch_moments(patches);
     predicted * deviation + mean
 }

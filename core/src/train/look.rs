@@ -128,11 +128,8 @@ impl Trainer {
         let shape = [count, 3, side, side];
         let images: Tensor<4> = Tensor::from_data(TensorData::new(pixels.to_vec(), shape), &device);
         let output = mae::forward(&encoder, &decoder, &config, images.clone(), &masking);
-        let logits = match config.norm_pix_loss {
-            true => mae::denormalise_patches(output.logits, mae::patchify(images, patch)),
-            false => output.logits,
-        };
-        let painted = readback(mae::unpatchify(logits, grid, grid)).await?;
+        let painted = mae::painted(&config, output.logits, mae::patchify(images, patch));
+        let painted = readback(mae::unpatchify(painted, grid, grid)).await?;
         let size = 3 * side * side;
         let mut rows = Vec::with_capacity(count);
         for index in 0..count {

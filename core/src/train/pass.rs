@@ -16,7 +16,7 @@ use crate::layers::recompute::Tape;
 use crate::losses::dino::{self, DinoTerms};
 use crate::losses::ibot::ibot_loss;
 use crate::losses::koleo::koleo;
-use crate::losses::mae::{normalise_patches, patch_errors};
+use crate::losses::mae::patch_errors;
 use crate::losses::sinkhorn_knopp::sinkhorn_knopp;
 use crate::losses::softmax_centering::{next_center, teacher_probs};
 use crate::models::mae::{self, Masking};
@@ -172,8 +172,7 @@ impl Trainer {
         let backbone = &place.student.backbone;
         let output = mae::forward_train(backbone, decoder, &config, pixels.clone(), masking, tape.as_mut());
         if slow.is_on() {
-            let target = mae::patchify(pixels.inner(), self.config.model.patch_size);
-            let target = if config.norm_pix_loss { normalise_patches(target) } else { target };
+            let target = mae::target(&config, mae::patchify(pixels.inner(), self.config.model.patch_size));
             slow.keep("mae.patch_loss", &patch_errors(output.logits.clone().inner(), target));
             slow.keep("mae.latent", &output.latent);
             slow.keep("mae.logits", &output.logits);

@@ -37,6 +37,8 @@ pub(crate) struct Examiner {
     bank: Set,
     preprocess: Preprocess,
     image: usize,
+    /// What k-NN finds by the pixels themselves, once it is known.
+    pixel_baseline: Option<f64>,
     course: Course,
 }
 
@@ -69,11 +71,15 @@ impl Examiner {
         };
         let labelled = inputs.label(0).is_some();
         let (held_out, bank) = if val.is_empty() {
-            // Every other image of an even choice from DATA asks, the others answer.
-            let held_out = Set::new(&preprocess, inputs, &spread(inputs.len(), QUERIES.min(most), 1), from_data);
-            let bank = spread(inputs.len(), BANK.min(most), 0);
-            let bank = if labelled { bank } else { Vec::new() };
-            (held_out, Set::new(&preprocess, inputs, &bank, from_data))
+            // An even choice of DATA asks, of which the others answer: an image that finds itself says nothing.
+            let half = if labelled { inputs.len().div_ceil(2) } else { inputs.len() };
+            let asked = spread(inputs.len(), QUERIES.min(most).min(half), 1);
+            let mut others: Vec<usize> =
+                (0..inputs.len()).filter(|index| asked.binary_search(index).is_err()).collect();
+            let chosen = spread(others.len(), BANK.min(most), 0);
+            others = if labelled { chosen.into_iter().map(|at| others[at]).collect() } else { Vec::new() };
+            let held_out = Set::new(&preprocess, inputs, &asked, from_data);
+            (held_out, Set::new(&preprocess, inputs, &others, from_data))
         } else {
             let val = Inputs::list(val)?;
             let limits = Limits { max_pixels: config.data.max_pixels, ..Limits::default() };
@@ -89,7 +95,15 @@ impl Examiner {
             let bank = if both { spread(inputs.len(), BANK.min(most), 0) } else { Vec::new() };
             (held_out, Set::new(&preprocess, inputs, &bank, from_data))
         };
-        Ok(Self { method: config.method, held_out, bank, preprocess, image, course: Course::default() })
+        Ok(Self {
+            method: config.method,
+            held_out,
+            bank,
+            preprocess,
+            image,
+            pixel_baseline: None,
+            course: Course::default(),
+        })
     }
 
     /// Remembers a step for the next verdict.
@@ -114,9 +128,10 @@ impl Examiner {
         let mut figures = vec![("rankme".to_owned(), rank), ("feature_std".to_owned(), spread)];
         figures.extend(self.course.teacher().iter().cloned());
         if !self.bank.images.is_empty() {
-            if let Some(pixels) = self.pixel_baseline(trainer)? {
-                figures.push(("knn_pixels".to_owned(), pixels));
+            if self.pixel_baseline.is_none() {
+                self.pixel_baseline = self.by_pixels(trainer)?;
             }
+            figures.extend(self.pixel_baseline.map(|pixels| ("knn_pixels".to_owned(), pixels)));
             let bank = self.features(trainer, &self.bank.images)?;
             for (name, queries, bank) in
                 [("knn_cls", &features.cls, &bank.cls), ("knn_mean", &features.mean, &bank.mean)]
@@ -134,10 +149,9 @@ impl Examiner {
         Ok(vec![Event::Health(Health { step, epoch, figures, verdict, says }), Event::Look(Look { step, epoch, rows })])
     }
 
-    /// What k-NN finds without any network, by the pixels themselves: the bar to pass, told at the run's begin.
-    fn pixel_baseline(&self, trainer: &Trainer) -> Result<Option<f64>> {
-        let few = (self.bank.images.len() + self.held_out.images.len()) * self.image <= PIXEL_FLOATS;
-        if trainer.steps_made() > 0 || !few {
+    /// What k-NN finds without any network: the bar to pass.
+    fn by_pixels(&self, trainer: &Trainer) -> Result<Option<f64>> {
+        if (self.bank.images.len() + self.held_out.images.len()) * self.image > PIXEL_FLOATS {
             return Ok(None);
         }
         let queries = self.held_out.labelled(&self.pixels(&self.held_out.images), self.image);

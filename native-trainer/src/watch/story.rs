@@ -227,6 +227,14 @@ impl Story {
         self.curve(Group::Teacher, name).or_else(|| self.curve(Group::Health, name))
     }
 
+    /// The k-NN accuracy that the method is judged by: DINO trains its class token, MAE's patches carry more.
+    pub(crate) fn judged(&self) -> &'static str {
+        match &self.started {
+            Some(started) if started.method == "mae" => "knn_mean",
+            _ => "knn_cls",
+        }
+    }
+
     /// Steps made.
     pub(crate) fn steps(&self) -> u64 {
         let made = self.last.as_ref().map_or(0, |step| step.step + 1);
@@ -288,7 +296,9 @@ pub(crate) fn short(name: &str) -> String {
         "dino_local" | "dino_global" => name[5..].to_owned(),
         "rankme" => "RankMe".to_owned(),
         "teacher_entropy" => "entropy".to_owned(),
-        "knn_top1" => "k-NN".to_owned(),
+        "knn_cls" => "k-NN cls".to_owned(),
+        "knn_mean" => "k-NN mean".to_owned(),
+        "knn_pixels" => "k-NN pixels".to_owned(),
         "kl" => "KL".to_owned(),
         _ => name.replace('_', " "),
     }

@@ -6,17 +6,21 @@ Pinned: pillow 13.0.0, numpy 2.4.6, torch 2.15.0 (CPU is enough), safetensors 0.
 but the zip time stamps inside the .pth files.
 
     preprocess/   input.png (made once by the seeded picture below) and Pillow's resized and cropped bytes as PNG
-    images/       tiny pictures of every kind that a folder may hold; NAME.png beside each is what Pillow makes of it
+    images/       tiny pictures of every kind that a folder may hold; NAME.png beside each is what Pillow makes of it;
+                  jpeg.json: sizes and CRC-32 of what it makes of the JPEGs and of the page's samples, whole and scaled
     pth/          what torch.save writes, and a hostile pickle
 """
 
 import argparse
+import glob
 import io
+import json
 import os
 import pickle
 import struct
 import sys
 import zipfile
+import zlib
 
 import numpy as np
 import torch
@@ -24,6 +28,7 @@ from PIL import Image, ImageOps
 from safetensors.torch import save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SAMPLES = os.path.join(HERE, "../../../public/samples")
 
 
 # --- preprocessing --------------------------------------------------------------------------------
@@ -129,6 +134,25 @@ def images(out):
     save("cmyk.tif", small("CMYK"))
     save("plain.bmp", rgb)
     save("palette.bmp", rgb.quantize(16))
+    jpegs(out)
+
+
+def jpegs(folder):
+    """Each JPEG, whole and at 1, 2 and 4 eighths of its size (libjpeg's scale_denom, Pillow's draft)."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*.jpg")) + glob.glob(os.path.join(SAMPLES, "*.jpg"))):
+        scaled = found[os.path.basename(path)] = {}
+        for eighths in (1, 2, 4, 8):
+            im = Image.open(path)
+            w, h = im.size
+            if eighths < 8:
+                im.draft(None, (max(w * eighths // 8, 1), max(h * eighths // 8, 1)))
+            assert im.size == (-(-w * eighths // 8), -(-h * eighths // 8)), (path, im.size, eighths)
+            im = ImageOps.exif_transpose(im).convert("RGB")
+            scaled[eighths] = {"size": im.size, "crc32": zlib.crc32(im.tobytes())}
+    with open(os.path.join(folder, "jpeg.json"), "w") as f:
+        json.dump(found, f, indent=1)
+        f.write("\n")
 
 
 def rgb16_png(ramp):

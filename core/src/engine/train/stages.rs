@@ -152,14 +152,9 @@ async fn mae_stages(
     let device = trainer.plain_device();
     let upload = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, [1, patches, numbers]), &device);
     let logits = upload(logits[..patches * numbers].to_vec());
-    let logits = match config.mae.norm_pix_loss {
-        true => {
-            let whole = Tensor::<4>::from_data(TensorData::new(image.to_vec(), [1, 3, side, side]), &device);
-            mae::denormalise_patches(logits, mae::patchify(whole, patch))
-        }
-        false => logits,
-    };
-    let painted = readback(mae::unpatchify(logits, grid, grid)).await?;
+    let whole = Tensor::<4>::from_data(TensorData::new(image.to_vec(), [1, 3, side, side]), &device);
+    let painted = mae::painted(&config.mae_decoder(), logits, mae::patchify(whole, patch));
+    let painted = readback(mae::unpatchify(painted, grid, grid)).await?;
     let (mut seen, mut whole) = (image.to_vec(), image.to_vec());
     for (place, (seen, whole)) in seen.iter_mut().zip(&mut whole).enumerate() {
         let (y, x) = (place / side % side, place % side);

@@ -189,7 +189,7 @@ fn verdict_line(story: &Story) -> Line<'static> {
     let (colour, mark) = dress(story.verdict());
     let word = Span::styled(format!("{mark} {}", verdict_word(story.verdict())), Style::new().fg(colour).bold());
     let figure = |name: &str| Some(format!("  {} {}", short(name), figure_text(name, story.figure(name)?.last()?.1)));
-    Line::from(vec![word, ["rankme", "knn_top1"].iter().filter_map(|name| figure(name)).collect::<String>().into()])
+    Line::from(vec![word, ["rankme", story.judged()].into_iter().filter_map(figure).collect::<String>().into()])
 }
 
 fn health(frame: &mut Frame<'_>, area: Rect, story: &Story) {
@@ -214,7 +214,7 @@ fn health(frame: &mut Frame<'_>, area: Rect, story: &Story) {
 
 /// The figures of teacher and looks, the best known first, each once.
 fn figures(story: &Story) -> Vec<(&str, &Curve)> {
-    let first = ["rankme", "knn_top1", "teacher_entropy", "feature_std"];
+    let first = ["rankme", story.judged(), "knn_pixels", "teacher_entropy", "feature_std"];
     let others = story.group(Group::Health).chain(story.group(Group::Teacher)).map(|series| series.name.as_str());
     let mut names: Vec<&str> = Vec::new();
     for name in first.into_iter().chain(others) {
@@ -226,7 +226,7 @@ fn figures(story: &Story) -> Vec<(&str, &Curve)> {
 }
 
 fn figure_text(name: &str, value: f64) -> String {
-    if matches!(name, "knn_top1" | "teacher_entropy") { format!("{:.1}%", 100.0 * value) } else { brief(value) }
+    if name == "teacher_entropy" || name.starts_with("knn_") { format!("{:.1}%", 100.0 * value) } else { brief(value) }
 }
 
 /// A number in about three digits.

@@ -125,7 +125,7 @@ fn tiles(out: &mut String, story: &Story) {
         }
     };
     tile("loss", Group::Loss, "loss", Unit::Number);
-    tile("k-NN accuracy", Group::Health, "knn_top1", Unit::Percent);
+    tile("k-NN accuracy", Group::Health, story.judged(), Unit::Percent);
     tile("RankMe", Group::Health, "rankme", Unit::Number);
     tile("images a second", Group::Speed, "images_per_sec", Unit::Number);
     tile("waiting for images", Group::Speed, "data_wait", Unit::Percent);
@@ -155,7 +155,7 @@ struct Wish<'a> {
 }
 
 /// Titles and meanings of figures that we know.
-const KNOWN: [(&str, &str, &str, Unit); 12] = [
+const KNOWN: [(&str, &str, &str, Unit); 11] = [
     ("lr", "Learning rate", "As the schedule sets it.", Unit::Number),
     ("weight_decay", "Weight decay", "Rises by a cosine.", Unit::Number),
     ("momentum", "Teacher momentum", "Share of the old teacher that each step keeps.", Unit::Fine),
@@ -175,7 +175,6 @@ const KNOWN: [(&str, &str, &str, Unit); 12] = [
         "How much features differ from image to image; 0 when all images become one.",
         Unit::Number,
     ),
-    ("knn_top1", "k-NN accuracy", "How often the nearest images have the same label.", Unit::Percent),
     ("images_per_sec", "Images a second", "Waiting included.", Unit::Number),
     ("data_wait", "Waiting for images", "Share of a step in which the device had nothing to do.", Unit::Percent),
 ];
@@ -211,8 +210,19 @@ fn curves(out: &mut String, story: &Story) {
         wide: false,
         ..loss
     };
+    let (neighbours, health): (Vec<_>, Vec<_>) =
+        all(Group::Health).into_iter().partition(|series| series.name.starts_with("knn_"));
+    let neighbours = Wish {
+        title: "k-NN accuracy",
+        hint: "How often the nearest images have the same label: by the class token, by the mean of the patches, and by the pixels without any network.",
+        series: neighbours,
+        unit: Unit::Percent,
+        first: Scale::Linear,
+        wide: false,
+        both: false,
+    };
     // Steps tell some figures that looks tell as well.
-    let health = all(Group::Health).into_iter().filter(|series| story.curve(Group::Teacher, &series.name).is_none());
+    let health = health.into_iter().filter(|series| story.curve(Group::Teacher, &series.name).is_none());
     let sections: [(&str, &str, Vec<Wish<'_>>); 4] = [
         (
             "Learning",
@@ -222,7 +232,7 @@ fn curves(out: &mut String, story: &Story) {
         (
             "Health",
             "Whether features stay rich: none of this needs labels, save k-NN.",
-            health.chain(all(Group::Teacher)).map(wish).collect(),
+            std::iter::once(neighbours).chain(health.chain(all(Group::Teacher)).map(wish)).collect(),
         ),
         ("Optimiser", "", std::iter::once(norms).chain(all(Group::Schedule).into_iter().map(wish)).collect()),
         ("Speed", "", all(Group::Speed).into_iter().map(wish).collect()),

@@ -151,7 +151,7 @@ fn scalars_stand_in_the_file() {
             assert_eq!(found, [value as f32], "{tag} at {made}");
         }
     }
-    assert!(scalars.iter().any(|(step, tag, _)| *step == 28 && tag == "health/knn_top1"));
+    assert!(scalars.iter().any(|(step, tag, _)| *step == 28 && tag == "health/knn_cls"));
 }
 
 #[test]

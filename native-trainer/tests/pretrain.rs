@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use image::{Rgb, RgbImage};
+use libjpeg_turbo_rs::{PixelFormat, Subsampling};
 use serde_json::Value;
 
 /// A model that trains in milliseconds a step.
@@ -177,7 +178,8 @@ fn large_photographs_are_decoded_at_a_part_of_their_size() {
     for seed in 0..8u32 {
         let wave = |at: u32, speed: u32| (127.0 + 120.0 * (f64::from(at * (speed + seed % 3)) / 90.0).sin()) as u8;
         let photo = RgbImage::from_fn(600, 450, |x, y| Rgb([wave(x, 1), wave(y, 2), wave(x + y, 1)]));
-        photo.save(data.join(format!("{seed}.jpg"))).expect("a file");
+        let photo = libjpeg_turbo_rs::compress(&photo, 600, 450, PixelFormat::Rgb, 90, Subsampling::S420);
+        std::fs::write(data.join(format!("{seed}.jpg")), photo.expect("memory")).expect("a file");
     }
     let outs = ["whole", "parts", "full"].map(|name| place.path().join(name));
     run(command(&data, &outs[0], "tiny-mae", &[])).ends(0);

@@ -4,8 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use lab_core::device::readback;
 use lab_core::error::{Error, ModelError};
 use lab_core::formats::ModelFiles;
-use lab_core::host::MemoryFile;
-use lab_core::models::mae::{Masking, patchify, unpatchify};
+use lab_core::host::{MemoryFile, ReadAt};
+use lab_core::image::{Limits, decode};
+use lab_core::models::mae::{self, Masking, patchify, unpatchify};
 use lab_core::models::{LoadOptions, Model, inspect, load, model};
 use lab_core::parity;
 use lab_tests::{assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, values};
@@ -260,4 +261,67 @@ fn the_untrained_model_is_the_same_everywhere() {
     });
     assert_close("tiny", &ours, &theirs, 1e-4, 1e-4);
     assert!(ours.iter().any(|value| value.abs() > 0.1), "an embedding of nothing");
+}
+
+/// Photographs that the page brings, none of which it was trained on.
+const SAMPLES: [&[u8]; 6] = [
+    include_bytes!("../../public/samples/apples.jpg"),
+    include_bytes!("../../public/samples/ginger-cat.jpg"),
+    include_bytes!("../../public/samples/grey-cat.jpg"),
+    include_bytes!("../../public/samples/harbour.jpg"),
+    include_bytes!("../../public/samples/lemons.jpg"),
+    include_bytes!("../../public/samples/reef.jpg"),
+];
+
+/// The model that ships with the page has learned: three quarters of a photograph hidden, it is nearer than the mean
+/// colour of what is seen, and than the nearest patch that is seen.
+#[test]
+fn the_shipped_autoencoder_paints_what_it_cannot_see() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../public/weights/tiny-mae");
+    let file = |name: &str| {
+        let bytes = std::fs::read(format!("{folder}/{name}")).expect(name);
+        Box::new(MemoryFile::new(name, bytes)) as Box<dyn ReadAt>
+    };
+    let files = ["config.json", "model.safetensors", "preprocessor_config.json"].map(file).into();
+    let files = block_on(ModelFiles::from_files(files)).expect("a model");
+    let model = block_on(load(files, &cpu(), LoadOptions::default(), &mut |_, _, _| {})).expect("loads");
+    let (decoder, config) = model.decoder().expect("a decoder");
+    assert!(!config.norm_pix_loss, "it paints pixels");
+    let side = model.config().img_size / model.config().patch_size;
+    let (mut painted, mut mean, mut nearest) = (0.0, 0.0, 0.0);
+    for (seed, sample) in SAMPLES.iter().enumerate() {
+        let image = decode(sample, &Limits::default()).expect("a photograph");
+        let pixels = model.preprocess().apply(&image).expect("pixels");
+        let shape = [1, 3, model.config().img_size, model.config().img_size];
+        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, shape), &cpu());
+        let noise: Vec<f32> = (0..side * side).map(|i| ((i * 37 + seed * 101 + 11) * 7919 % 1009) as f32).collect();
+        let masking = Masking::from_noise(&noise, 1, 0.75);
+        let output = mae::forward(model.encoder(), decoder, config, pixels.clone(), &masking);
+        let patches = values(patchify(pixels, model.config().patch_size));
+        let numbers = patches.len() / (side * side);
+        let patch = |index: usize| &patches[index * numbers..][..numbers];
+        let seen: Vec<usize> = (0..side * side).filter(|&i| masking.mask[i] < 0.5).collect();
+        let colour = |place: usize| {
+            let all = seen.iter().flat_map(|&i| patch(i).iter().skip(place % 3).step_by(3));
+            all.clone().sum::<f32>() / all.count() as f32
+        };
+        let colours = [0, 1, 2].map(colour);
+        let hidden: Vec<usize> = (0..side * side).filter(|&i| masking.mask[i] > 0.5).collect();
+        let error = |guess: &dyn Fn(usize, usize) -> f32| {
+            let patch_error = |&i: &usize| {
+                let squares = patch(i).iter().enumerate().map(|(place, &truth)| (truth - guess(i, place)).powi(2));
+                squares.sum::<f32>() / numbers as f32
+            };
+            hidden.iter().map(patch_error).sum::<f32>() / hidden.len() as f32
+        };
+        let near = |i: usize| {
+            let far = |j: usize| (i / side).abs_diff(j / side).pow(2) + (i % side).abs_diff(j % side).pow(2);
+            *seen.iter().min_by_key(|&&j| far(j)).expect("some are seen")
+        };
+        painted += values(output.loss)[0];
+        mean += error(&|_, place| colours[place % 3]);
+        nearest += error(&|i, place| patch(near(i))[place]);
+    }
+    eprintln!("painted {painted}, the mean colour {mean}, the nearest patch {nearest}");
+    assert!(painted < 0.75 * mean && painted < 0.75 * nearest, "{painted}, {mean}, {nearest}");
 }

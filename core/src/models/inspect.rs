@@ -56,7 +56,7 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
     }
     let licence = match (layout.family, config.head) {
         (Family::Vit | Family::VitMae | Family::OriginalMae, _) => {
-            Some("MAE and Web-SSL weights are CC-BY-NC 4.0: no commercial use")
+            Some("Meta's MAE and Web-SSL weights are CC-BY-NC 4.0 (no commercial use): see where yours come from")
         }
         (Family::Dinov2 | Family::Original, _) if config.num_register_tokens == 0 => {
             Some("Web-SSL weights are CC-BY-NC 4.0; DINOv2's own are Apache-2.0: see where yours come from")

@@ -5,6 +5,7 @@
 use lab_core::error::ImageError;
 use lab_core::image::preprocess::{CropRounding, IMAGENET_MEAN, IMAGENET_STD, Resize};
 use lab_core::image::{Filter, Limits, Preprocess, Rgb8, decode, resize, scaled};
+use lab_tests::SAMPLES;
 
 macro_rules! golden {
     ($path:literal) => {
@@ -71,16 +72,6 @@ fn every_kind_of_image_decodes_as_in_pillow() {
     }
     assert!(far.is_empty(), "{far:?}");
 }
-
-/// Photographs, as the page brings them.
-const SAMPLES: [(&str, &[u8]); 6] = [
-    ("apples.jpg", include_bytes!("../../public/samples/apples.jpg")),
-    ("ginger-cat.jpg", include_bytes!("../../public/samples/ginger-cat.jpg")),
-    ("grey-cat.jpg", include_bytes!("../../public/samples/grey-cat.jpg")),
-    ("harbour.jpg", include_bytes!("../../public/samples/harbour.jpg")),
-    ("lemons.jpg", include_bytes!("../../public/samples/lemons.jpg")),
-    ("reef.jpg", include_bytes!("../../public/samples/reef.jpg")),
-];
 
 /// Whole and scaled, `golden/formats/generate.py: jpegs`.
 #[test]

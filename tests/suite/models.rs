@@ -1,15 +1,17 @@
 //! Whole models against PyTorch: every golden folder, on the CPU device and on the GPU.
 
+use std::path::Path;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use lab_core::device::readback;
 use lab_core::error::{Error, ModelError};
 use lab_core::formats::ModelFiles;
-use lab_core::host::{MemoryFile, ReadAt};
+use lab_core::host::MemoryFile;
 use lab_core::image::{Limits, decode};
 use lab_core::models::mae::{self, Masking, patchify, unpatchify};
 use lab_core::models::{LoadOptions, Model, inspect, load, model};
 use lab_core::parity;
-use lab_tests::{assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, values};
+use lab_tests::{SAMPLES, assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, model_in, values};
 use pollster::block_on;
 
 // The bar that the project sets itself: within 1e-4 absolute or 1e-4 relative of PyTorch in f32.
@@ -263,34 +265,19 @@ fn the_untrained_model_is_the_same_everywhere() {
     assert!(ours.iter().any(|value| value.abs() > 0.1), "an embedding of nothing");
 }
 
-/// Photographs that the page brings, none of which it was trained on.
-const SAMPLES: [&[u8]; 6] = [
-    include_bytes!("../../public/samples/apples.jpg"),
-    include_bytes!("../../public/samples/ginger-cat.jpg"),
-    include_bytes!("../../public/samples/grey-cat.jpg"),
-    include_bytes!("../../public/samples/harbour.jpg"),
-    include_bytes!("../../public/samples/lemons.jpg"),
-    include_bytes!("../../public/samples/reef.jpg"),
-];
-
 /// The model that ships with the page has learned: three quarters of a photograph hidden, it is nearer than the mean
 /// colour of what is seen, and than the nearest patch that is seen.
 #[test]
 fn the_shipped_autoencoder_paints_what_it_cannot_see() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../public/weights/tiny-mae");
-    let file = |name: &str| {
-        let bytes = std::fs::read(format!("{folder}/{name}")).expect(name);
-        Box::new(MemoryFile::new(name, bytes)) as Box<dyn ReadAt>
-    };
-    let files = ["config.json", "model.safetensors", "preprocessor_config.json"].map(file).into();
-    let files = block_on(ModelFiles::from_files(files)).expect("a model");
+    // It was trained on none of the samples.
+    let files = model_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/weights/tiny-mae"), None);
     let model = block_on(load(files, &cpu(), LoadOptions::default(), &mut |_, _, _| {})).expect("loads");
     let (decoder, config) = model.decoder().expect("a decoder");
     assert!(!config.norm_pix_loss, "it paints pixels");
     let side = model.config().img_size / model.config().patch_size;
     let (mut painted, mut mean, mut nearest) = (0.0, 0.0, 0.0);
-    for (seed, sample) in SAMPLES.iter().enumerate() {
-        let image = decode(sample, &Limits::default()).expect("a photograph");
+    for (seed, (name, sample)) in SAMPLES.iter().enumerate() {
+        let image = decode(sample, &Limits::default()).expect(name);
         let pixels = model.preprocess().apply(&image).expect("pixels");
         let shape = [1, 3, model.config().img_size, model.config().img_size];
         let pixels = Tensor::<4>::from_data(TensorData::new(pixels, shape), &cpu());

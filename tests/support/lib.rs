@@ -1,6 +1,6 @@
 //! What the suite shares: devices, goldens, comparison.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use burn::tensor::wgpu::WgpuSetup;
@@ -98,9 +98,12 @@ pub fn golden_path(path: &str) -> PathBuf {
 
 /// A file below `tests/golden`, as a host hands it over.
 pub fn golden_file(path: &str) -> Box<dyn ReadAt> {
-    let full = golden_path(path);
-    let bytes = std::fs::read(&full).unwrap_or_else(|error| panic!("{}: {error}", full.display()));
-    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+    host_file(&golden_path(path))
+}
+
+fn host_file(path: &Path) -> Box<dyn ReadAt> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Box::new(MemoryFile::new(name, bytes))
 }
 
@@ -118,13 +121,27 @@ pub fn golden_tensor(checkpoint: &Checkpoint, name: &str) -> (Vec<usize>, Vec<f3
 
 /// The model in a folder below `tests/golden/models`: config, weights, index; `only` picks one file of weights.
 pub fn golden_model(folder: &str, only: Option<&str>) -> ModelFiles {
-    let path = golden_path(&format!("models/{folder}"));
-    let mut names: Vec<String> = std::fs::read_dir(&path)
+    model_in(&golden_path(&format!("models/{folder}")), only)
+}
+
+/// The same of any folder.
+pub fn model_in(path: &Path, only: Option<&str>) -> ModelFiles {
+    let mut names: Vec<String> = std::fs::read_dir(path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| !name.starts_with("io") && (name.ends_with(".json") || only.is_none_or(|only| only == name)))
         .collect();
     names.sort();
-    let files = names.iter().map(|name| golden_file(&format!("models/{folder}/{name}"))).collect();
-    pollster::block_on(ModelFiles::from_files(files)).unwrap_or_else(|error| panic!("{folder}: {error}"))
+    let files = names.iter().map(|name| host_file(&path.join(name))).collect();
+    pollster::block_on(ModelFiles::from_files(files)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+/// The photographs that the page brings.
+pub const SAMPLES: [(&str, &[u8]); 6] = [
+    ("apples.jpg", include_bytes!("../../public/samples/apples.jpg")),
+    ("ginger-cat.jpg", include_bytes!("../../public/samples/ginger-cat.jpg")),
+    ("grey-cat.jpg", include_bytes!("../../public/samples/grey-cat.jpg")),
+    ("harbour.jpg", include_bytes!("../../public/samples/harbour.jpg")),
+    ("lemons.jpg", include_bytes!("../../public/samples/lemons.jpg")),
+    ("reef.jpg", include_bytes!("../../public/samples/reef.jpg")),
+];

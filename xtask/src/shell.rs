@@ -1,11 +1,13 @@
-//! Other programs: run one, find one, and the project's own folders.
+//! Other programs: run one, find one, wait for what runs beside; and the project's own folders.
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::ScopedJoinHandle;
 
 /// The top of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -147,6 +149,11 @@ fn copy_lines(
             }
         }
     })
+}
+
+/// What a thread came to; its panic is ours.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Drops terminal colour sequences (`ESC [ … letter`) and carriage returns.

@@ -10,10 +10,8 @@ use crate::setup::{self, Needs};
 use crate::tally::Tally;
 use crate::{shell, size, web};
 use anyhow::{Result, bail};
-use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 /// Packages that only exist for the browser: natively they are neither built nor tested.
@@ -62,8 +60,8 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
     // The page is built beside the native steps: alone, each of them leaves one of two cores idle for minutes.
     let built = std::thread::scope(|scope| {
         let page = plan.web.then(|| scope.spawn(page_steps));
-        native_steps(plan, done);
-        let (page_done, built) = joined(page?);
+        native_steps(plan, checks, done);
+        let (page_done, built) = shell::joined(page?);
         done.extend(page_done);
         Some(built)
     });
@@ -74,7 +72,7 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
             std::thread::scope(|scope| {
                 let sizes = checks.then(|| scope.spawn(sizes));
                 step(done, "tests, browser", || browser_tests(plan.filter.as_deref()));
-                done.extend(sizes.into_iter().flat_map(joined));
+                done.extend(sizes.into_iter().flat_map(shell::joined));
             });
         }
         Some(false) => {
@@ -86,8 +84,8 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
 }
 
 /// What needs no browser.
-fn native_steps(plan: &Plan, done: &mut Vec<Done>) {
-    if plan.filter.is_none() {
+fn native_steps(plan: &Plan, checks: bool, done: &mut Vec<Done>) {
+    if checks {
         step(done, "format", || checked(shell::cargo().args(["fmt", "--all", "--check"])));
     }
     if !plan.native {
@@ -124,11 +122,6 @@ fn sizes() -> Vec<Done> {
     let mut done = Vec::new();
     step(&mut done, "page size", size::check);
     done
-}
-
-/// What a thread came to; its panic is ours.
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Lets Clippy compile our own crates, warnings denied: one build lints and runs, where `cargo clippy` would check every

@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -101,7 +100,7 @@ fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
         build_page(mode, lints)?;
         finished
             .into_iter()
-            .map(|(name, engine)| Ok((name.to_owned(), engine.join().unwrap_or_else(|panic| resume_unwind(panic))?)))
+            .map(|(name, engine)| Ok((name.to_owned(), shell::joined(engine)?)))
             .collect::<Result<serde_json::Map<_, _>>>()
     })?;
     for (name, _) in engines() {

@@ -74,12 +74,11 @@ impl Examiner {
             // An even choice of DATA asks, of which the others answer: an image that finds itself says nothing.
             let half = if labelled { inputs.len().div_ceil(2) } else { inputs.len() };
             let asked = spread(inputs.len(), QUERIES.min(most).min(half), 1);
-            let mut others: Vec<usize> =
-                (0..inputs.len()).filter(|index| asked.binary_search(index).is_err()).collect();
-            let chosen = spread(others.len(), BANK.min(most), 0);
-            others = if labelled { chosen.into_iter().map(|at| others[at]).collect() } else { Vec::new() };
+            let answers = |index: &usize| labelled && asked.binary_search(index).is_err();
+            let others: Vec<usize> = (0..inputs.len()).filter(answers).collect();
+            let bank: Vec<usize> = spread(others.len(), BANK.min(most), 0).into_iter().map(|at| others[at]).collect();
             let held_out = Set::new(&preprocess, inputs, &asked, from_data);
-            (held_out, Set::new(&preprocess, inputs, &others, from_data))
+            (held_out, Set::new(&preprocess, inputs, &bank, from_data))
         } else {
             let val = Inputs::list(val)?;
             let limits = Limits { max_pixels: config.data.max_pixels, ..Limits::default() };

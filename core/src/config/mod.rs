@@ -12,7 +12,7 @@ use crate::error::ConfigError;
 pub use presets::{PRESETS, Preset};
 pub use sections::{
     Centering, Config, Crops, Data, Dino, FfnKind, Ibot, LrRule, Mae, MaskingKind, Method, ModelSection, Optim,
-    Precision, Teacher, Train,
+    Pooling, Precision, Teacher, Train,
 };
 
 impl Config {

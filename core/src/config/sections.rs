@@ -18,6 +18,43 @@ pub enum Method {
     Dinov2,
 }
 
+impl Method {
+    /// The name that the field writes.
+    pub fn title(self) -> &'static str {
+        match self {
+            Method::Mae => "MAE",
+            Method::Dinov2 => "DINOv2",
+        }
+    }
+
+    /// The features that a model is judged by: DINO trains its class token, MAE's patches carry more.
+    pub fn judged_by(self) -> Pooling {
+        match self {
+            Method::Mae => Pooling::Mean,
+            Method::Dinov2 => Pooling::Cls,
+        }
+    }
+}
+
+/// What stands for a whole image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The class token.
+    Cls,
+    /// The mean of the patch tokens.
+    Mean,
+}
+
+impl Pooling {
+    /// The name of the figure that says how well k-NN tells classes by it.
+    pub fn knn_figure(self) -> &'static str {
+        match self {
+            Pooling::Cls => "knn_cls",
+            Pooling::Mean => "knn_mean",
+        }
+    }
+}
+
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

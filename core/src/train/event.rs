@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::config::Method;
+
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -58,8 +60,8 @@ pub enum Event {
 /// A run at its begin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Started {
-    /// "mae" or "dinov2".
-    pub method: String,
+    /// How the model learns.
+    pub method: Method,
     /// What computes.
     pub device: String,
     /// Parameters of the student (encoder with decoder or heads).

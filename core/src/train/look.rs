@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::event::Thumbnail;
 use super::trainer::Trainer;
+use crate::config::Pooling;
 use crate::device::readback;
 use crate::error::Error;
 use crate::image::color::viridis;
@@ -25,6 +26,16 @@ pub struct Features {
     pub mean: Vec<f32>,
     /// Width.
     pub dim: usize,
+}
+
+impl Features {
+    /// Those of one kind, `[n, dim]`.
+    pub fn pooled(&self, pooling: Pooling) -> &[f32] {
+        match pooling {
+            Pooling::Cls => &self.cls,
+            Pooling::Mean => &self.mean,
+        }
+    }
 }
 
 impl Trainer {

@@ -100,11 +100,7 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         refused_in_row: 0,
     };
     run.tell(&Event::Started(Started {
-        method: match config.method {
-            lab_core::config::Method::Mae => "mae",
-            lab_core::config::Method::Dinov2 => "dinov2",
-        }
-        .to_owned(),
+        method: config.method,
         device: name,
         parameters: run.trainer.parameters(),
         images,

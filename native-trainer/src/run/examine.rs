@@ -1,7 +1,7 @@
 //! Looks at held-out images while a model learns: health without labels, k-NN with them, pictures for people.
 
 use anyhow::Result;
-use lab_core::config::{Config, Method};
+use lab_core::config::{Config, Method, Pooling};
 use lab_core::image::{Limits, Preprocess, Rgb8, decode};
 use lab_core::probe::health::{feature_std, rankme};
 use lab_core::probe::knn::{Labelled, knn};
@@ -122,7 +122,7 @@ impl Examiner {
         }
         let features = self.features(trainer, &self.held_out.images)?;
         let rows = features.cls.len() / features.dim;
-        let few = &self.chosen(&features)[..rows.min(HEALTH) * features.dim];
+        let few = &features.pooled(self.method.judged_by())[..rows.min(HEALTH) * features.dim];
         let (rank, spread) = (rankme(few, features.dim), feature_std(few, features.dim));
         let mut figures = vec![("rankme".to_owned(), rank), ("feature_std".to_owned(), spread)];
         figures.extend(self.course.teacher().iter().cloned());
@@ -132,14 +132,12 @@ impl Examiner {
             }
             figures.extend(self.pixel_baseline.map(|pixels| ("knn_pixels".to_owned(), pixels)));
             let bank = self.features(trainer, &self.bank.images)?;
-            for (name, queries, bank) in
-                [("knn_cls", &features.cls, &bank.cls), ("knn_mean", &features.mean, &bank.mean)]
-            {
-                let queries = self.held_out.labelled(queries, features.dim);
-                let bank = self.bank.labelled(bank, features.dim);
+            for pooling in [Pooling::Cls, Pooling::Mean] {
+                let queries = self.held_out.labelled(features.pooled(pooling), features.dim);
+                let bank = self.bank.labelled(bank.pooled(pooling), features.dim);
                 let device = trainer.plain_device();
                 let found = pollster::block_on(knn(&bank, &queries, &NEIGHBOURS, &device))?;
-                figures.push((name.to_owned(), found[0]));
+                figures.push((pooling.knn_figure().to_owned(), found[0]));
             }
         }
         let (verdict, says) = self.course.judge(step, trainer.schedules().warmup(), rank, spread);
@@ -156,14 +154,6 @@ impl Examiner {
         let queries = self.held_out.labelled(&self.pixels(&self.held_out.images), self.image);
         let bank = self.bank.labelled(&self.pixels(&self.bank.images), self.image);
         Ok(Some(pollster::block_on(knn(&bank, &queries, &NEIGHBOURS, &trainer.plain_device()))?[0]))
-    }
-
-    /// The features that the method is judged by: DINO trains its class token, MAE's patches carry more.
-    fn chosen<'a>(&self, features: &'a Features) -> &'a [f32] {
-        match self.method {
-            Method::Dinov2 => &features.cls,
-            Method::Mae => &features.mean,
-        }
     }
 
     fn features(&self, trainer: &Trainer, images: &[Rgb8]) -> Result<Features> {

@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use lab_core::config::Method;
 use lab_core::train::event::{Event, Health, Look, Started, Step, Thumbnail, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -140,7 +141,7 @@ fn event(line: &Value) -> Option<Event> {
     let number = |key: &str| float(&line[key]);
     Some(match line["event"].as_str()? {
         "started" => Event::Started(Started {
-            method: text("method")?,
+            method: Method::deserialize(&line["method"]).ok()?,
             device: text("device")?,
             parameters: whole("parameters")?,
             images: whole("images")?,

@@ -5,7 +5,7 @@ use lab_core::train::event::{Event, Health, Look, Started, Step, Thumbnail, Verd
 /// How a run of DINOv2 begins, or goes on at `step`.
 pub(crate) fn started(step: u64, total_steps: u64) -> Started {
     Started {
-        method: "dinov2".into(),
+        method: lab_core::config::Method::Dinov2,
         device: "NVIDIA H200 (wgpu, Vulkan)".into(),
         parameters: 48_912_384,
         images: 129_395,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use lab_core::train::event::{Event, Started, Step};
 
-use super::story::{Story, method_name, number, short, verdict_word};
+use super::story::{Story, number, short, verdict_word};
 use super::{Watcher, now};
 use crate::progress::duration;
 use crate::text;
@@ -82,7 +82,7 @@ fn begin(started: &Started) -> String {
     let epochs = *total_steps as f64 / (*epoch_length).max(1) as f64;
     let mut line = format!(
         "{} on {device}: {} parameters, {}, {batch_size} a step, {total_steps} steps ({epochs:.1} epochs)",
-        method_name(method),
+        method.title(),
         text::count(*parameters),
         text::plural(*images, "image")
     );

@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn a_masked_autoencoder_has_no_teacher() {
         let mut report = Report::new(Path::new("nowhere"));
-        let started = lab_core::train::event::Started { method: "mae".into(), ..made_up::started(0, 50) };
+        let started =
+            lab_core::train::event::Started { method: lab_core::config::Method::Mae, ..made_up::started(0, 50) };
         report.take(&Event::Started(started), 0.0).expect("taken");
         for step in 0..50 {
             let losses = vec![("mae".to_owned(), 0.9)];

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use lab_core::config::Pooling;
 use lab_core::train::event::{Event, Health, Started, Step, Verdict};
 
 use super::curve::Curve;
@@ -227,12 +228,9 @@ impl Story {
         self.curve(Group::Teacher, name).or_else(|| self.curve(Group::Health, name))
     }
 
-    /// The k-NN accuracy that the method is judged by: DINO trains its class token, MAE's patches carry more.
+    /// The k-NN accuracy that the method is judged by.
     pub(crate) fn judged(&self) -> &'static str {
-        match &self.started {
-            Some(started) if started.method == "mae" => "knn_mean",
-            _ => "knn_cls",
-        }
+        self.started.as_ref().map_or(Pooling::Cls, |started| started.method.judged_by()).knn_figure()
     }
 
     /// Steps made.
@@ -278,15 +276,6 @@ pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
         Verdict::Watch => "watch it",
         Verdict::Collapsing => "collapsing",
         Verdict::Diverging => "diverging",
-    }
-}
-
-/// A method as the field writes it.
-pub(crate) fn method_name(method: &str) -> String {
-    match method {
-        "mae" => "MAE".to_owned(),
-        "dinov2" => "DINOv2".to_owned(),
-        other => other.to_owned(),
     }
 }
 

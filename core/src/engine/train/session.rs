@@ -324,11 +324,7 @@ impl Session {
     pub(super) async fn look(&mut self) -> Result<Answer, Error> {
         let HeldOut { pixels, kinds, size } = &self.held_out;
         let features = self.trainer.features(pixels).await?;
-        // DINO trains its class token, MAE's patches carry more.
-        let chosen = match self.begun.method {
-            Method::Dinov2 => &features.cls,
-            Method::Mae => &features.mean,
-        };
+        let chosen = features.pooled(self.begun.method.judged_by());
         let (rank, spread) = (rankme(chosen, features.dim), feature_std(chosen, features.dim));
         let mut figures = vec![("rankme", rank), ("feature_std", spread)];
         if let Some(kinds) = kinds {

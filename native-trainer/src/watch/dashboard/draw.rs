@@ -11,7 +11,7 @@ use ratatui::widgets::{Axis, Block, Chart, Clear, Dataset, GraphType, Paragraph,
 use super::super::Asked;
 use super::super::curve::Curve;
 use super::super::plain::people;
-use super::super::story::{Group, Series, Story, method_name, number, short, verdict_word};
+use super::super::story::{Group, Series, Story, number, short, verdict_word};
 
 /// What keys have chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn head(frame: &mut Frame<'_>, area: Rect, name: &str, story: &Story) {
     let (method, device) = story
         .started
         .as_ref()
-        .map_or_else(|| ("starting".to_owned(), String::new()), |run| (method_name(&run.method), run.device.clone()));
+        .map_or_else(|| ("starting", String::new()), |run| (run.method.title(), run.device.clone()));
     let (epoch, epochs) = story.epochs();
     let right = format!("epoch {epoch:.1}/{epochs:.1}");
     let left = Line::from(vec![method.bold(), format!("  {name}").into(), format!("  {device}").dim()]);

@@ -8,7 +8,7 @@ use lab_core::train::event::Verdict;
 
 use super::super::looks::{Moment, Picture};
 use super::super::plain::people;
-use super::super::story::{Group, Series, Story, method_name, short, verdict_word};
+use super::super::story::{Group, Series, Story, short, verdict_word};
 use super::plot::{Line, Plot, Scale, Unit};
 use crate::text;
 
@@ -25,13 +25,13 @@ pub(super) fn escape(text: &str) -> String {
 
 /// The page of a run. `name` is what its folder is called.
 pub(super) fn page(name: &str, story: &Story, moments: &[Moment]) -> String {
-    let method = story.started.as_ref().map_or_else(|| "Pretraining".to_owned(), |run| method_name(&run.method));
+    let method = story.started.as_ref().map_or("Pretraining", |run| run.method.title());
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>{0}: {1}</title><style>{STYLE}</style></head><body><main><header><h1>{1} pretraining</h1>",
         escape(name),
-        escape(&method)
+        escape(method)
     );
     about(&mut out, name, story);
     verdict(&mut out, story);

@@ -46,6 +46,18 @@ for (const colorScheme of ['light', 'dark']) {
       await go(page, `#room=learn&tour=${tour}`);
       await look(tour);
     }
+    await go(page, '#room=probe');
+    await waitFor(page, 'a probe', () => document.querySelector('[data-testid="probe-time"]'));
+    await look('probe');
+    // Its pictures never stand still.
+    await page.evaluate(() => { location.hash = '#room=video'; });
+    await waitFor(page, 'frames', () => /frames a second/.test(document.querySelector('[data-testid="video-speed"]')?.textContent));
+    await look('video');
+    for (const method of ['mae', 'dino']) {
+      await go(page, `#room=train&method=${method}&set=${encodeURIComponent('model.embed_dim=32;model.depth=2;train.batch_size=8')}`);
+      await waitFor(page, 'a step', () => (window.lab?.debug?.train?.step ?? 0) >= 1);
+      await look(`train ${method}`);
+    }
     assert.deepEqual(Object.entries(found).filter(([, list]) => list.length > 0), []);
   });
 }

@@ -96,6 +96,28 @@ test('a lost device is replaced, and the run goes on', { timeout: 300_000 }, asy
   check();
 });
 
+test('both engines make the same steps', { timeout: 600_000 }, async (t) => {
+  const tiny = ['model.depth=1', 'train.batch_size=4', 'crops.global_size=16', 'crops.local_size=8'];
+  for (const method of ['mae', 'dino']) {
+    const losses = {};
+    for (const [engine, options] of [['cpu', WITHOUT_WEBGPU], ['gpu', {}]]) {
+      const path = address(method, ...tiny).replace('engine=cpu', `engine=${engine}`);
+      const { page, check } = await openLab(t, { ...options, path });
+      await reached(page, 1);
+      for (const step of [2, 3, 4]) {
+        await page.locator(byTest('step')).click();
+        await reached(page, step);
+      }
+      assert.match(await page.locator(byTest('engine-status')).textContent(), engine === 'gpu' ? /GPU engine/ : /CPU engine/);
+      losses[engine] = await page.evaluate(() => [...window.lab.debug.train.losses]);
+      check();
+    }
+    assert.equal(losses.gpu.length, losses.cpu.length);
+    // Four steps of f32, summed in different orders: differences grow with each step's rounding.
+    losses.gpu.forEach((loss, step) => assert.ok(Math.abs(loss - losses.cpu[step]) < 1e-3 * losses.cpu[step], `${method}: ${JSON.stringify(losses)}`));
+  }
+});
+
 test('a run leaves as a file and comes back; its model opens in See', { timeout: 300_000 }, async (t) => {
   const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('dino') });
   await reached(page, 1);

@@ -32,15 +32,9 @@ pub(crate) enum Lints {
     Denied,
 }
 
-/// The engines: folder under `engine/`, and what cargo is told. The GPU's takes the CPU's loops for twins and checks
-/// alone: small there, where the other engine has them fast (burn-flex: a quarter less to compile).
-const ENGINES: [(&str, &[&str]); 2] = [
-    ("cpu", &["--no-default-features"]),
-    (
-        "gpu",
-        &["--no-default-features", "--features", "gpu", "--config", "profile.release.package.burn-flex.opt-level='s'"],
-    ),
-];
+/// The engines: folder under `engine/`, and what cargo is told.
+const ENGINES: [(&str, &[&str]); 2] =
+    [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
 /// The line of `public/sw.js` that gives way to the list of files.
 const UNLISTED: &str = "const MANIFEST = null; // replaced when built";
 /// Beside an engine's files: what they were made of.

@@ -173,7 +173,7 @@ fn Confusion(report: ProbeReport) -> impl IntoView {
         <table class="confusion" data-testid="probe-confusion">
             <caption>{texts::CONFUSION}</caption>
             <thead>
-                <tr><th></th>{head}</tr>
+                <tr><td></td>{head}</tr>
             </thead>
             <tbody>{rows.collect_view()}</tbody>
         </table>

@@ -1,0 +1,115 @@
+// How long the built page takes for what people wait for; prints the rows of docs/benchmarks.md ("In the browser").
+//
+//   cargo xtask web && cargo xtask serve --port 8080 &
+//   LAB_URL=http://127.0.0.1:8080/ node measure.mjs [MODEL]
+//
+// MODEL is a folder with config.json and model.safetensors, embedded besides by the JavaScript API. Every number is the
+// median of several, with the smallest and the largest; each visit has a fresh profile.
+
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CHROMIUM_FLAGS, WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { byTest, still } from './rooms.mjs';
+
+const SAMPLES = fileURLToPath(new URL('../../public/samples', import.meta.url));
+const ENGINES = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
+
+/** Stands in for a test of node:test: remembers what to close. */
+async function visit(options, work) {
+  const closing = [];
+  try {
+    return await work(await openLab({ after: (close) => closing.push(close) }, options));
+  } finally {
+    for (const close of closing.reverse()) await close();
+  }
+}
+
+function row(what, times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  const show = (ms) => (ms < 10 ? ms.toFixed(1) : Math.round(ms).toString());
+  const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map(show);
+  console.log(`| ${what} | ${median} ms | ${least} to ${most} ms | ${times.length} |`);
+}
+
+/** From the navigation's start to the first embedding of a sample, and to the last of the six. */
+async function opening(name, options) {
+  const [first, all] = [[], []];
+  for (let time = 0; time < 5; time += 1) {
+    await visit({ ...options, path: '#room=see' }, async ({ page }) => {
+      for (const [count, list] of [[1, first], [6, all]]) {
+        await waitFor(page, 'embeddings', (count) => Object.keys(window.lab?.debug?.images ?? {}).length >= count, { argument: count });
+        list.push(await page.evaluate(() => performance.now()));
+      }
+    });
+  }
+  row(`${name}: page open to the first embedding`, first);
+  row(`${name}: page open to six embeddings`, all);
+}
+
+/** From a click on a patch, which asks in attention and in similarity, until each is drawn, as the page says under them. */
+async function clicks(name, options) {
+  await visit({ ...options, path: `#room=see&engine=${name}&query=patch` }, async ({ page }) => {
+    await waitFor(page, 'embeddings', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6, { timeout: 600_000 });
+    await still(page);
+    const times = { attention: [], similarity: [] };
+    const box = await page.locator(byTest('patch-grid')).boundingBox();
+    for (let time = 1; time <= 15; time += 1) {
+      await page.locator(byTest('patch-grid')).click({ position: { x: (box.width * time) / 16, y: (box.height * time) / 16 } });
+      await still(page);
+      for (const [view, list] of Object.entries(times)) {
+        const figure = page.locator(`figure:has(${byTest(`view-${view}`)}), section:has(${byTest(`view-${view}`)})`).first();
+        const millis = /([\d.,]+)\s*ms/.exec(await figure.textContent())?.[1];
+        if (millis) list.push(Number(millis.replace(',', '')));
+      }
+    }
+    for (const [view, list] of Object.entries(times)) if (list.length) row(`${name}: click to drawn, ${view}`, list);
+  });
+}
+
+/** A training step of the room's own presets. */
+async function steps(name, options) {
+  for (const method of ['mae', 'dino']) {
+    await visit({ ...options, path: `#room=train&method=${method}&engine=${name}` }, async ({ page }) => {
+      const at = () => page.evaluate(() => [window.lab?.debug?.train?.step ?? -1, performance.now()]);
+      const reached = (step) => waitFor(page, `step ${step}`, (step) => (window.lab?.debug?.train?.step ?? -1) >= step, { argument: step, timeout: 600_000 });
+      await reached(1);
+      await page.locator(byTest('play')).click();
+      const times = [];
+      await reached(4);
+      for (let time = 0; time < 5; time += 1) {
+        const [from, begin] = await at();
+        await reached(from + 5);
+        const [to, end] = await at();
+        times.push((end - begin) / (to - from));
+      }
+      row(`${name}: a step of ${method}, with all that the room draws`, times);
+    });
+  }
+}
+
+/** The six samples, one by one, by the JavaScript API. */
+async function embedding(name, options, model) {
+  const files = await Promise.all(
+    (await readdir(model)).filter((file) => /^(config|preprocessor_config)\.json$|\.safetensors$/.test(file))
+      .map(async (file) => ({ name: file, base64: (await readFile(join(model, file))).toString('base64') })),
+  );
+  const samples = (await readdir(SAMPLES)).filter((file) => file.endsWith('.jpg'));
+  await visit({ ...options, path: `examples/embed.html?engine=${name}` }, async ({ page }) => {
+    const times = await page.evaluate(async ([list, samples, engine]) => {
+      const { Model } = await import('../api/lab.js');
+      const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      const model = await Model.load(list.map(({ name, base64 }) => new File([bytes(base64)], name)), { engine });
+      const times = [];
+      for (const sample of [...samples, ...samples, ...samples]) times.push((await model.embed(`../samples/${sample}`)).millis);
+      return times.slice(samples.length);
+    }, [files, samples, name]);
+    row(`${name}: from pixels to embedding, ${model.split('/').at(-1)}`, times);
+  });
+}
+
+console.log('| what | median | range | times |\n|---|--:|--:|--:|');
+await opening('cpu', ENGINES.cpu);
+for (const [name, options] of Object.entries(ENGINES)) await clicks(name, options);
+await steps('cpu', ENGINES.cpu);
+if (process.argv[2]) await embedding('cpu', ENGINES.cpu, process.argv[2]);

@@ -10,7 +10,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CHROMIUM_FLAGS, WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { byTest, still } from './rooms.mjs';
+import { byTest, reached, settled, still } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples', import.meta.url));
 const ENGINES = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
@@ -50,8 +50,7 @@ async function opening(name, options) {
 /** From a click on a patch, which asks in attention and in similarity, until each is drawn, as the page says under them. */
 async function clicks(name, options) {
   await visit({ ...options, path: `#room=see&engine=${name}&query=patch` }, async ({ page }) => {
-    await waitFor(page, 'embeddings', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6, { timeout: 600_000 });
-    await still(page);
+    await settled(page);
     const times = { attention: [], similarity: [] };
     const box = await page.locator(byTest('patch-grid')).boundingBox();
     for (let time = 1; time <= 15; time += 1) {
@@ -72,14 +71,13 @@ async function steps(name, options) {
   for (const method of ['mae', 'dino']) {
     await visit({ ...options, path: `#room=train&method=${method}&engine=${name}` }, async ({ page }) => {
       const at = () => page.evaluate(() => [window.lab?.debug?.train?.step ?? -1, performance.now()]);
-      const reached = (step) => waitFor(page, `step ${step}`, (step) => (window.lab?.debug?.train?.step ?? -1) >= step, { argument: step, timeout: 600_000 });
-      await reached(1);
+      await reached(page, 1);
       await page.locator(byTest('play')).click();
       const times = [];
-      await reached(4);
+      await reached(page, 4);
       for (let time = 0; time < 5; time += 1) {
         const [from, begin] = await at();
-        await reached(from + 5);
+        await reached(page, from + 5);
         const [to, end] = await at();
         times.push((end - begin) / (to - from));
       }

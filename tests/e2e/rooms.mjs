@@ -32,6 +32,21 @@ export async function still(page) {
   await page.evaluate(() => { window.__still = undefined; });
 }
 
+/** Waits until the room Train has made so many steps. */
+export const reached = (page, step) =>
+  waitFor(page, `step ${step}`, (step) => (window.lab?.debug?.train?.step ?? -1) >= step, { argument: step });
+
+/** A model so small that a step takes some tens of milliseconds. */
+const SMALL = ['model.embed_dim=32', 'model.depth=2', 'model.num_heads=2', 'train.batch_size=8', 'optim.warmup_epochs=0.1'];
+
+/** The link to the room Train with that model; later settings win. */
+export const trainLink = (engine, method, ...more) =>
+  `#room=train&method=${method}&engine=${engine}&set=${encodeURIComponent([...SMALL, ...more].join(';'))}`;
+
+/** Waits until the room Video plays. */
+export const frames = (page) =>
+  waitFor(page, 'frames', () => /frames a second/.test(document.querySelector('[data-testid="video-speed"]')?.textContent), { timeout: 60_000 });
+
 /** A checksum of the pixels of each cell of a picture, cut into `rows` by `columns`. */
 export async function cells(page, test, rows = 1, columns = 1) {
   const found = await page.evaluate(([selector, rows, columns]) => {

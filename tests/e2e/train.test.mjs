@@ -5,15 +5,11 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { byTest, reached, trainLink } from './rooms.mjs';
 
-const byTest = (name) => `[data-testid="${name}"]`;
-const SMALL = ['model.embed_dim=32', 'model.depth=2', 'model.num_heads=2', 'train.batch_size=8', 'optim.warmup_epochs=0.1'];
-const address = (method, ...more) =>
-  `#room=train&method=${method}&engine=cpu&set=${encodeURIComponent([...SMALL, ...more].join(';'))}`;
+const address = (method, ...more) => trainLink('cpu', method, ...more);
 
 const where = (page) => page.evaluate(() => window.lab?.debug?.train ?? {});
-const reached = (page, step) =>
-  waitFor(page, `step ${step}`, (step) => (window.lab?.debug?.train?.step ?? -1) >= step, { argument: step });
 
 /** Lets the run go until it has made so many steps, then stops it and waits until it is safe. */
 async function trainTo(page, step) {
@@ -101,8 +97,7 @@ test('both engines make the same steps', { timeout: 600_000 }, async (t) => {
   for (const method of ['mae', 'dino']) {
     const losses = {};
     for (const [engine, options] of [['cpu', WITHOUT_WEBGPU], ['gpu', {}]]) {
-      const path = address(method, ...tiny).replace('engine=cpu', `engine=${engine}`);
-      const { page, check } = await openLab(t, { ...options, path });
+      const { page, check } = await openLab(t, { ...options, path: trainLink(engine, method, ...tiny) });
       await reached(page, 1);
       for (const step of [2, 3, 4]) {
         await page.locator(byTest('step')).click();

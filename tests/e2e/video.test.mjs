@@ -3,11 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { byTest, frames } from './rooms.mjs';
 
-const byTest = (name) => `[data-testid="${name}"]`;
 const CAMERA = { ...WITHOUT_WEBGPU, flags: [...WITHOUT_WEBGPU.flags, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'], permissions: ['camera'] };
 
-const frames = (page) => waitFor(page, 'frames', () => /frames a second/.test(document.querySelector('[data-testid="video-speed"]')?.textContent), { timeout: 60_000 });
 const shot = (page, name) => page.locator(`${byTest(name)} canvas`).first().screenshot();
 
 test('frames come before any click; pause stops, one frame goes on, colours are fitted anew', { timeout: 120_000 }, async (t) => {

@@ -123,6 +123,7 @@ fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
         }
     };
     let remove_label = texts::remove(&name);
+    // The picture has no text of its own: its name stands beside it and would be read twice.
     view! {
         <li class:chosen=chosen>
             <button
@@ -130,7 +131,7 @@ fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
                 aria-pressed=move || chosen().to_string()
                 on:click=move |_| store.selected.set(Some(id))
             >
-                <img src=picture.url.clone() alt=name.clone() loading="lazy" />
+                <img src=picture.url.clone() alt="" loading="lazy" />
                 <span class="name">{name.clone()}</span>
                 <span class="cosine">{cosine}</span>
             </button>

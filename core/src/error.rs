@@ -51,6 +51,14 @@ pub enum Error {
 /// A host (file system, browser) failed to read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HostError {
+    /// What a name or an address leads to is not what a model needs; `reason` says what to give instead.
+    #[error("{name} is no model: {reason}")]
+    NoModel {
+        /// The file, folder or address as its host calls it.
+        name: String,
+        /// What is wrong, and what is wanted.
+        reason: String,
+    },
     /// The host's own read failed; `reason` is the host's text.
     #[error("cannot read {len} bytes at offset {offset}: {reason} ({name})")]
     Read {
@@ -137,6 +145,27 @@ pub enum ModelError {
         expected: String,
         /// What was found.
         found: String,
+    },
+    /// `config.json` is no JSON.
+    #[error("config.json is not the JSON expected: {reason}; download it again, or mend it")]
+    ConfigText {
+        /// Where and why, with line and column.
+        reason: String,
+    },
+    /// A tensor stored for comparison that holds what cannot be compared.
+    #[error(
+        "the stored {role} {tensor} holds {value} at index {index}; stored inputs and outputs must be finite, make the \
+         file anew"
+    )]
+    Stored {
+        /// "input" or "output".
+        role: &'static str,
+        /// Its name in the file.
+        tensor: String,
+        /// Index in row-major order.
+        index: usize,
+        /// NaN or an infinity (or a number beyond f32).
+        value: f64,
     },
     /// The weights do not tell, and there is no `config.json`.
     #[error("{field} of a model {embed_dim} wide cannot be told from the weights: put its config.json beside them")]

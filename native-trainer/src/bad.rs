@@ -16,6 +16,8 @@ pub(crate) struct BadList {
     file: Option<File>,
     count: u64,
     allowed: u64,
+    /// The first entry, name and reason.
+    first: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -32,13 +34,14 @@ impl BadList {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove the old list {}", path.display()))
             }
-            _ => Ok(Self { path, file: None, count: 0, allowed }),
+            _ => Ok(Self { path, file: None, count: 0, allowed, first: None }),
         }
     }
 
     /// Adds an image and why it is bad.
     pub(crate) fn add(&mut self, path: &str, reason: &str) -> Result<()> {
         self.count += 1;
+        self.first.get_or_insert_with(|| format!("{path}: {reason}"));
         let cannot = || format!("cannot write the list of bad images {}", self.path.display());
         let file = match &mut self.file {
             Some(file) => file,
@@ -47,6 +50,11 @@ impl BadList {
         let mut line = serde_json::to_string(&Line { path, reason }).with_context(cannot)?;
         line.push('\n');
         file.write_all(line.as_bytes()).with_context(cannot)
+    }
+
+    /// The first one's name and reason.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.first.as_deref()
     }
 
     /// How many there are.
@@ -84,6 +92,7 @@ mod tests {
         assert!(!bad.exceeded());
         bad.add("c.jpg", "empty").expect("a line");
         assert!(bad.exceeded());
+        assert_eq!(bad.first(), Some("a \"b\".jpg: cut"));
         let text = std::fs::read_to_string(folder.path().join("e.npy.bad.jsonl")).expect("the list");
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

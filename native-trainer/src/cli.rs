@@ -32,6 +32,7 @@ pub(crate) enum Command {
     ///
     /// Images are decoded on all cores while the device computes.
     /// The result is written beside FILE and renamed when it is complete.
+    /// Ctrl-C keeps what is embedded so far, readable, as FILE.partial, and ends with status 130.
     Embed(Box<EmbedArgs>),
     /// Learn the classes of class folders from a model's frozen features: k-NN and a linear classifier
     ///
@@ -79,6 +80,9 @@ pub(crate) struct EmbedArgs {
     /// What to keep of each image
     #[arg(long, value_enum, default_value_t = What::Cls)]
     pub(crate) what: What,
+    /// Divide each vector by its length (L2), so that a product of two is their cosine
+    #[arg(long)]
+    pub(crate) normalize: bool,
     /// Replace FILE if it exists
     #[arg(long)]
     pub(crate) force: bool,
@@ -255,12 +259,15 @@ pub(crate) struct ParityArgs {
     /// other_size.*, and MAE's noise, loss, logits, mask, ids_restore
     #[arg(long, value_name = "FILE")]
     pub(crate) io: PathBuf,
-    /// Largest absolute error
+    /// Largest absolute error; also the least size of a stored value that "max rel" is relative to
     #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
     pub(crate) atol: f64,
     /// Largest relative error
     #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
     pub(crate) rtol: f64,
+    /// Keep the weights as 16-bit floats; needs a device with f16, and wider tolerances
+    #[arg(long)]
+    pub(crate) half: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,

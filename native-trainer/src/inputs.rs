@@ -13,6 +13,7 @@
 
 mod archive;
 mod classes;
+mod repeats;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -40,7 +41,7 @@ const MAX_CLASS: u64 = 1024;
 pub(crate) struct Inputs {
     items: Vec<Item>,
     shards: Vec<PathBuf>,
-    archives: Vec<Archive>,
+    archives: Vec<(PathBuf, Archive)>,
     classes: Classes,
     /// Files in folders and shards that are no images.
     pub(crate) others: u64,
@@ -166,7 +167,7 @@ impl Inputs {
         match &self.items[index].place {
             Place::File(path) => read(path, 0, None),
             &Place::Member { shard, offset, len } => read(&self.shards[shard as usize], offset, Some(len)),
-            &Place::Entry { archive, entry } => self.archives[archive as usize].read(entry, limits),
+            &Place::Entry { archive, entry } => self.archives[archive as usize].1.read(entry, limits),
             &Place::Drawn { drawn, index } => png(drawn.image(index)),
             Place::Bad(reason) => Err(reason.clone()),
         }
@@ -301,7 +302,7 @@ impl Inputs {
             let name = format!("{}#{member}", name(path));
             self.items.push(Item { name, class, place: Place::Entry { archive, entry } });
         }
-        self.archives.push(opened);
+        self.archives.push((path.to_owned(), opened));
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The commands live in [`commands`], one file each; [`cli`] is the whole command line on one page.
 //! All computing is `lab-core`'s; this program brings what core does not know: files, threads, a terminal, a clock.
-//! It ends with 0 when all went well, 1 when something failed or a comparison did not hold, 2 for a wrong command line.
+//! It ends with 0 when all went well, 1 when something failed or a comparison did not hold, 2 for a wrong command line,
+//! 130 when it was stopped and its output is not whole.
 
 mod bad;
 mod cli;
@@ -25,6 +26,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use cli::{Cli, Command};
+
+/// Tensors come and go by the megabyte; what gives each back to the system has every page of the next one faulted in anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {

@@ -45,6 +45,11 @@ pub(crate) fn count(count: u64) -> String {
     scaled(count as f64, 1000.0, &["", "K", "M", "G", "T", "P"])
 }
 
+/// Floating-point operations for people: `37.5 MFLOPs`.
+pub(crate) fn flops(count: u64) -> String {
+    scaled(count as f64, 1000.0, &["FLOPs", "KFLOPs", "MFLOPs", "GFLOPs", "TFLOPs", "PFLOPs"])
+}
+
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
     let mut unit = 0;
     while value >= step && unit + 1 < units.len() {
@@ -99,6 +104,9 @@ mod tests {
         }
         for (value, expected) in [(7, "7"), (86_567_656, "86.6 M"), (6_411_000_000, "6.4 G")] {
             assert_eq!(count(value), expected);
+        }
+        for (value, expected) in [(640, "640 FLOPs"), (2_140_000, "2.1 MFLOPs"), (6_400_000_000_000, "6.4 TFLOPs")] {
+            assert_eq!(flops(value), expected);
         }
         assert_eq!((plural(1, "image"), plural(0, "image")), ("1 image".into(), "0 images".into()));
     }

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+#[cfg(unix)]
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::{Child, Stdio};
 use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage};
@@ -129,7 +133,8 @@ impl Place {
 /// Rows of a file of any format: paths and numbers.
 fn read(path: &Path) -> (Vec<String>, Vec<f32>) {
     let bytes = std::fs::read(path).expect("the file");
-    match path.extension().and_then(|ending| ending.to_str()) {
+    let whole = path.to_string_lossy().trim_end_matches(".partial").to_owned();
+    match Path::new(&whole).extension().and_then(|ending| ending.to_str()) {
         Some("npy") => {
             let paths = std::fs::read_to_string(format!("{}.paths.txt", path.display())).expect("the paths");
             let array = npyz::NpyFile::new(&bytes[..]).expect("an array");
@@ -270,9 +275,120 @@ fn bad_images_are_listed_and_the_rest_is_embedded() {
     assert!(!place.path("f.npy").exists());
     let bytes = std::fs::read(place.path("f.npy.partial")).expect("what was embedded so far");
     assert_eq!(npyz::NpyFile::new(&bytes[..]).expect("an array").shape(), [1, DIM as u64]);
-    // 30% of seven are two.
+    // The next run replaces it; 30% of seven are two.
     place.embed("f.npy", &["--bad-budget", "30%"]).ends(0);
     assert!(!place.path("f.npy.partial").exists());
+}
+
+#[test]
+fn images_that_are_all_bad_are_an_error_and_no_file() {
+    let place = Place::new();
+    let files = |name: &str| std::fs::read_dir(place.path(name)).expect("a folder").count();
+    std::fs::create_dir_all(place.path("bad")).expect("a folder");
+    std::fs::create_dir_all(place.path("out")).expect("a folder");
+    for name in ["a.png", "b.png"] {
+        std::fs::write(place.path("bad").join(name), "no picture").expect("a file");
+    }
+    let (model, bad) = (model("dinov2-mlp"), place.text("bad"));
+    for name in ["e.npy", "e.safetensors", "e.parquet", "e.csv"] {
+        let out = place.text("out") + "/" + name;
+        let embed = ["embed", &model, &bad, "--out", &out, "--device", "cpu", "--bad-budget"];
+        run(embed.iter().chain(&["9"]))
+            .ends(1)
+            .says("none of the 2 images could be embedded")
+            .says("the first is ")
+            .says("bad/a.png: not an image");
+        // Too many, and none good before: there is nothing to keep.
+        run(embed.iter().chain(&["0"])).ends(1).says("stopped at 1 bad image, 0 allowed").says("nothing is kept");
+        assert_eq!(files("out"), 1, "the list of bad images alone");
+        std::fs::remove_file(out + ".bad.jsonl").expect("the list");
+    }
+}
+
+#[test]
+fn an_image_given_twice_has_one_row() {
+    let place = Place::new();
+    let (model, photos) = (model("dinov2-mlp"), place.text("photos"));
+    let (again, inside, out) = (photos.clone() + "/b/..", photos.clone() + "/a.png", place.text("e.npy"));
+    let ran = run(["embed", &model, &photos, &again, &inside, "--out", &out, "--device", "cpu"]).ends(0);
+    assert!(ran.out.contains("5 images embedded") && ran.out.contains("6 images given twice"), "{}", ran.out);
+    assert_eq!(read(&place.path("e.npy")).0, place.names);
+}
+
+#[test]
+fn normalised_rows_have_the_length_one() {
+    let place = Place::new();
+    for what in ["cls", "patches"] {
+        place.embed("plain.npy", &["--force", "--what", what]).ends(0);
+        place.embed("unit.safetensors", &["--force", "--what", what, "--normalize"]).ends(0);
+        let (plain, unit) = (read(&place.path("plain.npy")).1, read(&place.path("unit.safetensors")).1);
+        let length = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+        for (plain, unit) in plain.chunks_exact(DIM).zip(unit.chunks_exact(DIM)) {
+            assert!((length(unit) - 1.0).abs() < 1e-5);
+            assert_close(&unit.iter().map(|value| value * length(plain)).collect::<Vec<_>>(), plain, 1e-4);
+        }
+    }
+    let bytes = std::fs::read(place.path("unit.safetensors")).expect("the file");
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+    assert_eq!(header.metadata().as_ref().expect("metadata")["normalize"], "l2");
+}
+
+/// Waits until the program has told of its progress, and gives the rest of what it says.
+#[cfg(unix)]
+fn embedding(child: &mut Child) -> BufReader<std::process::ChildStderr> {
+    let mut err = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.starts_with("embedding: ") {
+        line.clear();
+        assert!(err.read_line(&mut line).expect("UTF-8") > 0, "it ended before it began");
+    }
+    err
+}
+
+/// All formats at once, since the first word on the progress comes after five seconds.
+#[cfg(unix)]
+#[test]
+fn asked_to_stop_it_keeps_the_rows_so_far() {
+    const IMAGES: usize = 400_000; // minutes of work
+    let place = tempfile::tempdir().expect("a folder");
+    let out = |name: &str| place.path().join(name);
+    let embed = |images: &str, name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+        command.args(["embed", &model("dinov2-mlp"), images, "--device", "cpu", "--batch-size", "4", "--out"]);
+        command.arg(out(name));
+        command
+    };
+    let names = ["e.npy", "e.safetensors", "e.parquet", "e.csv"];
+    let mut children: Vec<Child> = names
+        .map(|name| {
+            let mut command = embed(&format!("drawn:{IMAGES}"), name);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+        })
+        .into();
+    let errors: Vec<_> = children.iter_mut().map(embedding).collect();
+    assert!(embed("drawn:16", "first.npy").output().expect("the program starts").status.success());
+    let expected = read(&out("first.npy")).1;
+    let signals = ["-INT", "-TERM", "-INT", "-TERM"];
+    for (((mut child, mut err), name), signal) in children.into_iter().zip(errors).zip(names).zip(signals) {
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill is there");
+        assert!(sent.success());
+        let mut said = String::new();
+        err.read_to_string(&mut said).expect("UTF-8");
+        assert_eq!(child.wait().expect("an end").code(), Some(130), "{said}");
+        let mut printed = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut printed).expect("UTF-8");
+        assert!(printed.is_empty(), "nothing that looks like success: {printed}");
+
+        assert!(!out(name).exists(), "a file that is not whole does not bear its name");
+        let (paths, values) = read(&out(&format!("{name}.partial")));
+        assert!(paths.len() >= 16 && paths.len() < IMAGES && paths.len() % 4 == 0, "{} rows", paths.len());
+        assert_eq!(values.len(), paths.len() * DIM);
+        assert!(paths.iter().enumerate().all(|(index, path)| *path == format!("drawn:{IMAGES}#{index}")));
+        assert_close(&values[..16 * DIM], &expected, 1e-5);
+        assert!(said.contains(&format!("stopped: {} of {IMAGES} images embedded, kept", paths.len())), "{said}");
+        let next = format!("the images from drawn:{IMAGES}#{} on", paths.len());
+        assert!(said.contains(&next) && said.contains(&format!("{name}.partial")), "{said}");
+    }
 }
 
 #[test]
@@ -336,6 +452,138 @@ fn parity_holds_on_every_device_and_fails_where_it_must() {
     run(["parity", &model, "--io", &place_of_nothing(), "--device", "cpu"]).ends(1).says("cannot read");
 }
 
+/// Another file of the tensors in `source`, each as `change` gives it: type, shape, bytes.
+fn rewrite(source: &str, target: &Path, change: impl Fn(&str, &mut safetensors::Dtype, &mut Vec<usize>, &mut Vec<u8>)) {
+    let bytes = std::fs::read(source).expect("a golden file");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("tensors");
+    let changed = tensors.tensors().into_iter().map(|(name, view)| {
+        let (mut dtype, mut shape, mut data) = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+        change(&name, &mut dtype, &mut shape, &mut data);
+        (name, dtype, shape, data)
+    });
+    let changed: Vec<_> = changed.collect();
+    let views = changed.iter().map(|(name, dtype, shape, data)| {
+        (name.clone(), safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).expect("a tensor"))
+    });
+    safetensors::serialize_to_file(views.collect::<Vec<_>>(), None, target).expect("a file");
+}
+
+#[test]
+fn parity_tells_how_far_each_tensor_is_off() {
+    let (model, io) = (model("dinov2-mlp"), model("dinov2-mlp") + "/io.safetensors");
+    let report = run(["parity", &model, "--io", &io, "--device", "cpu", "--json"]).ends(0).json();
+    let row = &report["tensors"][0];
+    let (abs, rel) = (row["max_abs"].as_f64().expect("a number"), row["max_rel"].as_f64().expect("a number"));
+    assert!(abs > 0.0 && abs < 1e-4, "{row}");
+    // Within atol everywhere, and told all the same; no value is smaller than atol in the denominator.
+    assert!(rel > 0.0 && rel <= abs / 1e-4, "{row}");
+    assert_eq!(report["not_compared"], serde_json::json!([]));
+    let table = run(["parity", &model, "--io", &io, "--device", "cpu"]).ends(0).out;
+    assert!(table.contains(&format!("{rel:.2e}")) && !table.contains("not compared"), "{table}");
+
+    // An output of the projection, which is no part of the encoder.
+    let whole = self::model("clip-whole");
+    let io = whole.clone() + "/io.safetensors";
+    let report = run(["parity", &whole, "--io", &io, "--device", "cpu", "--json"]).ends(0).json();
+    assert_eq!(report["not_compared"], serde_json::json!(["image_embeds"]));
+    let table = run(["parity", &whole, "--io", &io, "--device", "cpu"]).ends(0).out;
+    assert!(
+        table.lines().last().is_some_and(
+            |line| line == "1 stored tensor not compared, since nothing of the name is computed: image_embeds"
+        ),
+        "{table}"
+    );
+}
+
+#[test]
+fn parity_refuses_stored_tensors_that_cannot_be_compared() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("io.safetensors");
+    let file = path.to_string_lossy().into_owned();
+    let check =
+        |model: &str, expected: &str| run(["parity", model, "--io", &file, "--device", "cpu"]).ends(1).says(expected);
+    let (dino, mae) = (model("dinov2-mlp"), model("mae-rawpix"));
+    let (dino_io, mae_io) = (dino.clone() + "/io.safetensors", mae.clone() + "/io.safetensors");
+    // The same numbers under another shape.
+    rewrite(&dino_io, &path, |name, _, shape, _| {
+        if name == "last_hidden_state" {
+            shape.swap(0, 1);
+        }
+    });
+    check(&dino, "tensor last_hidden_state has the shape [17, 2, 64], expected [2, 17, 64], as the model gives");
+    rewrite(&mae_io, &path, |name, _, shape, data| {
+        if name == "noise" {
+            shape[1] -= 1;
+            data.truncate(4 * shape[0] * shape[1]);
+        }
+    });
+    check(&mae, "tensor noise has the shape [2, 35], expected [2, 36]");
+    // No number.
+    for (name, role) in [("pixel_values", "input"), ("last_hidden_state", "output")] {
+        rewrite(&dino_io, &path, |found, _, _, data| {
+            if found == name {
+                data[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+            }
+        });
+        let ran = check(&dino, &format!("the stored {role} {name} holds NaN at index 2"));
+        assert!(!ran.err.contains("weights"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn parity_takes_a_folder_with_stored_outputs_in_it_and_asks_for_f16_where_there_is_some() {
+    let folder = model("webdino-swiglu-original");
+    let io = folder.clone() + "/io.safetensors";
+    run(["parity", &folder, "--io", &io, "--device", "cpu"]).ends(0).says("equal: ");
+    run(["parity", &folder, "--io", &io, "--device", "cpu", "--half"]).ends(1).says("--half needs a device");
+    // These weights are exact in f16.
+    let devices = run(["devices", "--json", "--no-check"]).ends(0).json();
+    for device in devices.as_array().expect("a list").iter().filter(|device| device["f16"] == true) {
+        let (model, io) = (model("dinov2-mlp"), model("dinov2-mlp") + "/io.safetensors");
+        let id = device["id"].as_str().expect("an id");
+        run(["parity", &model, "--io", &io, "--device", id, "--half"]).ends(0);
+    }
+}
+
+#[test]
+fn inspect_refuses_weights_of_integers() {
+    let place = tempfile::tempdir().expect("a folder");
+    let source = model("dinov2-mlp");
+    std::fs::copy(source.clone() + "/config.json", place.path().join("config.json")).expect("a copy");
+    let weights = place.path().join("model.safetensors");
+    rewrite(&(source + "/model.safetensors"), &weights, |name, dtype, _, _| {
+        if name == "layernorm.weight" {
+            *dtype = safetensors::Dtype::I32;
+        }
+    });
+    let expected =
+        "the tensor layernorm.weight has elements of type I32, expected a floating type: F32, F16, BF16 or F64";
+    let text = run([Path::new("inspect"), place.path()]).ends(1).out;
+    assert!(text.contains(expected), "{text}");
+    let report = run([Path::new("inspect"), Path::new("--json"), place.path()]).ends(1).json();
+    assert_eq!(report["wrong_dtype_tensors"], serde_json::json!({ "layernorm.weight": "I32" }));
+    // Which is what loading says.
+    let embed = |out: &str| {
+        let (out, photo) = (place.path().join(out), place.path().join("a.png"));
+        std::fs::write(&photo, png(0, 28, 28)).expect("a file");
+        run([
+            Path::new("embed"),
+            place.path(),
+            &photo,
+            Path::new("--out"),
+            &out,
+            Path::new("--device"),
+            Path::new("cpu"),
+        ])
+    };
+    embed("e.npy").ends(1).says(expected);
+    // A config that is no JSON is named once.
+    std::fs::write(place.path().join("config.json"), "{ hidden_size: 64 }").expect("a file");
+    let ran =
+        run([Path::new("inspect"), place.path()]).ends(1).says("config.json is not the JSON expected: key must be");
+    assert!(!ran.err.contains("config.json: config.json"), "{}", ran.err);
+}
+
 fn place_of_nothing() -> String {
     std::env::temp_dir().join("native-trainer-no-such-file.safetensors").to_string_lossy().into_owned()
 }
@@ -353,6 +601,7 @@ fn inspect_tells_what_a_checkpoint_is() {
     assert_eq!(report["stored"]["F32"], parameters * 4);
     assert!(report["flops_per_image"].as_u64().expect("a number") > 2 * parameters);
     let text = run(["inspect", &model("webmae-vit")]).ends(0).out;
+    assert!(text.contains(" MFLOPs an image"), "{text}");
     assert!(text.contains("ignored tensors") && text.contains("pooler"), "{text}");
     // A single file finds the config.json beside it.
     let file = run(["inspect", &(model("dinov2-mlp-original") + "/teacher.pth"), "--json"]).ends(0).json();
@@ -389,9 +638,16 @@ fn devices_pass_their_self_check() {
         let kernels = device["kernels"].as_array().expect("a list");
         let is_gpu = device["kind"] == "gpu";
         assert_eq!(is_gpu, !kernels.is_empty(), "{device}");
+        // The CPU and a GPU in software compute in the machine's own memory.
+        let told = device["memory_bytes"].as_u64();
+        assert_eq!(told.is_some(), !is_gpu || device["software"] == true, "{device}");
+        assert!(told.is_none_or(|bytes| bytes > 256 << 20), "{device}");
         for kernel in kernels {
             assert_eq!(kernel["passed"], true, "{} on {}", kernel["name"], device["id"]);
         }
+    }
+    for line in run(["devices"]).ends(0).out.lines().filter(|line| line.trim_start().starts_with("kernel ")) {
+        assert!(line.contains("  ok (") || line.contains("  WRONG, "), "a name and its verdict apart: {line}");
     }
     let text = run(["devices", "--no-check"]).ends(0).out;
     assert!(text.contains("cpu: "), "{text}");

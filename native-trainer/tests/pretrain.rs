@@ -362,7 +362,7 @@ fn a_plan_tells_what_a_run_needs() {
 #[cfg(target_os = "linux")]
 fn measured(preset: &str, more: &[&str], kernels: &str) -> (f64, f64) {
     let sets = ["model.embed_dim=64", "model.depth=12", "model.num_heads=2", "crops.global_size=32"];
-    let sets = sets.iter().chain(&["crops.local_size=16", "crops.local_number=2", "train.batch_size=32"]);
+    let sets = sets.iter().chain(&["crops.local_size=16", "crops.local_number=2", "train.batch_size=64"]);
     let sets = sets.chain(&["mae.decoder_embed_dim=64", "mae.decoder_depth=12", "mae.decoder_num_heads=2"]);
     let sets = sets.chain(&["dino.head_n_prototypes=512", "dino.head_hidden_dim=128", "model.drop_path_rate=0"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
@@ -375,7 +375,7 @@ fn measured(preset: &str, more: &[&str], kernels: &str) -> (f64, f64) {
 }
 
 /// The estimate of memory against the peak of a step that is really made; and blocks that are computed again need less
-/// of it, really and as estimated. The process's own 10 MiB show where little is kept.
+/// of it, really and as estimated. What the allocator keeps shows where little is held.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_plan_estimates_what_a_step_takes() {

@@ -159,6 +159,8 @@ pub struct DecoderInfo {
 pub struct ParityReport {
     /// A row a tensor.
     pub tensors: Vec<TensorParity>,
+    /// Stored tensors that were no input and that nothing was compared with: names that the comparison does not compute.
+    pub not_compared: Vec<String>,
     /// Largest absolute error allowed.
     pub atol: f64,
     /// Largest relative error allowed.
@@ -181,7 +183,8 @@ pub struct TensorParity {
     pub shape: Vec<usize>,
     /// Largest absolute error.
     pub max_abs: f64,
-    /// Largest relative error among the elements outside `atol`; 0 when all lie within it.
+    /// Largest relative error of all elements, `|ours - stored| / max(|stored|, atol)`: what is nearer to 0 than `atol` is
+    /// taken relative to `atol`.
     pub max_rel: f64,
     /// Every element is within `atol` or within `rtol`.
     pub passed: bool,

@@ -9,10 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { cosine, openLab, waitFor } from './harness.mjs';
+import { CHROMIUM_FLAGS, WITHOUT_WEBGPU, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
+import { byTest, cells, still } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples/', import.meta.url));
 const MODELS = fileURLToPath(new URL('../golden/models/', import.meta.url));
+const PHOTO = fileURLToPath(new URL('../golden/photo/cat.jpg', import.meta.url));
+/** The lab on a software GPU, which it takes only when it is told to. */
+const LABS = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
 
 /** Folder, the one file of weights to take (where there are several), folder of the stored outputs. */
 const CASES = [
@@ -96,6 +100,64 @@ test('a photo has the same embedding in the browser, on both engines, as nativel
     const alike = cosine(ours, native);
     assert.ok(alike >= 0.9999, `${engine}: cosine ${alike} with the native embedding`);
   }
+});
+
+test('a photograph dropped on the page has the native embedding on both engines, and its three views answer', { timeout: 600_000 }, async (t) => {
+  const native = await nativeEmbedding(t, join(MODELS, 'dinov2-mlp'), PHOTO);
+  const bytes = await readFile(PHOTO);
+  const model = ['config.json', 'model.safetensors'].map((name) => join(MODELS, 'dinov2-mlp', name));
+  for (const engine of ['cpu', 'gpu']) {
+    const { page, check } = await openLab(t, { ...LABS[engine], path: `#engine=${engine}` });
+    await waitFor(page, 'the samples', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
+    assert.match(await page.locator(byTest('engine-status')).textContent(), engine === 'gpu' ? /GPU engine/ : /CPU engine/);
+    await page.setInputFiles(byTest('model-files'), model);
+    await waitFor(page, 'the model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
+    await dropFiles(page, 'body', [{ name: 'cat.jpg', type: 'image/jpeg', bytes }]);
+    await waitFor(page, 'its embedding', () => window.lab.debug.images['cat.jpg']?.cls?.length === 64);
+    const ours = await page.evaluate(() => [...window.lab.debug.images['cat.jpg'].cls]);
+    const alike = cosine(ours, native);
+    assert.ok(alike >= 0.9999, `${engine}: cosine ${alike} with the native embedding`);
+
+    await page.locator(byTest('query-patch')).check();
+    await still(page);
+    const views = ['view-attention', 'view-similarity', 'view-pca'];
+    const look = () => Promise.all(views.map(async (view) => (await cells(page, view)).join()));
+    const before = await look();
+    assert.equal(new Set(before).size, views.length, 'three views show the same');
+    await page.locator(byTest('patch-grid')).click({ position: { x: 6, y: 6 } });
+    await waitFor(page, 'the caption', () => /row 1, column 1/.test(document.body.textContent));
+    await still(page);
+    const after = await look();
+    assert.notEqual(after[0], before[0], `${engine}: attention did not follow the click`);
+    assert.notEqual(after[1], before[1], `${engine}: similarity did not follow the click`);
+    assert.equal(after[2], before[2], `${engine}: the colours depend on no click`);
+    check();
+  }
+});
+
+test('a kernel that a driver makes wrong is named, replaced, and the numbers stay right', { timeout: 300_000 }, async (t) => {
+  const { context, page, check } = await openLab(t, { flags: CHROMIUM_FLAGS, path: 'examples/embed.html?engine=cpu' });
+  await waitFor(page, 'the CPU engine', () => window.lab?.example, { timeout: 240_000 });
+  const right = await page.evaluate(async () => [...(await window.lab.example.model.embed('../samples/harbour.jpg')).cls]);
+  // The worker's own shaders pass by here on their way to the driver.
+  await context.route('**/engine/worker.js', async (route) => {
+    const response = await route.fetch();
+    const spoil = `{
+      const compile = GPUDevice.prototype.createShaderModule;
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return compile.call(this, { ...descriptor, code: descriptor.code.replace('let mean = ', 'let mean = 0.25 + ') });
+      };
+    }`;
+    await route.fulfill({ response, body: `${spoil}\n${await response.text()}` });
+  });
+  await page.goto(new URL('../#engine=gpu', page.url()).href, { waitUntil: 'load' });
+  await waitFor(page, 'a word', () => /gave wrong numbers.*: layer_norm\. Results stay right/.test(document.querySelector('[role=alert]')?.textContent));
+  await waitFor(page, 'the samples', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
+  assert.match(await page.locator(byTest('engine-status')).textContent(), /GPU engine/);
+  const ours = await page.evaluate(() => [...window.lab.debug.images['harbour.jpg'].cls]);
+  const alike = cosine(ours, right);
+  assert.ok(alike > 0.99999, `cosine ${alike} with what the CPU engine makes of it`);
+  check();
 });
 
 test('bad input is answered with a sentence', { timeout: 240_000 }, async (t) => {

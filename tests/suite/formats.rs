@@ -448,6 +448,11 @@ fn a_folder_without_one_model_says_what_it_holds() {
     let pth = golden!("formats/pth/flat.pth");
     let error = folder(&[("a.pth", pth), ("b.pth", pth), ("config.json", CONFIG)]).expect_err("two");
     assert!(matches!(&error, FormatError::SeveralCheckpoints { found } if found == &["a.pth", "b.pth"]), "{error}");
+    // What stands beside a model for the comparison is no second one; alone it may be anything.
+    let files = folder(&[("a.pth", pth), ("io.safetensors", FIRST), ("config.json", CONFIG)]).expect("one model");
+    assert_eq!(files.checkpoint.file_names().collect::<Vec<_>>(), ["a.pth"]);
+    assert_eq!(files.unused, ["io.safetensors"]);
+    assert!(folder(&[("io.safetensors", FIRST)]).is_ok());
     let error = folder(&[("x/config.json", CONFIG), ("y/config.json", CONFIG), ("a.pth", pth)]);
     assert!(matches!(error, Err(FormatError::DuplicateFile { .. })));
 }

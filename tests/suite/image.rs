@@ -170,6 +170,15 @@ fn what_is_no_image_is_named() {
     }
 }
 
+/// Found by fuzzing: the decoder panics on inks of sizes that it has no way for.
+#[test]
+fn four_inks_of_odd_sizes_are_refused() {
+    let error = decode(golden!("images/four_inks_1x4.jpg"), &Limits::default()).expect_err("no way for it");
+    let sentence = error.to_string();
+    assert!(matches!(error, ImageError::Unsupported { format: "JPEG", .. }), "{sentence}");
+    assert!(sentence.contains("four inks sampled as 1x4, 1x1, 1x1, 1x1"), "{sentence}");
+}
+
 #[test]
 fn damaged_images_never_panic() {
     let limits = Limits { max_pixels: 1 << 20, max_bytes: 1 << 24 };

@@ -54,7 +54,10 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
         files.push(Box::new(index));
         return Ok(files);
     }
-    Err(broken(&folder, format!("the folder holds none of {}", WEIGHTS.join(", "))))
+    Err(broken(
+        &folder,
+        format!("give the address of a folder that holds config.json and one of {}", WEIGHTS.join(", ")),
+    ))
 }
 
 /// The shards that an index names.
@@ -72,7 +75,7 @@ async fn shards(index: &MemoryFile) -> Result<BTreeSet<String>, HostError> {
 }
 
 fn broken(name: &str, reason: String) -> HostError {
-    HostError::Read { name: name.to_owned(), offset: 0, len: 0, reason }
+    HostError::NoModel { name: name.to_owned(), reason }
 }
 
 async fn fetch(url: &str, range: Option<(u64, u64)>) -> Result<Response, String> {

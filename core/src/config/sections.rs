@@ -174,7 +174,7 @@ pub enum MaskingKind {
     Random,
     /// Rectangles, as BEiT.
     Block,
-    /// All but every so-manieth of a regular grid.
+    /// All but patches spread evenly: at 75 % every second one of every second row is shown.
     Grid,
 }
 

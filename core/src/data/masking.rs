@@ -162,7 +162,7 @@ pub fn mae_masking(config: &Config, images: usize, stream: &mut Stream) -> Maski
             Masking::from_masks(&masks, images)
         }
         MaskingKind::Grid => {
-            let masks: Vec<bool> = (0..images).flat_map(|_| lattice(side, ratio, stream)).collect();
+            let masks: Vec<bool> = (0..images).flat_map(|_| grid(side, ratio, stream)).collect();
             Masking::from_masks(&masks, images)
         }
     }
@@ -178,18 +178,24 @@ fn filled_blocks(side: usize, target: usize, most: usize, stream: &mut Stream) -
     mask
 }
 
-/// A regular grid of single patches, shifted at random, shown amid hidden ones or hidden amid shown ones.
-fn lattice(side: usize, ratio: f64, stream: &mut Stream) -> Vec<bool> {
-    let sparse = (1.0 - ratio).min(ratio); // share of the single patches
-    let step = ((1.0 / sparse.sqrt()).round_ties_even() as usize).clamp(2, side.max(2));
-    // As many points on each axis whatever the shift, so that all images of a batch are alike.
-    let points = (side / step).max(1);
-    let (top, left) = (stream.below(step), stream.below(step));
-    let on = |place: usize, shift: usize| {
-        place >= shift && (place - shift).is_multiple_of(step) && (place - shift) / step < points
+/// Patches shown as evenly as their number allows, in the order of Bayer's dither matrix, shifted at random: a quarter is
+/// every second patch of every second row (MAE's grid at 75 %), a half is a chequerboard, and so on.
+fn grid(side: usize, ratio: f64, stream: &mut Stream) -> Vec<bool> {
+    /// Of the matrix's side: more patches than any picture has on an axis.
+    const BITS: u32 = 16;
+    let shown = (((side * side) as f64 * (1.0 - ratio)) as usize).clamp(1, side * side);
+    // A shift by less than the period of what can be seen.
+    let period = side.next_power_of_two();
+    let (down, right) = (stream.below(period), stream.below(period));
+    let rank = |place: usize| {
+        let (row, column) = ((place / side + down) as u64, (place % side + right) as u64);
+        (0..BITS).fold(0u64, |rank, bit| (rank << 2) | ((row ^ column) >> bit & 1) << 1 | (row >> bit & 1))
     };
-    let single = |place: usize| on(place / side, top) && on(place % side, left);
-    (0..side * side).map(|place| single(place) == (ratio < 0.5)).collect()
+    let mut order: Vec<usize> = (0..side * side).collect();
+    order.sort_by_key(|&place| rank(place));
+    let mut hidden = vec![true; side * side];
+    order[..shown].iter().for_each(|&place| hidden[place] = false);
+    hidden
 }
 
 #[cfg(test)]
@@ -343,21 +349,33 @@ mod tests {
 
     #[test]
     fn a_grid_is_regular() {
-        for (size, ratio, step) in [(224, 0.75, 2), (208, 0.75, 2), (224, 0.89, 3), (224, 0.25, 2), (32, 0.75, 2)] {
-            let images = 8;
-            let drawn = mae_masking(&mae(size, ratio, MaskingKind::Grid), images, &mut Rng::new(6).stream("mask", 0));
+        let draw = |size, ratio| {
+            let drawn = mae_masking(&mae(size, ratio, MaskingKind::Grid), 8, &mut Rng::new(6).stream("mask", 0));
             let side = size / 16;
-            let points = (side / step) * (side / step);
-            let single = f32::from(u8::from(ratio < 0.5)); // what stands alone: hidden at low ratios, else shown
-            assert_eq!(drawn.kept, if ratio < 0.5 { side * side - points } else { points }, "{size} {ratio}");
-            for mask in drawn.mask.chunks_exact(side * side) {
-                let places: Vec<usize> = (0..side * side).filter(|&place| mask[place] == single).collect();
-                assert_eq!(places.len(), points);
-                for place in &places {
-                    assert_eq!((place / side) % step, (places[0] / side) % step);
-                    assert_eq!((place % side) % step, (places[0] % side) % step);
-                }
+            let hides = |mask: &[f32]| mask.iter().map(|&hidden| hidden == 1.0).collect::<Vec<_>>();
+            (side, drawn.kept, drawn.mask.chunks_exact(side * side).map(hides).collect::<Vec<_>>())
+        };
+        // As many as at random, whatever the ratio.
+        for (size, ratio) in [(224, 0.75), (208, 0.75), (224, 0.6), (224, 0.25), (32, 0.75), (128, 0.4), (224, 0.99)] {
+            let (side, kept, masks) = draw(size, ratio);
+            assert_eq!(kept, ((side * side) as f64 * (1.0 - ratio)) as usize, "{size} {ratio}");
+            for mask in &masks {
+                assert_eq!(mask.iter().filter(|hidden| !**hidden).count(), kept, "{size} {ratio}");
             }
+            assert!(side < 4 || masks.iter().any(|mask| *mask != masks[0]), "{size} {ratio}: never shifted");
+        }
+        // A quarter shown is every second patch of every second row.
+        let (side, _, masks) = draw(224, 0.75);
+        for mask in masks {
+            let places: Vec<usize> = (0..side * side).filter(|&place| !mask[place]).collect();
+            let alike =
+                |place: &usize| (place / side % 2, place % side % 2) == (places[0] / side % 2, places[0] % side % 2);
+            assert!(places.iter().all(alike));
+        }
+        // A half is a chequerboard.
+        let (side, _, masks) = draw(224, 0.5);
+        for mask in masks {
+            assert!((0..side * side).all(|place| mask[place] == (mask[0] == ((place / side + place % side) % 2 == 0))));
         }
     }
 }

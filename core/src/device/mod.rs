@@ -18,8 +18,6 @@ pub struct DeviceDescription {
     pub info: EngineInfo,
     /// The graphics API, or `Flex`.
     pub backend: String,
-    /// Its own memory in bytes, where the driver tells.
-    pub memory_bytes: Option<u64>,
     /// Names and values of its limits.
     pub limits: Vec<(String, String)>,
 }
@@ -228,7 +226,6 @@ mod gpu {
                         id: format!("gpu:{index}"),
                         info: describe(&info, &limits, adapter.features()),
                         backend: info.backend.to_string(),
-                        memory_bytes: None,
                         limits: vec![
                             ("max buffer".to_owned(), limits.max_buffer_size.to_string()),
                             ("max storage binding".to_owned(), limits.max_storage_buffer_binding_size.to_string()),
@@ -249,14 +246,12 @@ mod gpu {
                 },
                 id,
                 backend: backend.to_owned(),
-                memory_bytes: None,
                 limits: Vec::new(),
             }));
             all.push(DeviceDescription {
                 id: "cpu".to_owned(),
                 info: cpu().info,
                 backend: "Flex".to_owned(),
-                memory_bytes: None,
                 limits: Vec::new(),
             });
             all

@@ -1,7 +1,8 @@
 //! Which of the files in a folder are the model's config, its preprocessing and its weights.
 //!
 //! The rules are those of Hugging Face's loader: `model.safetensors`, then its index, then `pytorch_model.bin`,
-//! then its index. A folder without these names must hold exactly one file of weights.
+//! then its index. A folder without these names must hold exactly one file of weights; an `io.safetensors` beside it
+//! holds what the model was asked and said, for the comparison, and is none.
 
 use super::checkpoint::{Checkpoint, last_part, read_text};
 use crate::error::FormatError;
@@ -10,6 +11,8 @@ use crate::host::ReadAt;
 /// The canonical names in the order of preference; those that end in `.json` are indices of shards.
 const CANONICAL: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+/// Stored inputs and outputs, see [`crate::parity`].
+const IO: &str = "io.safetensors";
 const WEIGHTS: [&str; 5] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt"];
 
 /// A model's files by their role.
@@ -53,6 +56,9 @@ impl ModelFiles {
             Some(file) => (Checkpoint::open(file).await?, None),
             None => {
                 let mut weights = take_weights(&mut files);
+                if weights.len() > 1 {
+                    weights.retain(|file| last_part(file.name()) != IO);
+                }
                 match (weights.pop(), weights.is_empty()) {
                     (Some(only), true) => (Checkpoint::open(only).await?, None),
                     (None, _) => return Err(FormatError::NoCheckpoint { found: names }),

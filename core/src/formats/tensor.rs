@@ -56,6 +56,9 @@ impl Dtype {
     /// The names of [`Self::ALL`] in one line.
     pub const NAMES: &'static str = "F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 BOOL";
 
+    /// What [`Self::is_float`] admits, for messages.
+    pub const FLOATS: &'static str = "a floating type: F32, F16, BF16 or F64";
+
     /// The name that safetensors uses.
     pub const fn name(self) -> &'static str {
         match self {
@@ -149,7 +152,7 @@ impl TensorBytes {
             Dtype::F16 => self.map(|b| f16::from_le_bytes(b).to_f32()),
             Dtype::BF16 => self.map(|b| bf16::from_le_bytes(b).to_f32()),
             Dtype::F64 => self.map(|b| f64::from_le_bytes(b) as f32),
-            _ => return Err(self.wrong_dtype("a floating type: F32, F16, BF16 or F64")),
+            _ => return Err(self.wrong_dtype(Dtype::FLOATS)),
         };
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(values),

@@ -37,7 +37,23 @@ impl<'a> Jpeg<'a> {
         let jpeg = Self { decoder, bytes: bytes.len(), limits: *limits };
         let [width, height] = jpeg.size();
         limits.check(width, height, 3 * u64::from(width) * u64::from(height))?;
+        jpeg.check_inks()?;
         Ok(jpeg)
+    }
+
+    /// Of four inks the decoder takes the first and the last at full size and the two between at one size; it panics
+    /// on others, which nobody makes (found by fuzzing).
+    fn check_inks(&self) -> Result<(), ImageError> {
+        let parts = &self.decoder.header().components;
+        let sides: Vec<[u8; 2]> = parts.iter().map(|part| [part.horizontal_sampling, part.vertical_sampling]).collect();
+        let &[first, second, third, last] = sides.as_slice() else { return Ok(()) };
+        let whole = (0..2).all(|axis| second[axis] > 0 && first[axis].is_multiple_of(second[axis]));
+        if first == last && second == third && whole {
+            return Ok(());
+        }
+        let sides: Vec<String> = sides.iter().map(|[width, height]| format!("{width}x{height}")).collect();
+        let feature = format!("four inks sampled as {}", sides.join(", "));
+        Err(ImageError::Unsupported { format: "JPEG", feature })
     }
 
     /// Width and height, as they are stored.

@@ -1,9 +1,10 @@
-//! At start: each kernel against its reference on small random data. A wrong kernel is named and switched off.
+//! At start: each kernel against its reference on small random data, its gradients too. A wrong one is named and
+//! switched off.
 //!
 //! Drivers do miscompile, and an invalid pipeline in a browser computes nonsense in silence. The reference runs on the
 //! CPU, so that one broken driver cannot be wrong twice in the same way.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use lab_protocol::{KernelCheck, SelfCheck};
 
 use super::mode::{self, Kernel};
@@ -45,13 +46,15 @@ const TOLERANCE: f32 = 2e-5;
 
 async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceError> {
     let host = Device::flex();
+    // Where the device has 16-bit floats, weights of large models lie in them.
+    let half = device.supports_dtype(DType::F16);
     let on = |device: &Device| -> Vec<Tensor<1>> {
-        let flat = |tensor: Tensor<3>| tensor.flatten(0, 2);
         match kernel {
             Kernel::Matmul => {
-                let a = random::<4>([2, 1, 19, 37], 1, device);
-                let b = random::<4>([2, 1, 70, 37], 2, device).swap_dims(2, 3);
-                vec![matmul::matmul(a, b).flatten(0, 3)]
+                let device = device.clone().autodiff();
+                let (a, b) = (leaf::<4>([2, 1, 19, 37], 1, &device), leaf::<4>([2, 1, 70, 37], 2, &device));
+                let product = matmul::matmul(a.clone(), b.clone().swap_dims(2, 3));
+                with_gradients(product, |grads| vec![grads.of(&a), grads.of(&b)])
             }
             Kernel::Linear => {
                 let x = random::<3>([2, 9, 33], 1, device);
@@ -59,51 +62,53 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
                 let bias = random::<1>([46], 3, device);
                 let residual = random::<3>([2, 9, 46], 4, device);
                 let linear = |activation| linear::linear(x.clone(), weight.clone(), bias.clone(), activation);
-                vec![
+                let mut all = vec![
                     flat(linear(linear::Activation::Identity)),
                     flat(linear(linear::Activation::Gelu)),
                     flat(linear(linear::Activation::QuickGelu)),
                     flat(linear(linear::Activation::GeluTanh)),
                     flat(linear::linear_silu_gate(x.clone(), weight.clone(), bias.clone())),
                     flat(linear::linear_residual(x.clone(), weight.clone(), bias.clone(), bias.clone(), residual)),
-                ]
+                ];
+                if half {
+                    // The CPU sees the rounded weights in 32 bits.
+                    let rounded = weight.cast(DType::F16);
+                    let rounded = if mode::takes_wgsl(device) { rounded } else { rounded.cast(DType::F32) };
+                    all.push(flat(linear::linear(x, rounded, bias, linear::Activation::Identity)));
+                }
+                all
             }
             Kernel::BiasActivation => {
-                let x = random::<3>([2, 9, 46], 1, device);
-                let bias = random::<1>([46], 2, device);
-                let after = |activation| bias_activation::bias_activation(x.clone(), bias.clone(), activation);
-                vec![
-                    flat(after(linear::Activation::Gelu)),
-                    flat(after(linear::Activation::QuickGelu)),
-                    flat(after(linear::Activation::GeluTanh)),
-                ]
+                let device = device.clone().autodiff();
+                let kinds = [linear::Activation::Gelu, linear::Activation::QuickGelu, linear::Activation::GeluTanh];
+                let after = |activation| {
+                    let (x, bias) = (leaf::<3>([2, 9, 46], 1, &device), leaf::<1>([46], 2, &device));
+                    let y = bias_activation::bias_activation(x.clone(), bias.clone(), activation);
+                    with_gradients(y, |grads| vec![grads.of(&x), grads.of(&bias)])
+                };
+                kinds.into_iter().flat_map(after).collect()
             }
             Kernel::LayerNorm => {
-                let gamma = random::<1>([70], 2, device);
-                let beta = random::<1>([70], 3, device);
-                vec![flat(layer_norm::layer_norm(random::<3>([2, 3, 70], 1, device), gamma, beta, 1e-6))]
+                let device = device.clone().autodiff();
+                let x = leaf::<3>([2, 3, 70], 1, &device);
+                let (gamma, beta) = (leaf::<1>([70], 2, &device), leaf::<1>([70], 3, &device));
+                let y = layer_norm::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-6);
+                with_gradients(y, |grads| vec![grads.of(&x), grads.of(&gamma), grads.of(&beta)])
             }
-            Kernel::Attention => {
-                let qkv = random::<3>([1, 21, 2 * 3 * 64], 1, device);
-                let small = random::<3>([1, 21, 2 * 3 * 16], 2, device);
-                let segments = attention::Segments::new(&[5, 16], device);
-                let probs = attention::attention_probs(qkv.clone(), 2, 3..7, None);
-                vec![
-                    flat(attention::attention(qkv, 2, None)),
-                    flat(attention::attention(small, 2, Some(&segments))),
-                    probs.flatten(0, 3),
-                ]
-            }
+            Kernel::Attention => attention::HEAD_DIMS.iter().flat_map(|&dim| attend(dim, device)).collect(),
             Kernel::PatchEmbed => {
-                let x = random::<4>([1, 3, 15, 23], 1, device);
-                let weight = random::<4>([10, 3, 7, 7], 2, device) * 0.2;
-                vec![flat(patch_embed::patch_embed(x, weight, random::<1>([10], 3, device)))]
+                let device = device.clone().autodiff();
+                let x = random::<4>([1, 3, 15, 23], 1, &device);
+                let (weight, bias) = (leaf::<4>([10, 3, 7, 7], 2, &device), leaf::<1>([10], 3, &device));
+                let y = patch_embed::patch_embed(x, weight.clone() * 0.2, bias.clone());
+                with_gradients(y, |grads| vec![grads.of(&weight), grads.of(&bias)])
             }
             Kernel::GatherTokens => {
                 let ids = TensorData::new(vec![4, 0, 3, 2, 2, 1], [2, 3]);
                 let ids = Tensor::<2, Int>::from_data(ids, device);
                 let x = random::<3>([2, 5, 7], 1, device);
                 let picked = gather_tokens::gather_tokens(x, ids.clone());
+                // Each is the other's gradient.
                 vec![flat(picked.clone()), flat(gather_tokens::scatter_tokens(picked, ids, 5))]
             }
             Kernel::Preprocess => {
@@ -160,15 +165,68 @@ async fn check(kernel: Kernel, device: &Device) -> Result<(f32, f32), DeviceErro
     let mut error = 0.0f32;
     for (ours, theirs) in found.into_iter().zip(expected) {
         let (ours, theirs) = (readback(ours).await?, readback(theirs).await?);
-        for (a, b) in ours.iter().zip(&theirs) {
-            let difference = (a - b).abs();
-            error = if difference > error || difference.is_nan() { difference } else { error };
-        }
+        error = worse(error, difference(&ours, &theirs));
     }
     // A byte more or less after rounding, in units of the normalised pixel.
     let bytes = matches!(kernel, Kernel::Preprocess | Kernel::Augment);
     let tolerance = if bytes { 1.01 / 255.0 / 0.224 } else { TOLERANCE };
     Ok((error, tolerance))
+}
+
+/// Attention of one head dim: whole with gradients, packed, and the probabilities of some queries.
+fn attend(dim: usize, device: &Device) -> Vec<Tensor<1>> {
+    const TOKENS: usize = 13;
+    let qkv = random::<3>([1, TOKENS, 2 * 3 * dim], dim as u32, device);
+    let segments = attention::Segments::new(&[5, TOKENS - 5], device);
+    let packed = attention::attention(qkv.clone(), 2, Some(&segments));
+    let probs = attention::attention_probs(qkv, 2, 3..7, None);
+    let learning = leaf::<3>([1, TOKENS, 2 * 3 * dim], dim as u32, &device.clone().autodiff());
+    let whole = attention::attention(learning.clone(), 2, None);
+    let whole = with_gradients(whole, |grads| vec![grads.of(&learning)]);
+    [vec![flat(packed), probs.flatten(0, 3)], whole].concat()
+}
+
+/// The largest difference, as a share of the largest number expected where that is above one: longer sums round more.
+/// NaN where there is one, and where the lengths differ.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    if found.len() != expected.len() {
+        return f32::NAN;
+    }
+    let largest = expected.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
+    found.iter().zip(expected).fold(0.0, |error, (a, b)| worse(error, (a - b).abs() / largest))
+}
+
+/// The larger, and NaN before any number.
+fn worse(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+fn flat(tensor: Tensor<3>) -> Tensor<1> {
+    tensor.flatten(0, 2)
+}
+
+/// Gradients of one backward pass.
+struct Grads(Gradients);
+
+impl Grads {
+    fn of<const D: usize>(&self, leaf: &Tensor<D>) -> Tensor<1> {
+        let gradient = leaf.grad(&self.0).expect("what was asked to keep its gradient has one");
+        gradient.reshape([-1])
+    }
+}
+
+/// What a kernel gave, and the gradients of its weighted sum.
+fn with_gradients<const D: usize>(y: Tensor<D>, of: impl FnOnce(Grads) -> Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    let weights = random::<D>(y.dims(), 9, &y.device());
+    let value = y.clone().inner().reshape([-1]);
+    let mut all = of(Grads((y * weights).sum().backward()));
+    all.push(value);
+    all
+}
+
+/// Random numbers that want a gradient.
+fn leaf<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
+    random(shape, seed, device).require_grad()
 }
 
 /// Numbers between -1 and 1 from a seed, the same on every device.
@@ -183,4 +241,20 @@ fn random<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tens
         })
         .collect();
     Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_never_lost() {
+        assert_eq!(difference(&[1.0, -2.5, 0.0], &[1.0, -2.0, 0.0]), 0.25);
+        assert_eq!(difference(&[0.5], &[0.25]), 0.25);
+        assert!(difference(&[1.0, f32::NAN, 9.0], &[1.0, 2.0, 3.0]).is_nan());
+        assert!(difference(&[f32::NAN, 1.0], &[1.0, 9.0]).is_nan());
+        assert!(difference(&[1.0], &[1.0, 2.0]).is_nan());
+        // An infinite one fails too, whatever the tolerance.
+        assert_eq!(difference(&[f32::INFINITY], &[1.0]), f32::INFINITY);
+    }
 }

@@ -29,6 +29,9 @@ pub struct ModelReport {
     pub unknown: Vec<String>,
     /// Tensors that the model needs and the files lack.
     pub missing: Vec<String>,
+    /// Tensors that the model needs and whose type of number no weight can have, with that type: such a model does not
+    /// load.
+    pub wrong_dtype: BTreeMap<String, &'static str>,
     /// Bytes by type of number, as stored.
     pub stored: BTreeMap<String, u64>,
 }
@@ -54,6 +57,12 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
             *stored.entry(entry.dtype.name().to_owned()).or_default() += entry.byte_len;
         }
     }
+    let needed = layout.recipes.values().flat_map(|recipe| &recipe.parts);
+    let wrong_dtype = needed
+        .filter_map(|(name, _)| Some((name, files.checkpoint.entry(name)?.dtype)))
+        .filter(|(_, dtype)| !dtype.is_float())
+        .map(|(name, dtype)| (name.clone(), dtype.name()))
+        .collect();
     let licence = match (layout.family, config.head) {
         (Family::Vit | Family::VitMae | Family::OriginalMae, _) => {
             Some("Meta's MAE and Web-SSL weights are CC-BY-NC 4.0 (no commercial use): see where yours come from")
@@ -73,6 +82,7 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
         ignored: layout.ignored,
         unknown: layout.unknown,
         missing: layout.missing,
+        wrong_dtype,
         stored,
     })
 }

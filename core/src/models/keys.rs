@@ -665,11 +665,8 @@ struct ConfigJson(Option<Value>);
 impl ConfigJson {
     fn parse(text: Option<&str>) -> Result<Self, ModelError> {
         let Some(text) = text else { return Ok(Self(None)) };
-        let mut value: Value = serde_json::from_str(text).map_err(|error| ModelError::Config {
-            field: "config.json".to_owned(),
-            expected: "JSON".to_owned(),
-            found: error.to_string(),
-        })?;
+        let mut value: Value =
+            serde_json::from_str(text).map_err(|error| ModelError::ConfigText { reason: error.to_string() })?;
         if let Some(vision) = value.get_mut("vision_config").filter(|vision| vision.is_object()) {
             value = vision.take();
         }

@@ -18,6 +18,7 @@ struct Row {
     #[serde(flatten)]
     info: EngineInfo,
     backend: String,
+    /// `None` where nothing tells.
     memory_bytes: Option<u64>,
     limits: Vec<Limit>,
     /// `None` where it was not asked for.
@@ -66,7 +67,18 @@ fn row(device: DeviceDescription, no_check: bool) -> Row {
         })
     };
     let limits = device.limits.into_iter().map(|(name, value)| Limit { name, value }).collect();
-    Row { id: device.id, info: device.info, backend: device.backend, memory_bytes: device.memory_bytes, limits, check }
+    let memory_bytes = memory(&device.info);
+    Row { id: device.id, info: device.info, backend: device.backend, memory_bytes, limits, check }
+}
+
+/// Bytes that it computes in: the machine's own for the CPU and for a GPU in software; of others wgpu tells nothing.
+fn memory(info: &EngineInfo) -> Option<u64> {
+    let of_the_machine = info.kind == EngineKind::Cpu || info.software;
+    of_the_machine.then(|| {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory();
+        system.cgroup_limits().map_or(system.total_memory(), |limits| limits.total_memory)
+    })
 }
 
 fn describe(row: &Row) -> String {
@@ -79,7 +91,7 @@ fn describe(row: &Row) -> String {
         ("kind", kind.to_owned()),
         ("backend", row.backend.clone()),
         ("f16", if row.info.f16 { "yes" } else { "no" }.to_owned()),
-        ("memory", row.memory_bytes.map_or("not told by the driver".to_owned(), text::bytes)),
+        ("memory", row.memory_bytes.map_or("not known: wgpu does not tell it".to_owned(), text::bytes)),
     ];
     if row.info.max_binding_bytes > 0 {
         facts.push(("largest binding", text::bytes(row.info.max_binding_bytes)));
@@ -92,9 +104,10 @@ fn describe(row: &Row) -> String {
             facts.push(("kernels", "tensor operations (no WGSL here)".to_owned()));
         }
         Some(Check::Kernels(kernels)) => facts.extend(kernels.iter().map(|kernel| {
+            let width = kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
             let verdict = if kernel.passed { "ok" } else { "WRONG, replaced by tensor operations" };
             let errors = format!("max error {:.1e}, allowed {:.1e}", kernel.max_error, kernel.tolerance);
-            ("kernel", format!("{:14}{verdict} ({errors})", kernel.name))
+            ("kernel", format!("{:width$}  {verdict} ({errors})", kernel.name))
         })),
     }
     let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();

@@ -3,11 +3,12 @@
 //! Three parts run at once: workers read, decode and prepare ([`loader`]); this thread drives the device, batch by
 //! batch; and the rows go to the disk ([`sinks`]) as they come. Nothing grows with the number of images but their names.
 
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use lab_core::image::{Limits, Preprocess, decode};
 use lab_core::models::{self, Model, ModelReport};
 use lab_protocol::{EngineInfo, EngineKind};
@@ -17,16 +18,19 @@ use crate::cli::{EmbedArgs, What};
 use crate::inputs::Inputs;
 use crate::progress::{Progress, Unit, duration};
 use crate::sinks::{Format, Layout, Output, Row, json_len};
+use crate::watch::{INTERRUPTED, Stop, Work};
 use crate::{engine, host, loader, recipe, text};
 
 /// Lines about bad images on the terminal; the list has them all.
 const SHOWN: u64 = 10;
 
-/// Runs the command. The exit status is 1 when more images are bad than `--bad-budget` allows.
+/// Runs the command. The exit status is 1 when more images are bad than `--bad-budget` allows, or all; 130 when it was
+/// stopped before the last.
 pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     // Everything that can be wrong is found before the first image is computed.
     let format = Output::check(&arguments.out, arguments.force)?;
-    let inputs = Inputs::list(&arguments.inputs)?;
+    let mut inputs = Inputs::list(&arguments.inputs)?;
+    let repeats = inputs.leave_out_repeats();
     let files = host::open_model(&arguments.model)?;
     let about = pollster::block_on(models::inspect(&files))
         .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;
@@ -55,12 +59,16 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         about: origin(arguments, what, &recipe, &model),
     };
     let patches = (side / patch as usize).pow(2);
+    // From here on there is something to keep.
+    let stop = Stop::of(Work::Embedding);
+    stop.on_signals()?;
     let output = Output::create(&arguments.out, format, &layout, patches)?;
 
     let mut run = Run {
         model: &model,
         inputs: &inputs,
         what,
+        normalize: arguments.normalize,
         batch_size,
         batch: Batch::default(),
         output,
@@ -68,6 +76,8 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         progress: Progress::new("embedding", Unit::Images, inputs.len() as u64),
         done: 0,
         rows: 0,
+        stop: stop.flag(),
+        stopped_at: None,
     };
     let workers = arguments.workers.map_or_else(loader::cores, |workers| workers as usize);
     // Two batches in store while one is computed, and something in every worker's hands.
@@ -79,21 +89,20 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         (result, ordered.waited())
     });
     run.progress.finish();
-    let Run { output, bad, rows, .. } = run;
-    finish(arguments, format, result, output, &bad, rows, inputs.others, (start.elapsed(), waited))
+    finish(arguments, format, result, run, repeats, (start.elapsed(), waited))
 }
 
 /// Where the numbers come from, for the formats that can tell.
 fn origin(arguments: &EmbedArgs, what: What, recipe: &Preprocess, model: &Model) -> Vec<(String, String)> {
-    [
+    let mut origin = vec![
         ("made_by", concat!("native-trainer ", env!("CARGO_PKG_VERSION")).to_owned()),
         ("model", arguments.model.to_string_lossy().into_owned()),
         ("fingerprint", model.info().fingerprint.clone()),
         ("what", what.name().to_owned()),
         ("preprocess", recipe.to_string()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    ];
+    origin.extend(arguments.normalize.then(|| ("normalize", "l2".to_owned())));
+    origin.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// As many images as the device likes at once: enough to fill it, few enough to fit.
@@ -147,6 +156,7 @@ struct Run<'a> {
     model: &'a Model,
     inputs: &'a Inputs,
     what: What,
+    normalize: bool,
     batch_size: usize,
     batch: Batch,
     output: Output,
@@ -154,12 +164,20 @@ struct Run<'a> {
     progress: Progress,
     done: u64,
     rows: u64,
+    stop: Arc<AtomicBool>,
+    /// The first image that has no row, where someone asked to stop.
+    stopped_at: Option<usize>,
 }
 
 impl Run<'_> {
-    /// Takes the images in order until there are none, or too many are bad.
+    /// Takes the images in order until there are none, too many are bad, or someone asks to stop.
     fn all(&mut self, ordered: &mut loader::Ordered<'_, Pixels>) -> Result<()> {
         for (index, prepared) in ordered {
+            if self.stop.load(Ordering::Relaxed) {
+                // Those that wait for their batch to be full are the first of the rest.
+                self.stopped_at = Some(self.batch.indices.first().copied().unwrap_or(index));
+                return Ok(());
+            }
             match prepared {
                 Ok(pixels) => self.add(index, pixels)?,
                 Err(reason) => self.reject(index, &reason)?,
@@ -210,17 +228,21 @@ impl Run<'_> {
         let shape = [indices.len(), 3, height, width];
         let found = pollster::block_on(self.model.embed(values, shape, self.what == What::Patches))
             .with_context(|| format!("cannot compute a batch of {}; a smaller --batch-size may help", indices.len()))?;
-        let values = match self.what {
-            What::Cls => &found.cls,
-            What::Mean => &found.mean,
-            What::Patches => &found.patches,
+        let (dim, grid) = (found.dim, found.grid);
+        let mut values = match self.what {
+            What::Cls => found.cls,
+            What::Mean => found.mean,
+            What::Patches => found.patches,
         };
         let each = values.len() / indices.len();
-        let expected = if self.what == What::Patches { found.grid[0] * found.grid[1] * found.dim } else { found.dim };
+        let expected = if self.what == What::Patches { grid[0] * grid[1] * dim } else { dim };
         assert_eq!(each, expected, "embed: numbers an image, for {:?} of {shape:?}", self.what);
-        for (&index, values) in indices.iter().zip(values.chunks_exact(each)) {
+        for (&index, values) in indices.iter().zip(values.chunks_exact_mut(each)) {
             if values.iter().all(|value| value.is_finite()) {
-                self.output.write(&Row { path: self.inputs.name(index), grid: found.grid, values })?;
+                if self.normalize {
+                    normalise(values, dim);
+                }
+                self.output.write(&Row { path: self.inputs.name(index), grid, values })?;
                 self.rows += 1;
                 self.step(1);
             } else {
@@ -231,35 +253,66 @@ impl Run<'_> {
     }
 }
 
+/// Divides each vector of `dim` numbers by its length; a vector of zeros stays one.
+fn normalise(values: &mut [f32], dim: usize) {
+    for vector in values.chunks_exact_mut(dim) {
+        let length = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        if length > 0.0 {
+            vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+        }
+    }
+}
+
 /// Gives the output its name, or says why not and what is left of it.
-#[expect(clippy::too_many_arguments, reason = "the end of the one long function above, not a door")]
 fn finish(
     arguments: &EmbedArgs,
     format: Format,
     result: Result<()>,
-    output: Output,
-    bad: &BadList,
-    rows: u64,
-    others: u64,
+    run: Run<'_>,
+    repeats: u64,
     (elapsed, waited): (Duration, Duration),
 ) -> Result<ExitCode> {
-    let kept = |path: &Path| format!("{} so far kept as {}", text::plural(rows, "image"), path.display());
+    let Run { output, bad, rows, inputs, stopped_at, .. } = run;
+    let total = inputs.len() as u64;
     if let Err(error) = result {
-        if let Ok(path) = output.keep_partial() {
-            text::note(&kept(&path));
+        if let Ok(kept) = keep(output, rows, total) {
+            text::note(&kept);
         }
         return Err(error);
     }
     if bad.exceeded() {
-        let path = output.keep_partial()?;
-        return Err(anyhow!(
-            "stopped at {}, {} allowed (--bad-budget {}); {}, the bad ones listed in {}",
+        bail!(
+            "stopped at {}, {} allowed (--bad-budget {}); {}; the bad ones are listed in {}",
             text::plural(bad.count(), "bad image"),
             bad.allowed(),
             arguments.bad_budget,
-            kept(&path),
+            keep(output, rows, total)?,
             bad.path().display()
-        ));
+        );
+    }
+    if let Some(first) = stopped_at {
+        let on = match rows {
+            0 => "the same command begins anew".to_owned(),
+            _ => format!(
+                "to go on, rename it (the same command begins anew and replaces it) and embed the images from {} on into \
+                 another file",
+                inputs.name(first)
+            ),
+        };
+        text::note(&format!("stopped: {}; {on}", keep(output, rows, total)?));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if let (0, Some(first)) = (rows, bad.first()) {
+        output.discard()?;
+        let none = match total {
+            1 => "the one image could not be embedded".to_owned(),
+            _ => format!("none of the {total} images could be embedded"),
+        };
+        bail!(
+            "{none}, so there is no {}; the first is {first}; all are listed in {}",
+            arguments.out.display(),
+            bad.path().display()
+        );
     }
     output.complete()?;
     let seconds = elapsed.as_secs_f64().max(1e-9);
@@ -274,12 +327,38 @@ fn finish(
     if bad.count() > 0 {
         summary += &format!("; {} listed in {}", text::plural(bad.count(), "bad image"), bad.path().display());
     }
-    if others > 0 {
-        summary += &format!("; {} left alone", text::plural(others, "other file"));
+    if repeats > 0 {
+        summary += &format!("; {} given twice, left out the second time", text::plural(repeats, "image"));
+    }
+    if inputs.others > 0 {
+        summary += &format!("; {} left alone", text::plural(inputs.others, "other file"));
     }
     if format == Format::Npy {
         summary += &format!("; paths in {}.paths.txt", arguments.out.display());
     }
     text::print(&(summary + "\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends a file that is not whole: its rows stay under the partial name; without a row there is no file. Says which.
+fn keep(output: Output, rows: u64, total: u64) -> Result<String> {
+    let count = format!("{rows} of {} embedded", text::plural(total, "image"));
+    if rows == 0 {
+        output.discard()?;
+        return Ok(format!("{count}, nothing is kept"));
+    }
+    Ok(format!("{count}, kept and readable as {}", output.keep_partial()?.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_normalised_vector_has_the_length_one() {
+        let mut values = [3.0, 4.0, 0.0, 0.0, -1e30, 1e30];
+        normalise(&mut values, 2);
+        let half = 0.5f32.sqrt();
+        assert_eq!(values, [0.6, 0.8, 0.0, 0.0, -half, half]);
+    }
 }

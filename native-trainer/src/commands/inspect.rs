@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use lab_core::formats::Dtype;
 use lab_core::models::{self, ModelReport};
 use lab_protocol::ModelInfo;
 use serde::Serialize;
@@ -30,9 +31,12 @@ struct Report {
     ignored_tensors: Vec<String>,
     unknown_tensors: Vec<String>,
     missing_tensors: Vec<String>,
+    /// Needed tensors whose type of number no weight can have, with that type.
+    wrong_dtype_tensors: BTreeMap<String, &'static str>,
 }
 
-/// Runs the command. The exit status is 1 when tensors are missing or unknown: such a model does not load.
+/// Runs the command. The exit status is 1 when tensors are missing, unknown or of a wrong type: such a model does not
+/// load.
 pub(crate) fn run(arguments: &InspectArgs) -> Result<ExitCode> {
     let files = host::open_model(&arguments.model)?;
     let found = pollster::block_on(models::inspect(&files))
@@ -41,7 +45,8 @@ pub(crate) fn run(arguments: &InspectArgs) -> Result<ExitCode> {
     let report = report(arguments.model.to_string_lossy().into_owned(), found, names, files.unused);
     let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { describe(&report) };
     text::print(&text)?;
-    let loads = report.missing_tensors.is_empty() && report.unknown_tensors.is_empty();
+    let loads =
+        report.missing_tensors.is_empty() && report.unknown_tensors.is_empty() && report.wrong_dtype_tensors.is_empty();
     Ok(if loads { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -60,6 +65,7 @@ fn report(path: String, found: ModelReport, files: Vec<String>, unused_files: Ve
         ignored_tensors: found.ignored,
         unknown_tensors: found.unknown,
         missing_tensors: found.missing,
+        wrong_dtype_tensors: found.wrong_dtype,
         info: found.info,
     }
 }
@@ -86,7 +92,7 @@ fn describe(report: &Report) -> String {
         ),
         ("parameters", format!("{} ({})", text::count(info.parameters), info.parameters)),
         ("stored as", stored.join(", ")),
-        ("compute", format!("{:.2} GFLOPs an image", report.flops_per_image as f64 / 1e9)),
+        ("compute", format!("{} an image", text::flops(report.flops_per_image))),
         (
             "memory",
             format!(
@@ -108,6 +114,16 @@ fn describe(report: &Report) -> String {
         if !list.is_empty() {
             facts.push((name, format!("{}: {}", list.len(), text::few(list, 8))));
         }
+    }
+    if let Some((name, dtype)) = report.wrong_dtype_tensors.first_key_value() {
+        let others = match report.wrong_dtype_tensors.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {} more like it)", text::plural(more as u64, "tensor")),
+        };
+        facts.push((
+            "WRONG type",
+            format!("the tensor {name} has elements of type {dtype}{others}, expected {}", Dtype::FLOATS),
+        ));
     }
     let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
     format!("{}\n{}", report.path, text::columns(&rows, &[]))

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &ParityArgs) -> Result<ExitCode> {
     let files = host::open_model(&arguments.model)?;
     let io = host::open_checkpoint(&arguments.io)?;
     let device = engine::open(&arguments.engine)?;
-    let model = engine::load(files, &device, false)?;
+    let model = engine::load(files, &device, arguments.half)?;
     let report = pollster::block_on(lab_core::parity::run(&model, &io, arguments.atol, arguments.rtol))
         .with_context(|| format!("cannot compare with {}", arguments.io.display()))?;
     let passed = report.passed();
@@ -49,7 +49,13 @@ fn table(report: &ParityReport) -> String {
             if tensor.passed { "ok" } else { "FAILED" }.to_owned(),
         ]);
     }
-    text::columns(&rows, &[2, 3])
+    let mut table = text::columns(&rows, &[2, 3]);
+    if !report.not_compared.is_empty() {
+        let count = text::plural(report.not_compared.len() as u64, "stored tensor");
+        let names = text::few(&report.not_compared, 4);
+        table += &format!("{count} not compared, since nothing of the name is computed: {names}\n");
+    }
+    table
 }
 
 fn verdict(report: &ParityReport) -> String {
@@ -77,11 +83,16 @@ mod tests {
             max_rel: 3e-6,
             passed,
         };
-        let report = ParityReport { tensors: vec![tensor("a", true), tensor("loss", false)], atol: 1e-4, rtol: 1e-4 };
+        let tensors = vec![tensor("a", true), tensor("loss", false)];
+        let report = ParityReport { tensors, not_compared: vec!["image_embeds".to_owned()], atol: 1e-4, rtol: 1e-4 };
         let table = table(&report);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines[1], "a       [2, 17, 64]  2.50e-1  3.00e-6  ok");
         assert!(lines[2].ends_with("FAILED"));
+        assert!(
+            lines[3].starts_with("1 stored tensor not compared") && lines[3].ends_with(": image_embeds"),
+            "{table}"
+        );
         assert_eq!(verdict(&report), "FAILED: 1 of 2 tensors beyond atol 1e-4 or rtol 1e-4");
         assert!(verdict(&ParityReport::default()).contains("no output"));
     }

@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     let kernels = measured.as_ref().is_none_or(|measured| measured.kernels);
     let needs = Needs::of(&config, arguments.images, kernels);
     let seconds = measured.as_ref().map(|measured| measured.seconds * needs.seen as f64);
+    let kept = measured.as_ref().map_or(0, |measured| measured.kept);
     if arguments.json {
         let json = json!({
             "encoder_parameters": needs.encoder,
@@ -37,7 +38,8 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
             "flops_per_image": needs.flops_per_image,
             "memory_bytes": {
                 "weights": needs.weights, "gradients": needs.gradients,
-                "optimiser": needs.optimiser, "activations": needs.activations, "all": needs.memory(),
+                "optimiser": needs.optimiser, "activations": needs.activations,
+                "allocator": kept, "all": needs.memory() + kept,
             },
             "disk_bytes": needs.disk,
             "steps": needs.steps,
@@ -55,6 +57,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let behind = if config.method == lab_core::config::Method::Mae { "decoder" } else { "heads" };
+    let besides = if kept > 0 { format!(", kept by the allocator {}", text::bytes(kept)) } else { String::new() };
     let mut rows = vec![
         ("encoder", format!("{} parameters", text::count(needs.encoder))),
         (behind, format!("{} parameters", text::count(needs.behind))),
@@ -62,8 +65,8 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         (
             "memory",
             format!(
-                "about {}: weights {}, gradients {}, optimiser {}, activations {}",
-                text::bytes(needs.memory()),
+                "about {}: weights {}, gradients {}, optimiser {}, activations {}{besides}",
+                text::bytes(needs.memory() + kept),
                 text::bytes(needs.weights),
                 text::bytes(needs.gradients),
                 text::bytes(needs.optimiser),
@@ -111,6 +114,8 @@ struct Measured {
     memory: Option<u64>,
     /// What the estimate says of a step of so many images.
     estimate: u64,
+    /// What the allocator keeps besides: on the CPU device it is this process's.
+    kept: u64,
     /// Whether attention is the kernel's.
     kernels: bool,
 }
@@ -145,12 +150,14 @@ fn measure(arguments: &PlanArgs, config: &Config) -> Result<Measured> {
         EngineKind::Gpu => lab_core::device::reserved_bytes(&device.device),
     };
     let kernels = mode::runs(mode::Kernel::Attention, &device.device);
+    let kept = if device.info.kind == EngineKind::Cpu { memory::KEPT } else { 0 };
     Ok(Measured {
         device: engine::describe(&device.info),
         seconds: seconds / images as f64,
         images: images as u64,
         memory,
-        estimate: Needs::of(&small, arguments.images, kernels).memory(),
+        estimate: Needs::of(&small, arguments.images, kernels).memory() + kept,
+        kept,
         kernels,
     })
 }

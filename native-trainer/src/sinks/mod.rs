@@ -2,7 +2,8 @@
 //!
 //! Every sink writes rows as they come, so that patch tokens of a million images pass through and are never held.
 //! The file is called `FILE.partial` until it is complete, then renamed: a FILE that exists is a whole one.
-//! After a failure the partial file is closed properly and can be read like a complete one.
+//! After a failure, or when it is stopped, the partial file is ended properly and can be read like a complete one, with
+//! the paths of an npy beside it as ever (`FILE.partial.paths.txt`). Only a program that is killed leaves a broken one.
 
 mod csv;
 mod npy;
@@ -109,11 +110,17 @@ impl Output {
         if target.exists() && !force {
             bail!("{} exists; --force replaces it", target.display());
         }
-        // What shows that a file can be written is writing one.
+        // What shows that a file can be written is writing one. That of an earlier run stays until there is another.
         let partial = beside(target, PARTIAL);
-        File::create(&partial)
+        let was_there = partial.exists();
+        File::options()
+            .append(true)
+            .create(true)
+            .open(&partial)
             .with_context(|| format!("cannot write {}; does its folder exist?", partial.display()))?;
-        drop(std::fs::remove_file(&partial));
+        if !was_there {
+            drop(std::fs::remove_file(&partial));
+        }
         Ok(format)
     }
 
@@ -154,6 +161,18 @@ impl Output {
     pub(crate) fn keep_partial(mut self) -> Result<PathBuf> {
         self.close()?;
         Ok(self.partial)
+    }
+
+    /// Leaves no file.
+    pub(crate) fn discard(self) -> Result<()> {
+        let Self { partial, sink, .. } = self;
+        let sidecars = sink.sidecars();
+        drop(sink); // an open file cannot be removed everywhere
+        for ending in [""].iter().chain(sidecars) {
+            let path = beside(&partial, ending);
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
     }
 
     fn close(&mut self) -> Result<()> {

@@ -162,6 +162,26 @@ fn a_partial_file_is_a_valid_one() {
         assert_eq!(partial, beside(&target, ".partial"));
         assert!(!target.exists());
         rows_of(&partial, name, 1);
+        if name == "e.npy" {
+            let paths = std::fs::read_to_string(beside(&partial, ".paths.txt")).expect("the paths");
+            assert_eq!(paths.lines().collect::<Vec<_>>(), [PATHS[0]]);
+        }
+        // It stays until another begins.
+        Output::check(&target, false).expect("a free name");
+        rows_of(&partial, name, 1);
+    }
+}
+
+#[test]
+fn a_discarded_output_leaves_nothing() {
+    for name in ["e.npy", "e.safetensors", "e.parquet", "e.csv"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join(name);
+        let mut output =
+            Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1).expect("an output");
+        output.write(&Row { path: PATHS[0], grid: [1, 1], values: &values(0, 1) }).expect("a row");
+        output.discard().expect("files to remove");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "{name}");
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use lab_core::train::event::Event;
 
-pub(crate) use stop::{Asked, Stop};
+pub(crate) use stop::{Asked, INTERRUPTED, Stop, Work};
 
 use crate::text;
 

@@ -1,5 +1,5 @@
-//! Ending a run from outside: the first wish lets the step end and the run be saved, the second says to wait, the
-//! third ends at once.
+//! Ending a run from outside: the first wish lets the step (or the batch) end and what there is be saved, the second
+//! says to wait, the third ends at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,10 +8,20 @@ use anyhow::{Context as _, Result};
 
 use crate::text;
 
+/// What is to be stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A run of `pretrain`, which saves itself and can go on.
+    #[default]
+    Training,
+    /// A file of embeddings, whose rows so far are kept.
+    Embedding,
+}
+
 /// What a wish to stop led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// The run stops after this step.
+    /// The run stops after this step, or this batch.
     Stopping,
     /// It is being saved already.
     Saving,
@@ -21,11 +31,16 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// What it means for who asked.
-    pub(crate) fn says(self) -> &'static str {
-        match self {
-            Self::Stopping => "Stopping after this step; the run is saved and can go on.",
-            Self::Saving => "Saving, please wait. Once more ends at once without saving.",
-            Self::Abort => "Ended at once; the last checkpoint stands.",
+    pub(crate) fn says(self, work: Work) -> &'static str {
+        match (work, self) {
+            (Work::Training, Self::Stopping) => "Stopping after this step; the run is saved and can go on.",
+            (Work::Training, Self::Saving) => "Saving, please wait. Once more ends at once without saving.",
+            (Work::Training, Self::Abort) => "Ended at once; the last checkpoint stands.",
+            (Work::Embedding, Self::Stopping) => "Stopping after this batch; what is embedded so far is kept.",
+            (Work::Embedding, Self::Saving) => {
+                "Ending the file, please wait. Once more ends at once and leaves it broken."
+            }
+            (Work::Embedding, Self::Abort) => "Ended at once; the partial file is broken.",
         }
     }
 }
@@ -33,6 +48,7 @@ impl Asked {
 /// The wish to stop, shared by signals, keys and the run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
+    work: Work,
     wanted: Arc<AtomicBool>,
     asked: Arc<AtomicU32>,
     /// Someone shows it on the whole screen, so that lines would only disturb.
@@ -40,9 +56,14 @@ pub(crate) struct Stop {
 }
 
 /// Exit status of a program that SIGINT ended.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 impl Stop {
+    /// Nobody has asked yet.
+    pub(crate) fn of(work: Work) -> Self {
+        Self { work, ..Self::default() }
+    }
+
     /// What the run looks at between two steps.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         self.wanted.clone()
@@ -78,11 +99,11 @@ impl Stop {
         let asked = self.ask();
         if asked == Asked::Abort {
             super::dashboard::leave_screen();
-            text::note(asked.says());
-            std::process::exit(INTERRUPTED);
+            text::note(asked.says(self.work));
+            std::process::exit(INTERRUPTED.into());
         }
         if !self.shown.load(Ordering::SeqCst) {
-            text::note(asked.says());
+            text::note(asked.says(self.work));
         }
     }
 

@@ -8,10 +8,10 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Clear, Dataset, GraphType, Paragraph, Wrap};
 
-use super::super::Asked;
 use super::super::curve::Curve;
 use super::super::plain::people;
 use super::super::story::{Group, Series, Story, number, short, verdict_word};
+use super::super::{Asked, Work};
 
 /// What keys have chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -285,7 +285,7 @@ fn warnings(frame: &mut Frame<'_>, area: Rect, story: &Story) {
 
 fn foot(frame: &mut Frame<'_>, area: Rect, asked: Option<Asked>) {
     let line = match asked {
-        Some(asked) => Line::from(asked.says()).reversed(),
+        Some(asked) => Line::from(asked.says(Work::Training)).reversed(),
         None => {
             Line::from(vec!["q".bold(), " stop  ".dim(), "l".bold(), " log scale  ".dim(), "?".bold(), " help".dim()])
         }

@@ -18,6 +18,16 @@ pub(crate) fn grid_csv([_, columns]: [usize; 2], channels: &[String], planes: &[
     lines.join("\n") + "\n"
 }
 
+/// Lines of a table as comma-separated values; what holds a comma, a quote or a new line stands in quotes (RFC 4180).
+pub(crate) fn table(head: &[String], lines: &[Vec<String>]) -> String {
+    let cell = |text: &String| match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.clone(),
+    };
+    let line = |cells: &[String]| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\n";
+    line(head) + &lines.iter().map(|cells| line(cells)).collect::<String>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +39,12 @@ mod tests {
             "cosine-with-the-patch-in-row-3-column-5.png"
         );
         assert_eq!(file_name("../Ünter & co", "csv"), "ünter-co.csv");
+    }
+
+    #[test]
+    fn words_with_commas_stand_in_quotes() {
+        let text = table(&["a".into(), "b".into()], &[vec!["1".into(), "say \"x, y\"".into()]]);
+        assert_eq!(text, "a,b\n1,\"say \"\"x, y\"\"\"\n");
     }
 
     #[test]

@@ -200,13 +200,6 @@ fn show_model(store: Store, mut model: ModelInfo) {
         let offers = store.offers.get_untracked().unwrap_or_default();
         model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
     }
-    // A link was made with certain weights: said once, when others come.
-    if let Some(wished) = store.weights.get_untracked() {
-        store.weights.set(None);
-        if wished != model.fingerprint {
-            store.tell(Severity::Warning, texts::other_weights(&wished));
-        }
-    }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.grid.set([side, side]);
     store.embedded.set(Default::default());
@@ -215,6 +208,34 @@ fn show_model(store: Store, mut model: ModelInfo) {
     store.model.set(Some(model));
     store.progress.set(None);
     store.edition.update(|edition| *edition += 1);
+    check_link(store);
+}
+
+/// Holds what a link asked for against the model at work: what is not there is dropped with a word.
+pub(crate) fn check_link(store: Store) {
+    let Some(model) = store.model.get_untracked() else { return };
+    // A link was made with certain weights: said once, when others come.
+    if let Some(wished) = store.weights.get_untracked() {
+        store.weights.set(None);
+        if wished != model.fingerprint {
+            store.tell(Severity::Warning, texts::other_weights(&wished));
+        }
+    }
+    // The model that the link names may still be on its way from another host.
+    let waits = matches!(store.source.get_value(), Source::BuiltIn)
+        && store.offered.with_untracked(|offered| !offered.is_empty());
+    if waits || !store.unchecked.get_untracked() {
+        return;
+    }
+    store.unchecked.set(false);
+    let [rows, columns] = store.grid.get_untracked();
+    if let Some(patch) = store.patch.get_untracked().filter(|&patch| patch as usize >= rows * columns) {
+        store.patch.set(None);
+        store.tell(Severity::Warning, texts::no_patch(patch, rows * columns));
+    }
+    for sentence in store.rooms.see.check(&model, rows * columns) {
+        store.tell(Severity::Warning, sentence);
+    }
 }
 
 fn hear(store: Store, kind: EngineKind, aside: Aside) {

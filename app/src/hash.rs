@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use lab_protocol::EngineKind;
 
+/// Takes back what an address below says.
+const NOTHING: &str = "-";
+
 /// Keys and values, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Address {
@@ -40,6 +43,26 @@ impl Address {
     /// A name of letters, digits and dashes, fit for a path.
     pub(crate) fn name(&self, key: &str) -> Option<&str> {
         self.get(key).filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+    }
+
+    /// Every key with what it says, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// What has to be laid over another address to come to this one: a dash for what the other one says alone.
+    pub(crate) fn beyond(&self, other: &Self) -> Self {
+        let own = self.iter().filter(|(key, value)| other.get(key) != Some(value));
+        let gone = other.iter().filter(|(key, _)| self.get(key).is_none()).map(|(key, _)| (key, NOTHING));
+        Self { parts: own.chain(gone).map(|(key, value)| (key.to_owned(), value.to_owned())).collect() }
+    }
+
+    /// This address with what [`beyond`](Self::beyond) found laid over it.
+    pub(crate) fn under(mut self, over: &Self) -> Self {
+        for (key, value) in over.iter() {
+            self.put(key, (value != NOTHING).then_some(value));
+        }
+        self
     }
 
     /// Sets a key; nothing leaves it out.
@@ -116,6 +139,17 @@ mod tests {
         address.put("layer", None::<u32>);
         assert_eq!(address.get("layer"), None);
         assert_eq!(Address::default().format(), "");
+    }
+
+    #[test]
+    fn one_address_is_laid_over_another() {
+        let base = Address::parse("kind=block&ratio=50");
+        let here = Address::parse("kind=block&seed=3");
+        let over = here.beyond(&base);
+        assert_eq!(over.format(), "seed=3&ratio=-");
+        let under = base.clone().under(&over);
+        assert_eq!((under.get("kind"), under.get("seed"), under.get("ratio")), (Some("block"), Some("3"), None));
+        assert_eq!(base.beyond(&base), Address::default());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::signals::put;
-use crate::state::Store;
+use crate::state::{Source, Store};
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.
@@ -68,20 +68,32 @@ fn keep_address(store: Store) {
     Effect::new(move || {
         // Before a sample has come the address keeps the one that it asked for.
         if store.selected.get().is_some() {
-            let hash = format!("#{}", store.address(store.room.get()).format());
-            // A page without a history, as in some frames, only loses its link.
-            let history = window().history();
-            drop(history.and_then(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(&hash))));
+            write_address(store);
         }
     });
+}
+
+/// Writes the state into the address.
+fn write_address(store: Store) {
+    let hash = format!("#{}", store.address(store.room.get()).format());
+    // A page without a history, as in some frames, only loses its link.
+    let history = window().history();
+    drop(history.and_then(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(&hash))));
 }
 
 /// Follows a link inside the page, the back button, or an address typed by hand.
 fn arrive(store: Store, address: &Address) {
     let room = Room::of(address);
     let wanted = address.get("engine").and_then(hash::engine);
+    // A link without a model keeps the one at work: a tour names none, and the visitor's own files have no name.
+    let other = address.get("model").filter(|key| store.source.get_value().key().as_deref() != Some(*key));
+    let coming = store.wanted.get_untracked() != wanted || other.is_some();
     batch(|| {
         store.rooms.read(room, address);
+        store.unchecked.set(true);
+        if address.get("model").is_some() {
+            store.weights.set(address.name("weights").map(str::to_owned));
+        }
         put(store.patch, address.number("patch"));
         if let Some(sample) = address.name("sample") {
             store.wish_sample(sample);
@@ -91,6 +103,19 @@ fn arrive(store: Store, address: &Address) {
     if store.wanted.get_untracked() != wanted {
         store.wanted.set(wanted);
         engine::start(store);
+    }
+    match other.map(|key| Source::of_key(key, 0)) {
+        // On another host: only when the user says so.
+        Some(Source::Url(url)) => stored::wish(store, url),
+        Some(source) => engine::load_model(store, source),
+        None => {}
+    }
+    if !coming {
+        engine::check_link(store);
+    }
+    // Also what the link did not change: a model that stays, classes that stay.
+    if store.selected.with_untracked(Option::is_some) {
+        untrack(|| write_address(store));
     }
 }
 

@@ -177,6 +177,8 @@ pub(crate) struct Store {
     pub(crate) offers: RwSignal<Option<Vec<Offer>>>,
     /// An address that a link asks for and the user has not yet allowed.
     pub(crate) offered: RwSignal<String>,
+    /// A link was read, and what it asks for has not been held against a model yet.
+    pub(crate) unchecked: RwSignal<bool>,
     /// The fingerprint of the weights that a link was made with.
     pub(crate) weights: RwSignal<Option<String>>,
     /// Where the model comes from.
@@ -235,6 +237,7 @@ impl Store {
             samples_done: RwSignal::new(false),
             offers: RwSignal::new(None),
             offered: RwSignal::new(offered),
+            unchecked: RwSignal::new(true),
             weights: RwSignal::new(address.name("weights").map(str::to_owned)),
             source: StoredValue::new_local(source),
             sent: RwSignal::new(HashSet::new()),
@@ -278,6 +281,11 @@ impl Store {
     /// As [`Store::picture`], for event handlers.
     pub(crate) fn picture_untracked(self) -> Option<Picture> {
         untrack(|| self.picture())
+    }
+
+    /// There is no picture, and none is on its way.
+    pub(crate) fn bare(self) -> bool {
+        self.samples_done.get() && self.images.with(Vec::is_empty)
     }
 
     /// The chosen patch, within the grid.

@@ -4,6 +4,8 @@
 //! The store itself lies in the worker. A download lives as long as its worker; when the engine changes on the way, the
 //! next one goes on where it was cut.
 
+use std::time::Duration;
+
 use lab_protocol::{Command, Event, StorageCommand, StorageEvent, StoredModel};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -11,11 +13,15 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::engine;
+use crate::rooms::train;
+use crate::signals::put;
 use crate::state::{Severity, Source, Store};
 use crate::texts::storage as texts;
 
 /// How the engine's word for a download begins.
 pub(crate) const TASK: &str = "fetching ";
+/// So long the browser may take to count what was written.
+const COUNTED: Duration = Duration::from_secs(1);
 /// Where the browser remembers the hub's address.
 const MIRROR: &str = "lab-mirror";
 
@@ -81,15 +87,20 @@ fn now() -> f64 {
     web_sys::window().and_then(|window| window.performance()).map_or(0.0, |performance| performance.now())
 }
 
-/// Keeps the list fresh with each engine, loads what the link names, and listens for the service worker.
+/// Keeps the list fresh, loads what the link names, and listens for the service worker.
 pub(crate) fn attend(store: Store) {
     Effect::new(move || {
         if store.link.with(Option::is_some) {
-            spawn_local(async move {
-                refresh(store).await;
-                grant_wish(store);
-            });
+            look(store);
         }
+    });
+    // What this site takes grows with each of these; the browser counts a moment later.
+    Effect::new(move || {
+        store.edition.track();
+        store.room.track();
+        store.stored.offline.track();
+        let _: train::Saved = store.rooms.train.saved.get();
+        set_timeout(move || spawn_local(refresh(store)), COUNTED);
     });
     spawn_local(async move {
         let known = storage_manager().map(|manager| manager.persisted());
@@ -139,6 +150,30 @@ pub(crate) fn set_mirror(store: Store, mirror: String) {
     store.stored.mirror.set(mirror);
 }
 
+/// A link in the open page names a model elsewhere.
+pub(crate) fn wish(store: Store, source: String) {
+    store.offered.set(source);
+    store.stored.granted.set_value(false);
+    look(store);
+}
+
+/// Reads the list anew, and looks there for what the link names; without an engine the next one does.
+fn look(store: Store) {
+    spawn_local(async move {
+        refresh(store).await;
+        if store.link.with_untracked(Option::is_some) {
+            grant_wish(store);
+        }
+    });
+}
+
+/// A whole model that is kept, by what it was fetched by.
+pub(crate) fn kept(store: Store, source: &str) -> Option<StoredModel> {
+    store.stored.models.with_untracked(|models| {
+        models.iter().find(|model| model.complete && (model.source == source || model.folder == source)).cloned()
+    })
+}
+
 /// The model that the link names: loaded when it is kept, offered when it is not.
 fn grant_wish(store: Store) {
     let source = store.offered.get_untracked();
@@ -146,10 +181,7 @@ fn grant_wish(store: Store) {
         return;
     }
     store.stored.granted.set_value(true);
-    let kept = store.stored.models.with_untracked(|models| {
-        models.iter().find(|model| model.complete && (model.source == source || model.folder == source)).cloned()
-    });
-    match kept {
+    match kept(store, &source) {
         Some(model) => load(store, &model),
         None => store.tell(Severity::Warning, crate::texts::link_asks(&source)),
     }
@@ -157,7 +189,12 @@ fn grant_wish(store: Store) {
 
 /// Loads a model that is kept.
 pub(crate) fn load(store: Store, model: &StoredModel) {
-    engine::load_model(store, Source::Stored { key: model.key.clone(), source: model.source.clone() });
+    engine::load_model(store, source(model));
+}
+
+/// Where a model that is kept comes from.
+pub(crate) fn source(model: &StoredModel) -> Source {
+    Source::Stored { key: model.key.clone(), source: model.source.clone() }
 }
 
 /// Asks the store, through whatever engine is at work.
@@ -169,11 +206,11 @@ async fn ask(store: Store, command: StorageCommand) -> Result<StorageEvent, Stri
     }
 }
 
-fn take(store: Store, answer: Result<StorageEvent, String>) {
+fn list(store: Store, answer: Result<StorageEvent, String>) {
     match answer {
         Ok(StorageEvent::Listed { models, usage, quota }) => batch(|| {
-            store.stored.models.set(models);
-            store.stored.room.set([usage, quota]);
+            put(store.stored.models, models);
+            put(store.stored.room, [usage, quota]);
         }),
         Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
         Err(sentence) => store.tell(Severity::Error, sentence),
@@ -184,12 +221,12 @@ fn take(store: Store, answer: Result<StorageEvent, String>) {
 pub(crate) async fn refresh(store: Store) {
     let answer = ask(store, StorageCommand::List).await;
     if answer.is_ok() {
-        take(store, answer);
+        list(store, answer);
     }
 }
 
-/// Fetches a model, or the rest of it, and loads it.
-pub(crate) fn fetch(store: Store, source: String) {
+/// Fetches a model, or the rest of it, and hands it on: to [`load`], or to the room that wants it.
+pub(crate) fn fetch(store: Store, source: String, take: fn(Store, &StoredModel)) {
     if store.stored.fetching.with_untracked(Option::is_some) {
         store.tell(Severity::Warning, texts::BUSY);
         return;
@@ -217,7 +254,7 @@ pub(crate) fn fetch(store: Store, source: String) {
         store.stored.fetching.set(None);
         match answer {
             Ok(StorageEvent::Fetched { model, .. }) => {
-                load(store, &model);
+                take(store, &model);
                 persist(store).await;
             }
             Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
@@ -247,12 +284,12 @@ pub(crate) fn progress(store: Store, task: &str, done: u64, total: u64) {
 
 /// Stops the download; what has come stays.
 pub(crate) fn cancel(store: Store) {
-    spawn_local(async move { take(store, ask(store, StorageCommand::Cancel).await) });
+    spawn_local(async move { list(store, ask(store, StorageCommand::Cancel).await) });
 }
 
 /// Throws a model away.
 pub(crate) fn delete(store: Store, key: String) {
-    spawn_local(async move { take(store, ask(store, StorageCommand::Delete { key }).await) });
+    spawn_local(async move { list(store, ask(store, StorageCommand::Delete { key }).await) });
 }
 
 fn storage_manager() -> Option<web_sys::StorageManager> {

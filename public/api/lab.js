@@ -12,7 +12,7 @@
  */
 
 /** The version of `protocol/src/lib.rs` that this file speaks. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /**
  * @typedef {object} Embedding

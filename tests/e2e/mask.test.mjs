@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitFor } from './harness.mjs';
-import { byTest, cells, openRoom, still } from './rooms.mjs';
+import { address, byTest, cells, openRoom, said, still } from './rooms.mjs';
 
 /** Patches along a side of the built-in autoencoder. */
 const SIDE = 8;
@@ -28,7 +28,7 @@ async function drag(page, from, to) {
 
 test('painting a mask changes what is hidden and nothing else', async (t) => {
   const { page } = await openRoom(t, '#room=mask&sample=lemons&ratio=0');
-  assert.match(await page.locator(byTest('mask-model')).textContent(), /here paints tiny MAE \(1000 photographs\)\./);
+  assert.match(await page.locator(byTest('mask-model')).textContent(), /^The model at work, tiny, has no decoder.*here paints tiny MAE \(1000 photographs\)\./);
   assert.match(await page.locator(byTest('hidden-count')).textContent(), /^0 of 64/);
   const views = ['mask-seen', 'mask-painted', 'mask-loss'];
   const whole = Object.fromEntries(await Promise.all(views.map(async (view) => [view, await cells(page, view, SIDE, SIDE)])));
@@ -116,4 +116,15 @@ test('an autoencoder of the visitor takes over', async (t) => {
   await still(page);
   assert.match(await page.locator(byTest('mask-model')).textContent(), /paints\./);
   assert.match(await page.locator(byTest('hidden-count')).textContent(), /of 36/);
+});
+
+test('a mask that does not fit is dropped with a word, and the whole picture is not called hidden', async (t) => {
+  const { page } = await openRoom(t, '#room=mask&sample=reef&mask=ffff');
+  await said(page, /mask in this link does not fit: it takes 64 patches/);
+  await still(page);
+  assert.equal(await address(page), '#room=mask&sample=reef');
+  assert.match(await page.locator(byTest('hidden-count')).textContent(), /^48 of 64/);
+  const original = await page.locator(`figure:has(${byTest('mask-original')})`).textContent();
+  assert.match(original, /reef\.jpg whole, nothing hidden/);
+  assert.match(await page.textContent('body'), /Mean error over the hidden patches: [\d.]+ \(in squares of normalised pixel values\)/);
 });

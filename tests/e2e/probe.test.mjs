@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { WITHOUT_WEBGPU, dropFiles, openLab, waitFor } from './harness.mjs';
+import { address } from './rooms.mjs';
 
 const run = promisify(execFile);
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -59,6 +60,9 @@ test('a probe of the samples is there before any click', { timeout: 120_000 }, a
   assert.match(await page.locator(byTest('probe-result')).textContent(), /2-fold cross-validation/);
   assert.equal(await page.locator(`${byTest('probe-confusion')} tbody tr`).count(), 3);
   assert.ok((await page.locator(`${byTest('probe-margins')} li`).count()) === 6);
+  assert.match(await page.locator(byTest('probe-chance')).textContent(), /right in 33 %\. The model is untrained/);
+  assert.doesNotMatch(await page.locator(byTest('probe-search')).textContent(), /`/);
+  assert.equal(await address(page), '#room=probe&sample=ginger-cat', 'the example needs no words');
   check();
 });
 
@@ -203,5 +207,39 @@ test('embeddings made natively are searched by an image and by a patch, exactly'
   t.diagnostic(await page.locator(byTest('search-time')).textContent());
   await page.setInputFiles(byTest('search-files'), { name: 'x.npy', mimeType: '', buffer: Buffer.from('nonsense') });
   await waitFor(page, 'a sentence', () => /x\.npy cannot be searched/.test(document.querySelector('[role=alert]').textContent));
+  check();
+});
+
+test('a link holds the classes, and the answers are kept as CSV', { timeout: 120_000 }, async (t) => {
+  const hash = '#room=probe&sample=reef&class1=wet%20%26%20blue:harbour,reef&class2=food:apples,lemons&class3=nothing:';
+  const { page, context, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: hash });
+  await trained(page);
+  assert.equal(await address(page), hash);
+  const groups = page.locator('[data-testid^="class-"][role="group"]');
+  assert.deepEqual(await groups.evaluateAll((all) => all.map((group) => [group.querySelector('input').value, group.querySelectorAll('.strip li').length])), [['wet & blue', 2], ['food', 2], ['nothing', 0]]);
+  await page.locator(byTest('ask-shown')).click();
+  await waitFor(page, 'an answer', () => document.querySelectorAll('[data-testid="probe-answers"] li').length === 1);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('answers-csv')).click()]);
+  const lines = (await readFile(await download.path())).toString().trim().split('\n');
+  assert.equal(lines[0], 'picture,classifier,answer,wet & blue,food');
+  assert.match(lines[1], /^reef\.jpg,Linear,(wet & blue|food),[\d.]+,[\d.]+$/);
+  assert.match(lines[2], /^reef\.jpg,k-NN,/);
+  // To another room and back: the same classes, and a link to the room without any leaves them.
+  await page.locator(byTest('room-see')).click();
+  await page.locator(byTest('room-probe')).click();
+  await trained(page);
+  assert.equal(await address(page), hash);
+  await page.evaluate(() => { location.hash = '#room=probe&sample=reef'; });
+  await waitFor(page, 'the address', (hash) => location.hash === hash, { argument: hash });
+  // A picture of one's own is in no link, and a link does not throw it away.
+  const [mine] = await swatches(page, 'red', 1);
+  await groups.nth(0).locator(byTest('class-files')).setInputFiles({ name: mine.name, mimeType: mine.type, buffer: mine.bytes });
+  await waitFor(page, 'five pictures', () => /5 pictures asked/.test(document.querySelector('[data-testid="probe-result"]').textContent));
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.locator(byTest('copy-link')).click();
+  await waitFor(page, 'what is missing', () => /Not in the link: your own pictures in the classes, the pictures that you asked about/.test(document.body.textContent));
+  await page.evaluate(() => { location.hash = '#room=probe&class1=a:reef&class2=b:apples'; });
+  await waitFor(page, 'the word', () => /pictures that no link can bring back/.test(document.querySelector('[role=alert]').textContent));
+  assert.equal(await page.locator('.probe .class .strip li').count(), 5);
   check();
 });

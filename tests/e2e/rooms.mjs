@@ -47,6 +47,13 @@ export const trainLink = (engine, method, ...more) =>
 export const frames = (page) =>
   waitFor(page, 'frames', () => /frames a second/.test(document.querySelector('[data-testid="video-speed"]')?.textContent), { timeout: 60_000 });
 
+/** What the address says. */
+export const address = (page) => page.evaluate(() => location.hash);
+
+/** Waits until a notice says something. */
+export const said = (page, words) =>
+  waitFor(page, `a word like ${words}`, (words) => new RegExp(words).test(document.querySelector('[role=alert]').textContent), { argument: words.source, timeout: 30_000 });
+
 /** A checksum of the pixels of each cell of a picture, cut into `rows` by `columns`. */
 export async function cells(page, test, rows = 1, columns = 1) {
   const found = await page.evaluate(([selector, rows, columns]) => {

@@ -1,6 +1,7 @@
 // The shell and the tours: rooms by their links, the back button, no complaint by axe, text that drives the views.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
 import { byTest, complaints, frames, go, openRoom, reached, settled, still, trainLink } from './rooms.mjs';
@@ -100,6 +101,13 @@ test('the tours drive the views, and their numbers are those on the screen', { t
   await page.locator(byTest('temperature')).fill('100');
   await page.locator(byTest('centred')).uncheck();
   await waitFor(page, 'a flat teacher', () => /nearly flat/.test(document.querySelector('[data-testid="teacher-verdict"]').textContent));
+  assert.match(await page.evaluate(() => location.hash), /tour=dino&step=1&tau=100&centre=no/);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('teacher-csv')).click()]);
+  const lines = (await readFile(await download.path())).toString().trim().split('\n');
+  assert.equal(lines[0], 'picture,apples,ginger-cat,grey-cat,harbour,lemons,reef');
+  assert.equal(lines.length, 7);
+  const sums = lines.slice(1).map((line) => line.split(',').slice(1).reduce((sum, share) => sum + Number(share), 0));
+  assert.ok(sums.every((sum) => Math.abs(sum - 1) < 1e-9), 'an answer is no distribution');
 
   // The way into the real room, with the state of the step.
   await page.locator(byTest('tour-search')).click();
@@ -121,4 +129,54 @@ test('every step of every tour stands', { timeout: 300_000 }, async (t) => {
     }
   }
   check();
+});
+
+test('a link of a tour holds what the visitor changed', { timeout: 120_000 }, async (t) => {
+  const hash = '#room=learn&sample=lemons&tour=mae&step=2&mask=00ff00ff3c3c0001';
+  const { page } = await openRoom(t, hash);
+  await waitFor(page, 'the mask', () => /^25 of 64/.test(document.querySelector('[data-testid="hidden-count"]')?.textContent));
+  assert.equal(await page.evaluate(() => location.hash), hash);
+  await page.locator(byTest('ratio')).fill('75');
+  await still(page);
+  // The step itself has another ratio, and the room's default stands in no link of its own.
+  assert.match(await page.evaluate(() => location.hash), /tour=mae&step=2&ratio=-$/);
+  await page.reload();
+  await settled(page);
+  assert.match(await page.locator(byTest('hidden-count')).textContent(), /^48 of 64/);
+  await page.locator(byTest('next')).click();
+  await still(page);
+  assert.equal(await page.evaluate(() => location.hash), '#room=learn&sample=lemons&tour=mae&step=3');
+  await go(page, '#room=learn&tour=dino&tau=33&centre=no');
+  assert.deepEqual([await page.locator(byTest('temperature')).inputValue(), await page.locator(byTest('centred')).isChecked()], ['33', false]);
+});
+
+test('a model that a link in the open page names is loaded, as in a fresh one', { timeout: 120_000 }, async (t) => {
+  const { page, requests } = await openRoom(t, '#sample=reef');
+  await go(page, '#sample=reef&model=tiny-mae');
+  await waitFor(page, 'the model', () => /tiny MAE \(1000 photographs\)/.test(document.querySelector('[data-testid="model-select"] strong').textContent));
+  await still(page);
+  const hash = await page.evaluate(() => location.hash);
+  assert.match(hash, /^#sample=reef&model=tiny-mae/);
+  // A link without one keeps it; other weights are told; one elsewhere is named and not fetched.
+  await go(page, '#room=mask&sample=reef');
+  assert.match(await page.evaluate(() => location.hash), /model=tiny-mae/);
+  await go(page, '#sample=reef&model=tiny-mae&weights=0123');
+  await waitFor(page, 'the word', () => /made with other weights \(fingerprint 0123\)/.test(document.querySelector('[role=alert]').textContent));
+  await go(page, '#sample=reef&model=https://example.org/model/');
+  await waitFor(page, 'a word about it', () => /asks for the model at https:\/\/example\.org/.test(document.querySelector('[role=alert]').textContent));
+  assert.deepEqual(requests.filter((url) => url.includes('example.org')), []);
+});
+
+test('words and buttons keep a size that can be read and pressed', { timeout: 120_000 }, async (t) => {
+  const { page } = await openRoom(t, '#room=learn&tour=scale', { viewport: { width: 390, height: 800 } });
+  const text = await page.locator('.chart .tick').first().boundingBox();
+  assert.ok(text.height >= 11, `axis words of ${text.height} pixels`);
+  const wide = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide[0] <= wide[1], `the page is ${wide[0]} wide`);
+  await go(page, '#sample=reef');
+  for (const box of await page.locator('.remove').evaluateAll((all) => all.map((button) => button.getBoundingClientRect().toJSON()))) {
+    assert.ok(box.width >= 24 && box.height >= 24, `a button of ${box.width} by ${box.height}`);
+  }
+  const badge = await page.locator(byTest('untrained')).boundingBox();
+  assert.ok(badge.height < 30, 'the badge breaks over two lines');
 });

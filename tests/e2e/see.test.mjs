@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { waitFor } from './harness.mjs';
-import { byTest, cells, go, openRoom, still } from './rooms.mjs';
+import { waitFor, WITHOUT_WEBGPU } from './harness.mjs';
+import { address, byTest, cells, go, openRoom, said, still } from './rooms.mjs';
 
 /** Everything that one sees in a room, as checksums. */
 const everything = async (page, views) => Promise.all(views.map((view) => cells(page, view)));
@@ -102,4 +102,56 @@ test('a picture, its numbers and its link can be kept', async (t) => {
   await page.locator(byTest('copy-link')).click();
   await waitFor(page, 'the word', () => /Copied/.test(document.body.textContent));
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url());
+});
+
+test('what a link asks for and the model does not have is dropped with a word', async (t) => {
+  const { page } = await openRoom(t, '#sample=reef&patch=99999&layer=77&head=66');
+  await said(page, /patch 99999; here they go from 0 to 255/);
+  await said(page, /layer 77; this model's go from 0 to 3/);
+  await said(page, /head 66; this model's go from 0 to 2/);
+  assert.equal(await address(page), '#sample=reef');
+  // In the open page as well.
+  await go(page, '#sample=reef&patch=77&layer=78');
+  await said(page, /layer 78/);
+  assert.equal(await address(page), '#sample=reef&patch=77');
+});
+
+test('without a picture every view says what to do and waits for nothing', async (t) => {
+  const { page } = await openRoom(t, '#sample=reef');
+  while (await page.locator(`${byTest('nearest')} .remove`).count()) await page.locator(`${byTest('nearest')} .remove`).first().click({ force: true });
+  const frames = () => page.evaluate(() => [...document.querySelectorAll('.frame')].map((frame) => [frame.getAttribute('aria-busy'), frame.textContent]));
+  await waitFor(page, 'the sentence', () => document.querySelectorAll('.frame .empty').length >= 4);
+  for (const [busy, words] of await frames()) {
+    assert.notEqual(busy, 'true');
+    assert.match(words, /There is no picture\. Choose one/);
+  }
+  await page.evaluate(() => { location.hash = '#room=video'; });
+  await waitFor(page, 'the sentence in Video', () => document.querySelectorAll('.video .frame .empty').length >= 3);
+});
+
+test('the copied word says what is not in the link', async (t) => {
+  const { page, context } = await openRoom(t, '#sample=reef');
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const copied = async () => {
+    await page.locator(byTest('copy-link')).click();
+    await waitFor(page, 'the word', () => /Copied/.test(document.querySelector('.copy').textContent));
+    return page.locator('.copy [role=status]').textContent();
+  };
+  assert.match(await copied(), /whole state/);
+  const bytes = await readFile(new URL('../../public/samples/apples.jpg', import.meta.url));
+  await page.setInputFiles(byTest('file-input'), { name: 'mine.jpg', mimeType: 'image/jpeg', buffer: bytes });
+  await waitFor(page, 'my picture', () => window.lab.debug.images['mine.jpg']);
+  await still(page);
+  assert.equal(await copied(), 'Copied. Not in the link: your own pictures.');
+  await page.locator(byTest('pin')).click();
+  assert.equal(await copied(), 'Copied. Not in the link: your own pictures, the patch kept from your own picture.');
+});
+
+test('a second model elsewhere is named and not fetched, and files are no folder of ours', async (t) => {
+  for (const [key, words] of [['https://example.org/model/', /asks for a second model at https:\/\/example\.org/], ['Org/Repo', /asks for a second model at Org\/Repo/], ['files', /second model from somebody's files/]]) {
+    const { page, requests } = await openRoom(t, `#sample=reef&compare=${key}`, { allow: WITHOUT_WEBGPU.allow });
+    await said(page, words);
+    assert.deepEqual(requests.filter((url) => /example\.org|Org\/Repo|weights\/files/.test(url)), []);
+    if (key !== 'files') assert.equal(await page.locator(byTest('compare-url')).inputValue(), key);
+  }
 });

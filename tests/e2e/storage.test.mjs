@@ -233,6 +233,8 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
   assert.match(await kept.textContent(), /\d+\.\d KB.*SHA-256 [0-9a-f]{12}…/);
   await waitFor(page, 'the word that all is kept', () => document.querySelector('[data-testid="offline"]'), { timeout: 60_000 });
   assert.match(await page.evaluate(() => location.hash), /model=lab\/tiny/);
+  // The page's own files and the model, some megabytes, are counted.
+  await waitFor(page, 'what it takes', () => /takes \d+\.\d MB of/.test(document.querySelector('[data-testid="stored-room"]').textContent), { timeout: 20_000 });
   assert.deepEqual(problems, []);
 
   // The server is gone; the page, its engine, the sample and the model are there.
@@ -295,4 +297,31 @@ test('a weight larger than a binding is split, and the numbers stay', { timeout:
   }, files);
   assert.ok(report.passed, JSON.stringify(report.tensors.filter((tensor) => !tensor.passed)));
   check();
+});
+
+test('a second model is fetched, kept and offered, and a link finds it there', { timeout: 180_000 }, async (t) => {
+  const site = await startSite(t, await model('/hub/lab/tiny/resolve/main'));
+  const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /404/] });
+  await page.goto(site.url('#sample=reef'));
+  await waitFor(page, 'the first picture', () => window.lab?.debug?.images?.['reef.jpg']);
+  await page.locator(`${byTest('stored')} details summary`).click();
+  await page.locator(byTest('mirror')).fill(site.url('hub'));
+  await page.locator(byTest('mirror')).blur();
+  await page.locator(byTest('compare-url')).fill('lab/tiny');
+  await page.locator(byTest('compare-fetch')).click();
+  const beside = () => waitFor(page, 'the second model', () => /lab\/tiny/.test(document.querySelector('[data-testid="other-model"]')?.textContent), { timeout: 60_000 });
+  await beside();
+  assert.doesNotMatch(await page.locator(`${byTest('model-select')} strong`).textContent(), /lab/, 'the first model changed');
+  assert.equal(await page.locator(byTest('kept-lab/tiny')).count(), 1);
+  const hash = await page.evaluate(() => location.hash);
+  assert.match(hash, /compare=lab\/tiny/);
+  site.log.length = 0;
+  await page.reload();
+  await beside();
+  assert.deepEqual(site.log, [], 'it was fetched anew');
+  assert.equal(await page.evaluate(() => location.hash), hash);
+  await page.locator(byTest('compare')).selectOption('');
+  await waitFor(page, 'no second model', () => !document.querySelector('[data-testid="other-model"]'));
+  await page.locator(byTest('compare')).selectOption('lab/tiny');
+  await beside();
 });

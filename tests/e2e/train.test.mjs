@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { byTest, reached, trainLink } from './rooms.mjs';
+import { byTest, complaints, reached, trainLink } from './rooms.mjs';
 
 const address = (method, ...more) => trainLink('cpu', method, ...more);
 
@@ -157,7 +157,150 @@ test('views get their turn while it trains, and the page stays quick', { timeout
   check();
 });
 
-test('wrong settings are told with their neighbour', { timeout: 120_000 }, async (t) => {
-  const { page } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=train&method=mae&engine=cpu&set=optim.base_rl%3D1' });
+test('where no run could begin it says why, and correct settings begin one', { timeout: 120_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('mae', 'optim.base_rl=1') });
   await waitFor(page, 'a sentence', () => /did you mean optim\.base_lr/.test(document.querySelector('[role=alert]').textContent));
+  await waitFor(page, 'the reason where the run would stand', () =>
+    /^No run could begin: .*did you mean optim\.base_lr.*press “Begin anew”/.test(document.querySelector('[data-testid=standing]').textContent));
+  assert.ok(await page.locator(byTest('settings')).isVisible(), 'the settings lie open');
+  assert.deepEqual(await complaints(page), [], 'axe, without a run');
+  const settings = await page.locator(byTest('settings')).inputValue();
+  await page.locator(byTest('settings')).fill(settings.replace('base_rl=1', 'base_lr=1e-3'));
+  await page.locator(byTest('reset')).click();
+  await reached(page, 1);
+  assert.match(await page.locator(byTest('standing')).textContent(), /^Step 1 of/);
+  assert.ok(await page.locator(byTest('play')).isEnabled());
+  assert.match(page.url(), /base_lr/);
+  check();
+});
+
+/** What the panel says about its step, and its loss and temperature, as numbers. */
+async function inside(page) {
+  const which = await page.locator(byTest('inside-which')).textContent();
+  await page.locator(byTest('stage-4')).click();
+  const loss = /is the loss of this step: (\d+\.\d+)/.exec(await page.locator(byTest('slow')).textContent());
+  return { which, loss: Number(loss[1]) };
+}
+
+test('inside one step every number is of that step', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: `${address('dino', 'optim.base_lr=5e-3')}&stage=7` });
+  await reached(page, 1);
+  // The first step of a warm-up moves nothing, and says so; no bar is made of rounding.
+  await waitFor(page, 'the stage of the link', () => document.querySelector('[data-testid=stage-6]')?.getAttribute('aria-current') === 'step');
+  assert.match(await page.locator(byTest('slow')).textContent(), /Nothing moves in this step: the warm-up begins with a learning rate of 0/);
+  assert.equal(await page.locator('.slow .meter').count(), 0);
+  await page.locator(byTest('step')).click();
+  await reached(page, 2);
+  await waitFor(page, 'both to move', () => document.querySelectorAll('.slow .meter').length === 2);
+  const [student, teacher] = await page.locator('.slow .meter rect').evaluateAll((all) => all.map((one) => one.width.baseVal.value));
+  assert.ok(student === 1 && teacher > 0 && teacher < 0.5, `student ${student}, teacher ${teacher}`);
+  // At full speed the run leaves the step behind; what is shown stays of one piece.
+  await trainTo(page, 20);
+  const losses = await page.evaluate(() => [...window.lab.debug.train.losses]);
+  const old = await inside(page);
+  assert.match(old.which, /of step 2; the run stands at step \d\d/);
+  assert.ok(Math.abs(old.loss - losses[1]) < 1e-3, `${old.loss} is not ${losses[1]}`);
+  assert.ok(Math.abs(losses.at(-1) - losses[1]) > 1e-3, 'another step has another loss');
+  await page.locator(byTest('step')).click();
+  await reached(page, losses.length + 1);
+  const fresh = await inside(page);
+  assert.match(fresh.which, new RegExp(`of step ${losses.length + 1}, the last one`));
+  const { loss } = await where(page);
+  assert.ok(Math.abs(fresh.loss - loss) < 1e-3, `${fresh.loss} is not ${loss}`);
+  check();
+});
+
+const asked = (page, pattern) =>
+  waitFor(page, `a question like ${pattern}`, (pattern) => new RegExp(pattern).test(document.querySelector('[data-testid=other]')?.textContent), { argument: pattern });
+const unasked = (page) => waitFor(page, 'no question', () => !document.querySelector('[data-testid=other]'));
+const follow = (page, hash) => page.evaluate((hash) => { location.hash = hash; }, hash);
+
+test('a link leads to what it says, and no run is lost by it', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('dino') });
+  await reached(page, 1);
+  assert.equal(await page.locator(byTest('other')).count(), 0, 'a run of the link needs no question');
+  const { step } = await trainTo(page, 14);
+  const dino = page.url();
+
+  // In the open page: the run stays, the address keeps what was asked, and there is a choice.
+  await follow(page, address('mae'));
+  await asked(page, `This link asks for MAE; a DINO run of ${step} steps is kept here`);
+  assert.match(page.url(), /method=mae/);
+  assert.deepEqual(await complaints(page), [], 'axe, while it asks');
+  await page.locator(byTest('go-on')).click();
+  await unasked(page);
+  assert.equal(page.url(), dino, 'the address is the run\'s again');
+  assert.deepEqual([(await where(page)).step, await page.locator(byTest('method-0')).isChecked()], [step, true]);
+
+  // Other settings and switches are another run as well.
+  await follow(page, address('dino', 'train.seed=7'));
+  await asked(page, 'This link asks for DINO with other settings; a DINO run');
+  await follow(page, `${address('dino')}&off=centring`);
+  await asked(page, 'This link asks for DINO with other switches; a DINO run');
+  await follow(page, '#room=train&engine=cpu');
+  await unasked(page);
+  assert.equal(page.url(), dino, 'a link that names no run means the one that stands');
+
+  // A page opened anew finds the kept run.
+  await follow(page, address('mae'));
+  await page.reload({ waitUntil: 'load' });
+  await asked(page, `This link asks for MAE; a DINO run of ${step} steps is kept here`);
+  assert.deepEqual([(await where(page)).step, (await where(page)).method], [step, 'dinov2']);
+  assert.match(page.url(), /method=mae/);
+  await page.locator(byTest('begin-other')).click();
+  await waitFor(page, 'the run of the link', () => window.lab.debug.train.method === 'mae' && window.lab.debug.train.step === 1);
+  await unasked(page);
+
+  // A run that has hardly begun gives way at once, switches and all.
+  await follow(page, `${address('dino')}&off=centring,ema&stage=3`);
+  await waitFor(page, 'the next run', () => window.lab.debug.train.method === 'dinov2' && window.lab.debug.train.step === 1);
+  const switches = () => Promise.all(['centring', 'sharpening', 'ema'].map((name) => page.locator(byTest(`switch-${name}`)).getAttribute('aria-checked')));
+  await waitFor(page, 'the switches', () => document.querySelector('[data-testid=switch-ema]')?.getAttribute('aria-checked') === 'false');
+  assert.deepEqual(await switches(), ['false', 'true', 'false']);
+  await waitFor(page, 'buttons', () => !document.querySelector('[data-testid=switch-ema]').disabled);
+  assert.equal(await page.locator(byTest('stage-2')).getAttribute('aria-current'), 'step');
+  await page.locator(byTest('switch-ema')).click();
+  await waitFor(page, 'the switch in the address', () => /off=centring(&|$)/.test(location.hash));
+  await page.locator(byTest('stage-4')).click();
+  await waitFor(page, 'the stage in the address', () => /stage=5(&|$)/.test(location.hash));
+  assert.equal(await page.locator(byTest('other')).count(), 0);
+  check();
+});
+
+test('curves have axes, and leave as CSV, SVG and PNG', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('dino') });
+  await reached(page, 1);
+  const { step } = await trainTo(page, 11);
+  const losses = await page.evaluate(() => [...window.lab.debug.train.losses]);
+  const chart = page.locator('figure.curves').first();
+  const tick = async (end) => chart.locator(byTest(`tick-${end}`)).textContent();
+  assert.deepEqual([await tick('first'), await tick('last')], ['1', String(step)]);
+  assert.match(await chart.locator('.plot').textContent(), /nats.*step/);
+  const [low, high] = [await tick('low'), await tick('high')].map(Number);
+  assert.ok(low <= Math.min(...losses) + 0.01 && high >= Math.max(...losses) - 0.01, `${low} to ${high}`);
+  assert.match(await chart.locator('svg').getAttribute('aria-label'), new RegExp(`^Loss, nats\\. loss: .* at step 1, .* at step ${step};`));
+
+  const save = async (button) => {
+    const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
+    return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
+  };
+  const csv = await save(page.locator(byTest('curves-csv')));
+  assert.equal(csv.name, `dino-step-${step}-curves.csv`);
+  const [head, ...rows] = csv.bytes.toString().trim().split('\n').map((line) => line.split(','));
+  assert.deepEqual(rows.map((row) => Number(row[0])), losses.map((_, at) => at + 1));
+  assert.deepEqual(rows.map((row) => Math.fround(Number(row[head.indexOf('loss')]))), losses);
+  await chart.locator('summary').click();
+  const svg = await save(chart.locator(byTest('curve-svg')));
+  assert.equal(svg.name, `dino-step-${step}-loss.svg`);
+  const drawn = await page.evaluate((text) => {
+    const read = new DOMParser().parseFromString(text, 'image/svg+xml');
+    return { broken: read.querySelector('parsererror')?.textContent, words: [...read.querySelectorAll('text')].map((one) => one.textContent) };
+  }, svg.bytes.toString());
+  assert.equal(drawn.broken, undefined);
+  for (const word of ['Loss', 'nats', 'step', '1', String(step)]) assert.ok(drawn.words.includes(word), `${word} in ${drawn.words}`);
+  const png = await save(chart.locator(byTest('curve-png')));
+  assert.equal(png.name, `dino-step-${step}-loss.png`);
+  assert.equal(png.bytes.subarray(1, 4).toString(), 'PNG');
+  assert.deepEqual([png.bytes.readUInt32BE(16), png.bytes.readUInt32BE(20)], [1280, 720]);
+  check();
 });

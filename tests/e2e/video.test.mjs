@@ -1,9 +1,10 @@
 // The room Video: frames before any click, colours that keep their meaning, a thing that is followed, camera and clip.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { byTest, frames } from './rooms.mjs';
+import { address, byTest, cells, frames, said } from './rooms.mjs';
 
 const CAMERA = { ...WITHOUT_WEBGPU, flags: [...WITHOUT_WEBGPU.flags, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'], permissions: ['camera'] };
 
@@ -94,4 +95,68 @@ test('a clip plays, and one that the browser does not know is said', { timeout: 
   await waitFor(page, 'the clip', () => document.querySelector('video.source')?.videoWidth === 96);
   await page.setInputFiles(byTest('feed-clip'), { name: 'broken.mp4', mimeType: 'video/mp4', buffer: Buffer.from('no film') });
   await waitFor(page, 'a sentence', () => /cannot play broken\.mp4.*WebM/.test(document.querySelector('[role=alert]').textContent));
+});
+
+const views = ['video-input', 'video-components', 'video-likeness'];
+const pictures = (page) => Promise.all(views.map((view) => cells(page, view)));
+const followed = (page) => waitFor(page, 'what is followed', () => /^(Followed: row|Out of sight)/.test(document.querySelector('[data-testid="video-thing"]')?.textContent));
+
+test('the link of a pause shows its frame and what is followed, the same each time', { timeout: 120_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=video&sample=harbour' });
+  await frames(page);
+  assert.doesNotMatch(await address(page), /at=/, 'the address follows every frame');
+  await page.locator(byTest('video-picker')).click({ position: { x: 100, y: 100 } });
+  await followed(page);
+  await page.locator(byTest('video-play')).click();
+  await page.waitForTimeout(1500);
+  const hash = await address(page);
+  assert.match(hash, /^#room=video&sample=harbour&play=no&at=\d+&follow=\d+$/);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('video-csv')).click()]);
+  const lines = (await readFile(await download.path())).toString().trim().split('\n');
+  assert.equal(lines[0], 'frame,row,column,likeness,patches,out of sight');
+  assert.ok(lines.length > 1 && lines.slice(1).every((line) => /^\d+,\d+,\d+,[-\d.e]+,\d+,(true|false)$/.test(line)), lines[1]);
+  const [input] = await cells(page, 'video-input');
+  // Left and entered again: the canvases are new.
+  await page.locator(byTest('room-see')).click();
+  await waitFor(page, 'the room to close', () => !document.querySelector('video.source'));
+  await page.locator(byTest('room-video')).click();
+  await followed(page);
+  await page.waitForTimeout(1500);
+  assert.equal((await cells(page, 'video-input'))[0], input);
+  assert.equal(await address(page), hash);
+  check();
+
+  const seen = [];
+  for (let time = 0; time < 2; time += 1) {
+    const other = (await openLab(t, { ...WITHOUT_WEBGPU, path: hash })).page;
+    await followed(other);
+    await other.waitForTimeout(1500);
+    assert.equal(await address(other), hash);
+    seen.push(await pictures(other));
+  }
+  assert.deepEqual(seen[0], seen[1]);
+  assert.equal(seen[0][0][0], input, 'another frame than the sender saw');
+  assert.equal(new Set(seen[0].flat()).size, 3);
+});
+
+test('a link that does not play shows a frame, and a patch that is not there is dropped with a word', { timeout: 120_000 }, async (t) => {
+  const { page } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=video&sample=reef&play=no&follow=4000' });
+  await frames(page);
+  await said(page, /patch 4000; here they go from 0 to 255/);
+  assert.equal(await address(page), '#room=video&sample=reef&play=no');
+  await waitFor(page, 'a frame that is not empty', () => {
+    const shown = document.querySelector('[data-testid="video-input"] canvas');
+    const copy = new OffscreenCanvas(shown.width, shown.height).getContext('2d');
+    copy.drawImage(shown, 0, 0);
+    return new Set(copy.getImageData(0, 0, shown.width, shown.height).data).size > 50;
+  }, { timeout: 10_000 });
+});
+
+test('the pictures follow their place as it grows and shrinks', { timeout: 120_000 }, async (t) => {
+  const { page } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=video&sample=reef&play=no' });
+  await frames(page);
+  for (const viewport of [{ width: 700, height: 900 }, { width: 1100, height: 900 }]) {
+    await page.setViewportSize(viewport);
+    await waitFor(page, 'pixels as wide as their place', () => [...document.querySelectorAll('[data-testid="video-input"] canvas, [data-testid="video-components"] canvas')].every((canvas) => canvas.width === Math.min(512, Math.round(canvas.getBoundingClientRect().width))), { timeout: 20_000 });
+  }
 });

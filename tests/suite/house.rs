@@ -473,3 +473,11 @@ fn dead_links_are_found() {
     let nowhere = link_complaints("[d](b.md#nowhere)", Path::new("/docs"), there);
     assert_eq!(nowhere, ["link to `b.md#nowhere`, which has no such heading"]);
 }
+
+/// The page's own JavaScript greets an engine by number; a stale one turns every visitor of the API away.
+#[test]
+fn the_javascript_api_speaks_the_protocol() {
+    let script = read(&root().join("public/api/lab.js"));
+    let line = format!("export const PROTOCOL = {};", lab_protocol::PROTOCOL);
+    assert!(script.contains(&line), "public/api/lab.js does not hold `{line}`");
+}

@@ -5,8 +5,19 @@ use leptos::task::spawn_local;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::link::words;
-use crate::state::{Severity, Store};
+use crate::state::{Severity, Source, Store};
 use crate::texts;
+
+/// What the visitor sees and no link holds.
+fn missing(store: Store) -> Vec<&'static str> {
+    store.model.track();
+    let room = store.room.get();
+    let own = store.images.with(|images| images.iter().any(|picture| picture.sample.is_none()));
+    let files = matches!(store.source.get_value(), Source::Files(_));
+    let shared = [(own, texts::MISSING_PICTURES), (files, texts::MISSING_MODEL)];
+    let shared = shared.into_iter().filter(|(missing, _)| *missing).map(|(_, words)| words);
+    shared.chain(store.rooms.missing(room)).collect()
+}
 
 /// A button, and a word when it is done.
 #[component]
@@ -28,7 +39,7 @@ pub(crate) fn CopyLink(store: Store) -> impl IntoView {
     };
     view! {
         <span class="copy">
-            <span role="status" class="hint">{move || copied.get().then_some(texts::COPIED)}</span>
+            <span role="status" class="hint">{move || copied.get().then(|| texts::copied(&missing(store)))}</span>
             <button class="quiet" data-testid="copy-link" on:click=copy>{texts::COPY_LINK}</button>
         </span>
     }

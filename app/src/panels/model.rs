@@ -45,7 +45,7 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
         event.prevent_default();
         let url = address.get_untracked().trim().to_owned();
         if !url.is_empty() {
-            stored::fetch(store, url);
+            stored::fetch(store, url, stored::load);
         }
     };
     let folder = NodeRef::<leptos::html::Input>::new();
@@ -60,6 +60,9 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
                         <span class="badge" data-testid="untrained">{texts::UNTRAINED}</span>
                     </Show>
                 </p>
+                <Show when=move || model.untrained>
+                    <p class="hint">{texts::UNTRAINED_MEANS}</p>
+                </Show>
                 <p class="hint">{texts::model(&model)}</p>
                 <p class="hint">{note}</p>
             }

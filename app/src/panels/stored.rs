@@ -98,7 +98,7 @@ fn Kept(store: Store, model: StoredModel) -> impl IntoView {
     let (chosen, key, complete) = (model.clone(), model.key.clone(), model.complete);
     let go = move |_| match complete {
         true => stored::load(store, &chosen),
-        false => stored::fetch(store, chosen.source.clone()),
+        false => stored::fetch(store, chosen.source.clone(), stored::load),
     };
     // Half a model without a record of its source can only be deleted.
     let usable = complete || !model.source.is_empty();

@@ -9,7 +9,7 @@ mod teacher;
 use leptos::prelude::*;
 
 use crate::hash::Address;
-use crate::rooms::Room;
+use crate::rooms::{Room, States};
 use crate::signals::put;
 use crate::state::Store;
 use crate::texts::learn::{self as texts, Step, TOURS};
@@ -31,14 +31,36 @@ pub(crate) struct State {
     pub(crate) tour: RwSignal<usize>,
     /// Which step, from 0.
     pub(crate) step: RwSignal<usize>,
+    /// The teacher's temperature in hundredths: a slider's own unit.
+    temperature: RwSignal<u32>,
+    /// The teacher's centre is subtracted.
+    centred: RwSignal<bool>,
     /// What the teacher on the stage says.
     answers: RwSignal<Option<Answers>>,
+    /// Somebody looks: elsewhere the rooms' state is not a tour's.
+    open: RwSignal<bool>,
+    /// What a link wants different from a step's own state.
+    over: StoredValue<Address>,
+    /// Counts links.
+    links: RwSignal<u32>,
 }
+
+/// The teacher's temperature before somebody moves it, in hundredths: DINO's own last one.
+const TEMPERATURE: u32 = 7;
 
 impl State {
     /// A room as nobody has used it yet.
     pub(crate) fn new() -> Self {
-        Self { tour: RwSignal::new(0), step: RwSignal::new(0), answers: RwSignal::new(None) }
+        Self {
+            tour: RwSignal::new(0),
+            step: RwSignal::new(0),
+            temperature: RwSignal::new(TEMPERATURE),
+            centred: RwSignal::new(true),
+            answers: RwSignal::new(None),
+            open: RwSignal::new(false),
+            over: StoredValue::new(Address::default()),
+            links: RwSignal::new(0),
+        }
     }
 
     /// Takes over what a link says; what it does not say keeps its default.
@@ -47,12 +69,27 @@ impl State {
         put(self.tour, tour);
         let step: usize = address.number("step").unwrap_or(1);
         put(self.step, step.clamp(1, TOURS[tour].steps.len()) - 1);
+        put(self.temperature, address.number("tau").filter(|tau| (1..=100).contains(tau)).unwrap_or(TEMPERATURE));
+        put(self.centred, address.get("centre") != Some("no"));
+        self.over.set_value(address.clone());
+        self.links.update(|links| *links += 1);
     }
 
     /// Says in a link what differs from the defaults.
-    pub(crate) fn write(self, address: &mut Address) {
+    pub(crate) fn write(self, rooms: States, address: &mut Address) {
         address.put("tour", Some(TOURS[self.tour.get()].id));
         address.put("step", Some(self.step.get() + 1));
+        address.put("tau", Some(self.temperature.get()).filter(|tau| *tau != TEMPERATURE));
+        address.put("centre", (!self.centred.get()).then_some("no"));
+        if !self.open.get() {
+            return;
+        }
+        // What the visitor has changed in the room that the step drives: a mask of their own, a ratio, a layer.
+        let step = Address::parse(self.now().state);
+        let [mut wanted, mut here] = [Address::default(), Address::default()];
+        step.iter().filter(|(key, _)| !PAGE.contains(key)).for_each(|(key, value)| wanted.put(key, Some(value)));
+        rooms.write(Room::of(&step), &mut here);
+        here.beyond(&wanted).iter().for_each(|(key, value)| address.put(key, Some(value)));
     }
 
     /// The step that is read.
@@ -61,10 +98,14 @@ impl State {
     }
 }
 
-/// Sets the real rooms as a step wants them.
-fn arrange(store: Store, step: &Step) {
+/// Keys of a step's state that are the page's own.
+const PAGE: [&str; 3] = ["room", "sample", "patch"];
+
+/// Sets the real rooms as a step wants them, and a link that came with it.
+fn arrange(store: Store, step: &Step, over: &Address) {
     let address = Address::parse(step.state);
     let room = Room::of(&address);
+    let address = address.under(over);
     batch(|| {
         store.rooms.read(room, &address);
         put(store.patch, address.number("patch"));
@@ -79,9 +120,15 @@ fn arrange(store: Store, step: &Step) {
 pub(crate) fn Learn(store: Store) -> impl IntoView {
     let state = store.rooms.learn;
     let now = Memo::new(move |_| (state.tour.get(), state.step.get()));
+    state.open.set(true);
+    on_cleanup(move || {
+        let _ = state.open.try_set(false);
+    });
     Effect::new(move || {
         now.track();
-        arrange(store, untrack(|| state.now()));
+        state.links.track();
+        let over = state.over.try_update_value(std::mem::take).unwrap_or_default();
+        untrack(|| arrange(store, state.now(), &over));
     });
     let go = move |tour: usize, step: usize| {
         batch(|| {

@@ -171,7 +171,9 @@ pub(crate) fn Bench(store: Store) -> impl IntoView {
             texts::label(what, hidden, all)
         })
     };
-    let result = Signal::derive(move || state.result.get().map(|result| texts::result(result.loss, result.millis)));
+    let result = Signal::derive(move || {
+        state.result.get().map(|result| texts::result(result.loss, result.norm_pix, result.millis))
+    });
     let (painted_title, painted_explain) = (
         Signal::derive(move || choose(state.everywhere.get(), texts::PREDICTED, texts::PAINTED)),
         Signal::derive(move || choose(state.everywhere.get(), texts::PREDICTED_EXPLAIN, texts::PAINTED_EXPLAIN)),
@@ -184,12 +186,14 @@ pub(crate) fn Bench(store: Store) -> impl IntoView {
     let canvas: [CanvasSlot; 4] = std::array::from_fn(|_| RwSignal::new_local(None));
     let loss_caption = Signal::derive(move || {
         let Shown { summary, .. } = shown[2].get()?;
-        state.result.get()?.loss?;
-        Some(texts::loss_caption(summary.max, &place(summary.peak, summary.grid)))
+        let result = state.result.get().filter(|result| result.loss.is_some())?;
+        Some(texts::loss_caption(summary.max, &place(summary.peak, summary.grid), result.norm_pix))
     });
     let loss_range = Signal::derive(move || shown[2].get().map(|shown| [0.0, shown.summary.max]));
     let nothing: Signal<Option<String>> = Signal::derive(|| None);
-    let [seen_label, loss_label, original_label] = [texts::SEEN, texts::LOSS, texts::ORIGINAL].map(named);
+    let [seen_label, loss_label] = [texts::SEEN, texts::LOSS].map(named);
+    let original_label =
+        Signal::derive(move || store.picture().map(|picture| texts::original_label(&picture.name)).unwrap_or_default());
     let [seen, loss, original] = [MaskView::Seen, MaskView::Loss, MaskView::Original].map(of);
     view! {
         <div class="bench">

@@ -135,6 +135,17 @@ impl States {
         }
     }
 
+    /// What is in a room and in no link.
+    pub(crate) fn missing(self, room: Room) -> Vec<&'static str> {
+        match room {
+            Room::See => self.see.missing(),
+            Room::Probe => self.probe.missing(),
+            Room::Train => self.train.status.with(|status| status.iter().map(|_| texts::MISSING_RUN).collect()),
+            Room::Video => self.video.missing(),
+            Room::Mask | Room::Learn => Vec::new(),
+        }
+    }
+
     /// Lets a room write down its state.
     pub(crate) fn write(self, room: Room, address: &mut Address) {
         match room {
@@ -142,7 +153,7 @@ impl States {
             Room::Mask => self.mask.write(address),
             Room::Probe => self.probe.write(address),
             Room::Train => self.train.write(address),
-            Room::Learn => self.learn.write(address),
+            Room::Learn => self.learn.write(self, address),
             Room::Video => self.video.write(address),
         }
     }

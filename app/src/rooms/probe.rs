@@ -2,11 +2,13 @@
 //!
 //! - this page: the room's state, and how it learns
 //! - [`classes`]: pictures into classes, by file, by drop, by camera
+//! - [`links`]: classes in the address
 //! - [`result`]: how good it is
 //! - [`ask`]: new pictures; [`search`]: embeddings made elsewhere
 
 mod ask;
 mod classes;
+mod links;
 mod result;
 mod search;
 
@@ -23,7 +25,7 @@ use web_sys::{Blob, HtmlVideoElement, MediaStream, Url};
 use crate::hash::Address;
 use crate::link::Link;
 use crate::signals::put;
-use crate::state::{Severity, Store};
+use crate::state::{Picture, Severity, Store};
 use crate::texts::probe as texts;
 use crate::webcam;
 use ask::Ask;
@@ -51,6 +53,8 @@ pub(crate) struct Shot {
     pub(crate) id: ImageId,
     /// Its name for people.
     pub(crate) name: String,
+    /// The sample it is, if it is one.
+    pub(crate) sample: Option<&'static str>,
     /// Its thumbnail's address.
     pub(crate) url: String,
     /// Its bytes, for an engine that starts later.
@@ -67,6 +71,9 @@ pub(crate) struct Class {
     /// Its pictures.
     pub(crate) shots: Vec<Shot>,
 }
+
+/// Classes as a link holds them: names, and the samples in each.
+type Described = Vec<(String, Vec<&'static str>)>;
 
 /// What was learned.
 #[derive(Clone)]
@@ -111,6 +118,8 @@ pub(crate) struct State {
     found: RwSignal<search::Found>,
     /// The example was offered once.
     begun: RwSignal<bool>,
+    /// Classes that a link asks for, until their pictures have come.
+    asked_for: RwSignal<Option<Described>>,
     /// Counts wishes to learn; an older one gives way.
     wish: StoredValue<u32>,
     /// Pictures that the engine of an era holds.
@@ -136,6 +145,7 @@ impl State {
             live: RwSignal::new(false),
             found: RwSignal::new(search::Found::default()),
             begun: RwSignal::new(false),
+            asked_for: RwSignal::new(None),
             wish: StoredValue::new(0),
             sent: StoredValue::new((0, HashSet::new())),
         }
@@ -153,6 +163,9 @@ impl State {
         put(self.c, address.number("c").filter(|c: &f64| c.is_finite() && *c > 0.0).unwrap_or(1.0));
         put(self.standardise, address.get("scale") != Some("raw"));
         put(self.linear, address.get("by") != Some("knn"));
+        // A link without classes leaves those that are here: they may hold pictures that no link can bring back.
+        let here = self.classes.with_untracked(|classes| describe(classes));
+        put(self.asked_for, links::read(address).filter(|asked| !self.begun.get_untracked() || *asked != here));
     }
 
     /// Says in a link what differs from the defaults.
@@ -167,7 +180,32 @@ impl State {
         address.put("c", Some(self.c.get()).filter(|&c| c != 1.0));
         address.put("scale", (!self.standardise.get()).then_some("raw"));
         address.put("by", (!self.linear.get()).then_some("knn"));
+        match (self.asked_for.get(), self.begun.get()) {
+            (Some(asked), _) => links::write(&asked, address),
+            (None, true) => links::write(&self.classes.with(|classes| describe(classes)), address),
+            (None, false) => {}
+        }
     }
+
+    /// What of it no link holds.
+    pub(crate) fn missing(self) -> Vec<&'static str> {
+        let own = self.classes.with(|classes| has_own(classes));
+        let opened = self.trained.with(|trained| trained.as_ref().is_some_and(|trained| trained.reports.is_none()));
+        let asked = self.asked.with(|asked| !asked.is_empty());
+        let all = [(own, texts::MISSING_CLASSES), (opened, texts::MISSING_PROBE), (asked, texts::MISSING_ASKED)];
+        all.into_iter().filter(|(missing, _)| *missing).map(|(_, words)| words).collect()
+    }
+}
+
+/// Names, and the samples among the pictures.
+fn describe(classes: &[Class]) -> Described {
+    let samples = |class: &Class| class.shots.iter().filter_map(|shot| shot.sample).collect();
+    classes.iter().map(|class| (class.name.clone(), samples(class))).collect()
+}
+
+/// Whether there are pictures of the visitor's own.
+fn has_own(classes: &[Class]) -> bool {
+    classes.iter().flat_map(|class| &class.shots).any(|shot| shot.sample.is_none())
 }
 
 /// The room.
@@ -175,13 +213,23 @@ impl State {
 pub(crate) fn Probe(store: Store) -> impl IntoView {
     let state = store.rooms.probe;
     Effect::new(move || {
-        // An example before the first click, once its pictures have come.
-        if !state.begun.get() && store.samples_done.get() {
-            state.begun.set(true);
-            if state.classes.with_untracked(Vec::is_empty) {
-                example(store);
-            }
+        // What a link asks for, or an example before the first click, once the pictures have come.
+        let (asked, begun) = (state.asked_for.get(), state.begun.get());
+        if !store.samples_done.get() || (begun && asked.is_none()) {
+            return;
         }
+        batch(|| {
+            state.begun.set(true);
+            state.asked_for.set(None);
+            match asked {
+                Some(_) if state.classes.with_untracked(|classes| has_own(classes)) => {
+                    store.tell(Severity::Warning, texts::OWN_STAY);
+                }
+                Some(asked) => fill(store, asked),
+                None if state.classes.with_untracked(Vec::is_empty) => example(store),
+                None => {}
+            }
+        });
     });
     Effect::new(move || {
         state.classes.track();
@@ -210,24 +258,35 @@ pub(crate) fn Probe(store: Store) -> impl IntoView {
     }
 }
 
-/// Fills the classes with samples.
+/// Fills the classes with the example.
 fn example(store: Store) {
+    fill(store, EXAMPLE.map(|(name, samples)| (name.to_owned(), samples.to_vec())).to_vec());
+}
+
+/// Fills the classes with samples.
+fn fill(store: Store, described: Described) {
     let pictures = store.images.get_untracked();
-    let mut classes = Vec::new();
-    for (name, samples) in EXAMPLE {
-        let shots = samples.iter().filter_map(|sample| {
-            let picture = pictures.iter().find(|picture| picture.sample == Some(*sample))?;
-            Some(shot(store, picture.blob.clone(), picture.name.clone()))
+    let classes = described.into_iter().map(|(name, samples)| {
+        let shots = samples.into_iter().filter_map(|sample| {
+            Some(shown(store, pictures.iter().find(|picture| picture.sample == Some(sample))?.clone()))
         });
-        classes.push(Class { id: store.number(), name: name.to_owned(), shots: shots.collect() });
-    }
-    store.rooms.probe.classes.set(classes);
+        Class { id: store.number(), name, shots: shots.collect() }
+    });
+    let classes: Vec<Class> = classes.collect();
+    let state = store.rooms.probe;
+    state.classes.get_untracked().iter().flat_map(|class| &class.shots).for_each(|shot| forget(store, shot));
+    state.classes.set(classes);
 }
 
 /// A picture of this room, with a number and a thumbnail of its own.
 fn shot(store: Store, blob: Blob, name: String) -> Shot {
     let url = Url::create_object_url_with_blob(&blob).unwrap_or_default();
-    Shot { id: ImageId(store.number()), name, url, blob }
+    Shot { id: ImageId(store.number()), name, sample: None, url, blob }
+}
+
+/// One of the page's pictures, taken into this room.
+fn shown(store: Store, picture: Picture) -> Shot {
+    Shot { sample: picture.sample, ..shot(store, picture.blob, picture.name) }
 }
 
 /// Forgets a picture here and in the engine.

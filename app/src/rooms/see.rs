@@ -14,7 +14,7 @@ use crate::state::{Source, Store};
 use crate::texts::see as texts;
 use crate::views::{Attention, Input, Pca, Similarity, Strip};
 pub(crate) use attend::{attend, load_into};
-use compare::Compare;
+use compare::{Compare, place_beside};
 use controls::{AttentionControls, ColourControls, PinControls};
 
 /// Whether there is something to see; an empty room stands in no navigation.
@@ -24,6 +24,15 @@ pub(crate) const BESIDE: bool = true;
 
 /// The threshold that a foreground starts with.
 pub(crate) const THRESHOLD: f32 = 0.5;
+
+/// The word of a second model from the visitor's files.
+const FILES: &str = "files";
+
+/// The sample that an image of this name is.
+fn sample_of(name: &str) -> Option<&'static str> {
+    let name = name.strip_suffix(".jpg")?;
+    crate::texts::SAMPLES.iter().map(|sample| sample.name).find(|sample| *sample == name)
+}
 
 /// What the attention view shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +73,12 @@ pub(crate) struct State {
     pub(crate) compare: RwSignal<Option<String>>,
     /// Where it comes from, when no link can name it.
     pub(crate) compare_source: StoredValue<Option<Source>, LocalStorage>,
+    /// Counts choices of a second model: the same word may mean other files.
+    turn: RwSignal<u32>,
+    /// A second model that a link asks for and that has to be looked for among those kept.
+    asked: RwSignal<Option<String>>,
+    /// The address beside the choice of a second model.
+    offered: RwSignal<String>,
     /// The second model on the engine.
     pub(crate) other: RwSignal<Option<ModelInfo>>,
     /// Counts second models and fits, so that pictures are drawn anew.
@@ -88,6 +103,9 @@ impl State {
             pin: RwSignal::new(None),
             compare: RwSignal::new(None),
             compare_source: StoredValue::new_local(None),
+            turn: RwSignal::new(0),
+            asked: RwSignal::new(None),
+            offered: RwSignal::new(String::new()),
             other: RwSignal::new(None),
             edition: RwSignal::new(0),
             seed: RwSignal::new(0),
@@ -113,8 +131,15 @@ impl State {
         let pin = address.name("from").zip(address.number("from-patch"));
         put(self.pin, pin.map(|(sample, patch)| (format!("{sample}.jpg"), patch)));
         put(self.seed, address.number("seed").unwrap_or(0));
-        // On another host: only when the user says so, as for the first model.
-        put(self.compare, address.get("compare").filter(|key| !key.contains("://")).map(str::to_owned));
+        let key = address.get("compare");
+        if key == self.compare.get_untracked().as_deref() {
+            return;
+        }
+        // On another host: only when the user says so, as for the first model. Files have no address at all.
+        let elsewhere = key.filter(|key| *key == FILES || key.contains('/'));
+        self.compare_source.set_value(None);
+        put(self.compare, key.filter(|_| elsewhere.is_none()).map(str::to_owned));
+        put(self.asked, elsewhere.map(str::to_owned));
     }
 
     /// Says in a link what differs from the defaults.
@@ -131,11 +156,37 @@ impl State {
         address.put("basis", self.shared.get().then_some("shared"));
         let sign = if self.below.get() { "-" } else { "" };
         address.put("foreground", self.cut.get().then(|| format!("{sign}{}", self.threshold.get())));
-        let pin = self.pin.get().and_then(|(name, patch)| Some((name.strip_suffix(".jpg")?.to_owned(), patch)));
+        let pin = self.pin.get().and_then(|(name, patch)| Some((sample_of(&name)?, patch)));
         address.put("from", pin.as_ref().map(|(sample, _)| sample));
         address.put("from-patch", pin.as_ref().map(|(_, patch)| patch));
         address.put("compare", self.compare.get());
         address.put("seed", Some(self.seed.get()).filter(|seed| *seed > 0));
+    }
+
+    /// What of it no link holds.
+    pub(crate) fn missing(self) -> Vec<&'static str> {
+        let files = self.compare.with(|key| key.as_deref() == Some(FILES)).then_some(texts::MISSING_FILES);
+        let pin = self.pin.get().filter(|(name, _)| sample_of(name).is_none()).map(|_| texts::MISSING_PIN);
+        files.into_iter().chain(pin).collect()
+    }
+
+    /// Drops what a link asks for and a model does not have; a sentence for each.
+    pub(crate) fn check(self, model: &ModelInfo, patches: usize) -> Vec<String> {
+        let dead = |value: RwSignal<Option<u32>>, count: usize| {
+            let dead = value.get_untracked().filter(|&value| value as usize >= count);
+            if dead.is_some() {
+                value.set(None);
+            }
+            dead
+        };
+        let layer = dead(self.layer, model.depth).map(|layer| texts::no_layer(layer, model.depth));
+        let head = dead(self.head, model.num_heads).map(|head| texts::no_head(head, model.num_heads));
+        let pin = self.pin.get_untracked().filter(|&(_, patch)| patch as usize >= patches);
+        let pin = pin.map(|(_, patch)| {
+            self.pin.set(None);
+            crate::texts::no_patch(patch, patches)
+        });
+        [layer, head, pin].into_iter().flatten().collect()
     }
 
     /// What is left out of the colours, if anything.

@@ -1,8 +1,10 @@
 //! The room Train: DINO or MAE learns in the page, step by step, on drawn pictures or the user's own.
 //!
-//! `run` drives the engine, one small command after another; the rest shows what comes back: `controls`, `health` with
-//! the collapse sandbox, `curves`, `looks`, `slow` (inside one step) and `files`.
+//! `run` drives the engine, one small command after another; `choice` holds what a link asks for against the run that
+//! stands; the rest shows what comes back: `controls`, `health` with the collapse sandbox, `curves`, `looks`, `slow`
+//! (inside one step) and `files`.
 
+mod choice;
 mod controls;
 mod curves;
 mod files;
@@ -14,9 +16,10 @@ mod slow;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use lab_protocol::train::{Curves, Look, Stages, Status, StepReport, Thumbnail};
+use lab_protocol::train::{Curves, Look, Stages, Status, StepReport, Switches, Thumbnail};
 use leptos::prelude::*;
 
+pub(crate) use choice::Difference;
 pub(crate) use run::{attend, leave};
 
 use crate::hash::Address;
@@ -82,6 +85,26 @@ pub(crate) struct Shown {
     pub(crate) src: String,
 }
 
+/// A step in slow motion: everything of it is of this one step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Inside {
+    /// What it computed on its way.
+    pub(crate) stages: Stages,
+    /// Its pictures.
+    pub(crate) pictures: Vec<Shown>,
+    /// Its numbers.
+    pub(crate) report: StepReport,
+    /// The student's temperature.
+    pub(crate) student_temp: f64,
+}
+
+impl Inside {
+    /// Which step it is, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.report.step + 1
+    }
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
 pub(crate) struct State {
@@ -91,6 +114,18 @@ pub(crate) struct State {
     pub(crate) own: RwSignal<bool>,
     /// `section.key=value` lines over the preset.
     pub(crate) settings: RwSignal<String>,
+    /// The switches of the collapse sandbox, as the run to come shall have them.
+    pub(crate) wanted: RwSignal<Switches>,
+    /// The choices say which run is meant; until then it is the one that the browser keeps.
+    pub(crate) named: RwSignal<bool>,
+    /// They are a link's.
+    pub(crate) linked: RwSignal<bool>,
+    /// A link has come, and nothing was done about it yet.
+    pub(crate) asked: RwSignal<bool>,
+    /// The settings that the run on the engine was begun with.
+    pub(crate) made: RwSignal<String>,
+    /// Why the run that was asked for could not begin.
+    pub(crate) refused: RwSignal<Option<String>>,
     /// How fast.
     pub(crate) pace: RwSignal<Pace>,
     /// Whether it goes.
@@ -103,8 +138,8 @@ pub(crate) struct State {
     pub(crate) report: RwSignal<Option<StepReport>>,
     /// The last look, and its pictures.
     pub(crate) look: RwSignal<Option<(Look, Vec<Vec<Shown>>)>>,
-    /// The last step in slow motion, and its pictures.
-    pub(crate) stages: RwSignal<Option<(Stages, Vec<Shown>)>>,
+    /// The last step in slow motion.
+    pub(crate) inside: RwSignal<Option<Inside>>,
     /// The stage on show.
     pub(crate) stage: RwSignal<usize>,
     /// Where it was saved.
@@ -122,13 +157,19 @@ impl State {
             method: RwSignal::new(Method::Dino),
             own: RwSignal::new(false),
             settings: RwSignal::new(String::new()),
+            wanted: RwSignal::new(Switches::default()),
+            named: RwSignal::new(false),
+            linked: RwSignal::new(false),
+            asked: RwSignal::new(false),
+            made: RwSignal::new(String::new()),
+            refused: RwSignal::new(None),
             pace: RwSignal::new(Pace::Full),
             playing: RwSignal::new(false),
             status: RwSignal::new(None),
             curves: RwSignal::new(Curves::default()),
             report: RwSignal::new(None),
             look: RwSignal::new(None),
-            stages: RwSignal::new(None),
+            inside: RwSignal::new(None),
             stage: RwSignal::new(0),
             saved: RwSignal::new(Saved::Never),
             busy: RwSignal::new(false),
@@ -136,11 +177,9 @@ impl State {
         }
     }
 
-    /// Takes over what a link says; what it does not say keeps its default.
+    /// Takes over what a link says; what it does not say keeps its default. A link that names no run means the one that
+    /// stands, or that the browser keeps.
     pub(crate) fn read(self, address: &Address) {
-        put(self.method, if address.get("method") == Some("mae") { Method::Mae } else { Method::Dino });
-        put(self.own, address.get("data") == Some("own"));
-        put(self.settings, address.get("set").unwrap_or_default().replace(';', "\n"));
         put(
             self.pace,
             match address.get("pace") {
@@ -149,15 +188,37 @@ impl State {
                 _ => Pace::Full,
             },
         );
+        put(self.stage, address.number::<usize>("stage").map_or(0, |stage| stage.saturating_sub(1)));
+        let names = ["method", "data", "set", "off"].into_iter().any(|key| address.get(key).is_some());
+        if !names && self.status.with_untracked(Option::is_some) {
+            self.adopt();
+            return;
+        }
+        put(self.method, if address.get("method") == Some("mae") { Method::Mae } else { Method::Dino });
+        put(self.own, address.get("data") == Some("own"));
+        put(self.settings, address.get("set").unwrap_or_default().replace(';', "\n"));
+        let off = |name: &str| address.get("off").is_some_and(|off| off.split(',').any(|one| one == name));
+        let [centring, sharpening, ema] = health::SWITCHES.each_ref().map(|switch| !off(switch.key));
+        put(self.wanted, Switches { centring, sharpening, ema });
+        put(self.named, names);
+        put(self.linked, names);
+        put(self.asked, names);
     }
 
-    /// Says in a link what differs from the defaults.
+    /// Says in a link which run it is, and what differs from the defaults.
     pub(crate) fn write(self, address: &mut Address) {
-        address.put("method", (self.method.get() == Method::Mae).then_some("mae"));
+        let method = self.method.get();
+        // The default is the run that the browser keeps, whatever it is: a link that means one says so.
+        let word = if method == Method::Mae { "mae" } else { "dino" };
+        address.put("method", self.named.get().then_some(word));
         address.put("data", self.own.get().then_some("own"));
         let settings = self.settings.get();
         let lines: Vec<&str> = settings.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         address.put("set", (!lines.is_empty()).then(|| lines.join(";")));
+        let mut wanted = self.wanted.get();
+        let off: Vec<&str> =
+            health::SWITCHES.iter().filter(|switch| !*(switch.of)(&mut wanted)).map(|switch| switch.key).collect();
+        address.put("off", (method == Method::Dino && !off.is_empty()).then(|| off.join(",")));
         address.put(
             "pace",
             match self.pace.get() {
@@ -166,6 +227,7 @@ impl State {
                 Pace::Full => None,
             },
         );
+        address.put("stage", Some(self.stage.get() + 1).filter(|&stage| stage > 1));
     }
 
     /// Whether the run trains self-distillation.
@@ -198,12 +260,14 @@ pub(crate) fn Train(store: Store) -> impl IntoView {
             <health::Health store />
             <slow::Slow store />
             <div class="two">
-                <looks::Looks store />
-                <Show when=move || state.is_dino()>
-                    <div class="column">
-                        <health::Sandbox store />
+                <div class="column">
+                    <looks::Looks store />
+                    <Show when=move || state.is_dino()>
                         <looks::Prototypes store />
-                    </div>
+                    </Show>
+                </div>
+                <Show when=move || state.is_dino()>
+                    <health::Sandbox store />
                 </Show>
             </div>
             <curves::CurvesPanel store />

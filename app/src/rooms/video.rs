@@ -54,6 +54,17 @@ pub(crate) struct Last {
     pub(crate) count: u32,
 }
 
+/// Where the thing was in one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Spot {
+    /// Frames so far.
+    count: u32,
+    /// Patch rows and columns.
+    grid: [usize; 2],
+    /// What the engine says.
+    thing: lab_protocol::Followed,
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
 pub(crate) struct State {
@@ -71,6 +82,16 @@ pub(crate) struct State {
     side: RwSignal<u32>,
     /// Frames that a press on the button still wants.
     steps: RwSignal<u32>,
+    /// The pan's place: the number of the frame on show.
+    at: RwSignal<u32>,
+    /// Counts wishes for the frame on show once more, and those that were granted.
+    again: [RwSignal<u32>; 2],
+    /// A patch that a link wants followed, until a frame is there.
+    wish: RwSignal<Option<u32>>,
+    /// The frame and the patch where following began.
+    origin: RwSignal<Option<(u32, u32)>>,
+    /// Where the thing was, a line a frame, the oldest first.
+    track: StoredValue<Vec<Spot>>,
     /// Counts loops; an older one ends.
     round: StoredValue<u32>,
 }
@@ -89,6 +110,11 @@ impl State {
             canvases: RwSignal::new([None; 3]),
             side: RwSignal::new(0),
             steps: RwSignal::new(0),
+            at: RwSignal::new(0),
+            again: [RwSignal::new(0), RwSignal::new(0)],
+            wish: RwSignal::new(None),
+            origin: RwSignal::new(None),
+            track: StoredValue::new(Vec::new()),
             round: StoredValue::new(0),
         }
     }
@@ -96,11 +122,41 @@ impl State {
     /// Takes over what a link says; what it does not say keeps its default. A link switches no camera on.
     pub(crate) fn read(self, address: &Address) {
         put(self.playing, address.get("play") != Some("no"));
+        put(self.at, address.number("at").unwrap_or(0));
+        put(self.wish, address.number("follow"));
+        self.redraw();
     }
 
     /// Says in a link what differs from the defaults.
     pub(crate) fn write(self, address: &mut Address) {
-        address.put("play", (!self.playing.get()).then_some("no"));
+        let playing = self.playing.get();
+        address.put("play", (!playing).then_some("no"));
+        // Only the pan is the same for everybody. While it moves a link says where following began: an address that
+        // changed with every frame would be too much for browsers.
+        let (at, patch) = match (self.feed.get(), playing) {
+            (Feed::Pan, true) => self.origin.get().unzip(),
+            (Feed::Pan, false) => {
+                let thing = self.last.with(|last| last.followed.as_ref().map(|thing| thing.patch));
+                (Some(self.at.get()), thing)
+            }
+            (Feed::Camera | Feed::Clip, _) => (None, None),
+        };
+        address.put("at", at.filter(|at| *at > 0));
+        address.put("follow", self.wish.get().or(patch));
+    }
+
+    /// What of it no link holds.
+    pub(crate) fn missing(self) -> Vec<&'static str> {
+        match self.feed.get() {
+            Feed::Pan => vec![texts::MISSING_COLOURS],
+            Feed::Camera => vec![texts::MISSING_CAMERA],
+            Feed::Clip => vec![texts::MISSING_CLIP],
+        }
+    }
+
+    /// Draws the frame on show once more, where nothing moves.
+    fn redraw(self) {
+        self.again[0].update(|count| *count = count.wrapping_add(1));
     }
 }
 
@@ -112,7 +168,6 @@ pub(crate) fn Video(store: Store) -> impl IntoView {
     if still.is_some_and(|query| query.matches()) && state.last.with_untracked(|last| last.count == 0) {
         // Whoever asked for calm sees one frame and plays by hand.
         state.playing.set(false);
-        state.steps.set(1);
     }
     play::attend(store);
     on_cleanup(move || {
@@ -230,11 +285,17 @@ fn Controls(store: Store) -> impl IntoView {
             }
         });
     };
-    let save = move |_| {
-        if let Err(error) = screens::save() {
+    let release = move |_| {
+        state.origin.set(None);
+        tell(VideoCommand::Release);
+        state.redraw();
+    };
+    let told = move |result: Result<(), wasm_bindgen::JsValue>| {
+        if let Err(error) = result {
             store.tell(Severity::Error, crate::texts::not_saved(&crate::link::words(&error)));
         }
     };
+    let untracked = move || state.last.with(|last| last.followed.is_none());
     let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
     view! {
         <div class="controls" role="group" aria-label=texts::SOURCE>
@@ -253,12 +314,20 @@ fn Controls(store: Store) -> impl IntoView {
             <button data-testid="video-refit" on:click=move |_| tell(VideoCommand::Refit)>{texts::REFIT}</button>
             <button
                 data-testid="video-release"
-                prop:disabled=move || state.last.with(|last| last.followed.is_none())
-                on:click=move |_| tell(VideoCommand::Release)
+                prop:disabled=untracked
+                on:click=release
             >
                 {texts::RELEASE}
             </button>
-            <button data-testid="video-save" on:click=save>{texts::SAVE}</button>
+            <button data-testid="video-save" title=texts::SAVE on:click=move |_| told(screens::save())>"PNG"</button>
+            <button
+                data-testid="video-csv"
+                title=texts::SAVE_TRACK
+                prop:disabled=untracked
+                on:click=move |_| told(screens::save_track(state))
+            >
+                "CSV"
+            </button>
         </div>
     }
 }

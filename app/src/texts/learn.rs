@@ -336,6 +336,8 @@ pub(crate) const TEACHER_EXPLAIN: &str =
     "A row a picture, a colour a prototype; the pictures themselves serve as prototypes, in the same order.";
 pub(crate) const TEACHER_CAPTION: &str = "How sure the teacher is of each picture";
 pub(crate) const TEMPERATURE: &str = "Temperature τ";
+pub(crate) const PICTURE: &str = "picture";
+pub(crate) const SAVE_ANSWERS: &str = "Save the answers, a line a picture and a column a prototype";
 pub(crate) const CENTRE: &str = "Subtract the centre";
 
 /// The largest share of an answer.

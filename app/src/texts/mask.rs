@@ -51,17 +51,24 @@ pub(crate) fn hidden(count: usize, all: usize) -> String {
     format!("{count} of {all} patches hidden, {}.", percent(count as f32 / all.max(1) as f32))
 }
 
+/// What an error is measured in.
+fn unit(norm_pix: bool) -> &'static str {
+    if norm_pix { "1 is a patch's own variance" } else { "in squares of normalised pixel values" }
+}
+
 /// The result in numbers.
-pub(crate) fn result(loss: Option<f32>, millis: f64) -> String {
+pub(crate) fn result(loss: Option<f32>, norm_pix: bool, millis: f64) -> String {
     match loss {
-        Some(loss) => format!("Mean error over the hidden patches: {}. {}", number(loss), time(millis)),
+        Some(loss) => {
+            format!("Mean error over the hidden patches: {} ({}). {}", number(loss), unit(norm_pix), time(millis))
+        }
         None => format!("Nothing is hidden, so there is no error. {}", time(millis)),
     }
 }
 
 /// The error map's numbers.
-pub(crate) fn loss_caption(max: f32, peak: &str) -> String {
-    format!("Up to {} in {peak}.", number(max))
+pub(crate) fn loss_caption(max: f32, peak: &str, norm_pix: bool) -> String {
+    format!("Up to {} in {peak}; {}.", number(max), unit(norm_pix))
 }
 
 /// How targets are made, and how the picture is made of them.
@@ -78,13 +85,26 @@ pub(crate) fn target(norm_pix: bool) -> &'static str {
 /// Who paints here, and why.
 pub(crate) fn own_model(main: &str, model: &ModelInfo) -> String {
     let untrained = if model.untrained { " It has learned nothing: it paints noise, and says so." } else { "" };
-    format!("{main} has no decoder and cannot paint; here paints {}.{untrained}", model.name)
+    format!("The model at work, {main}, has no decoder and cannot paint; here paints {}.{untrained}", model.name)
 }
 
 /// Who paints where the main model does.
 pub(crate) fn main_model(model: &ModelInfo) -> String {
     let untrained = if model.untrained { " It has learned nothing: it paints noise, and says so." } else { "" };
-    format!("{} paints.{untrained}", model.name)
+    format!("The model at work, {}, paints.{untrained}", model.name)
+}
+
+/// A mask that a link holds and the autoencoder cannot take.
+pub(crate) fn no_mask(patches: usize) -> String {
+    format!(
+        "The mask in this link does not fit: it takes {patches} patches, of which one at least is shown. Another is drawn \
+         from the seed instead."
+    )
+}
+
+/// The label of the whole picture.
+pub(crate) fn original_label(name: &str) -> String {
+    format!("{name} whole, nothing hidden")
 }
 
 /// The label of a picture.

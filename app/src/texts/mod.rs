@@ -102,7 +102,17 @@ pub(crate) const TITLE: &str = "The lab for visual self-supervised learning";
 pub(crate) const ROOMS: &str = "Rooms";
 pub(crate) const SKIP: &str = "Skip to the room";
 pub(crate) const COPY_LINK: &str = "Copy link";
-pub(crate) const COPIED: &str = "Copied: the link holds this room's whole state.";
+pub(crate) const MISSING_PICTURES: &str = "your own pictures";
+pub(crate) const MISSING_MODEL: &str = "the model from your files";
+pub(crate) const MISSING_RUN: &str = "the run itself";
+
+/// A link that was copied, and what no link can hold.
+pub(crate) fn copied(missing: &[&str]) -> String {
+    match missing {
+        [] => "Copied: the link holds this room's whole state.".to_owned(),
+        missing => format!("Copied. Not in the link: {}.", missing.join(", ")),
+    }
+}
 
 // Exports.
 pub(crate) const NUMBERS: &str = "Numbers";
@@ -129,6 +139,11 @@ pub(crate) fn other_weights(fingerprint: &str) -> String {
     )
 }
 
+/// A patch that is not there.
+pub(crate) fn no_patch(patch: u32, count: usize) -> String {
+    format!("This link asks for patch {patch}; here they go from 0 to {}. It was left out.", count.max(1) - 1)
+}
+
 /// A link that could not be copied.
 pub(crate) fn not_copied(reason: &str) -> String {
     format!("The link could not be copied ({reason}): take it from the address bar.")
@@ -142,6 +157,8 @@ pub(crate) const IMAGES: &str = "Images";
 pub(crate) const DROP: &str = "Choose images";
 pub(crate) const DROP_HINT: &str = "or drop or paste them anywhere; nothing is uploaded";
 pub(crate) const ON_SHOW: &str = "on show";
+pub(crate) const NO_PICTURE: &str =
+    "There is no picture. Choose one in the panel Images, or drop or paste it anywhere; nothing is uploaded.";
 
 /// The button that forgets an image.
 pub(crate) fn remove(name: &str) -> String {
@@ -160,7 +177,8 @@ pub(crate) fn no_sample(name: &str, reason: &str) -> String {
 
 // Model.
 pub(crate) const MODEL: &str = "Model";
-pub(crate) const UNTRAINED: &str = "untrained: shows architecture, not learning";
+pub(crate) const UNTRAINED: &str = "untrained";
+pub(crate) const UNTRAINED_MEANS: &str = "Its weights are random: it shows architecture, not learning.";
 pub(crate) const BUILT_IN: &str = "Built-in";
 pub(crate) const BUILT_IN_VIT: &str = "tiny ViT (untrained)";
 pub(crate) const BUILT_IN_MAE: &str = "tiny MAE (untrained)";

@@ -32,6 +32,13 @@ pub(crate) fn remove_class(name: &str) -> String {
     format!("Remove the class {name}")
 }
 
+// Links.
+pub(crate) const MISSING_CLASSES: &str = "your own pictures in the classes";
+pub(crate) const MISSING_PROBE: &str = "the probe that you opened";
+pub(crate) const MISSING_ASKED: &str = "the pictures that you asked about";
+pub(crate) const OWN_STAY: &str = "This link names other classes. Yours hold pictures that no link can bring back and \
+                                   stay: press “Start empty” and open the link again if you want its classes.";
+
 /// A new class.
 pub(crate) fn class(number: usize) -> String {
     format!("Class {number}")
@@ -86,6 +93,18 @@ pub(crate) fn interval(report: &ProbeReport) -> String {
     )
 }
 
+/// What guessing would give, and why little more may be seen.
+pub(crate) fn chance(classes: usize, untrained: bool) -> String {
+    let guess = format!("Guessing would be right in {}.", percent(1.0 / classes.max(1) as f64));
+    match untrained {
+        true => format!(
+            "{guess} The model is untrained: its features know only colours and coarse shapes, so expect little more. Load \
+             a trained one to see the difference."
+        ),
+        false => guess,
+    }
+}
+
 /// How long it took.
 pub(crate) fn took(features: f64, learn: f64) -> String {
     format!("Features computed in {features:.0} ms, learned and tested in {learn:.0} ms.")
@@ -117,6 +136,9 @@ pub(crate) const TEST_DROP: &str = "Choose pictures to ask about";
 pub(crate) const TEST_LIVE: &str = "Ask about the camera";
 pub(crate) const TEST_STOP: &str = "Stop asking";
 pub(crate) const TEST_SHOWN: &str = "Ask about the one on show";
+pub(crate) const SAVE_ANSWERS: &str = "Save the answers";
+/// First columns of that file; a column a class follows.
+pub(crate) const ANSWERS: [&str; 3] = ["picture", "classifier", "answer"];
 pub(crate) const NO_PROBE: &str = "There is nothing to ask yet.";
 
 /// What it says of a picture.
@@ -126,8 +148,12 @@ pub(crate) fn verdict(name: &str, class: &str, confidence: f32) -> String {
 
 // Search.
 pub(crate) const SEARCH: &str = "Search";
-pub(crate) const SEARCH_LEAD: &str =
-    "Open embeddings that `native-trainer embed` wrote (.safetensors, or .npy with its list), up to about 100 000.";
+/// Words, a command, words.
+pub(crate) const SEARCH_LEAD: [&str; 3] = [
+    "Open embeddings that ",
+    "native-trainer embed",
+    " wrote (.safetensors, or .npy with its list), up to about 100 000.",
+];
 pub(crate) const SEARCH_OPEN: &str = "Open embeddings…";
 pub(crate) const SEARCH_IMAGE: &str = "Like the picture on show";
 pub(crate) const SEARCH_PATCH: &str = "Like its chosen patch";

@@ -172,7 +172,37 @@ pub(crate) const COMPARE_EXPLAIN: &str =
 pub(crate) const COMPARE_WITH: &str = "Second model";
 pub(crate) const COMPARE_NONE: &str = "none";
 pub(crate) const COMPARE_TWIN: &str = "random weights, same architecture";
-pub(crate) const COMPARE_ADDRESS: &str = "Or its address";
+pub(crate) const COMPARE_FILES: &str = "your own files";
+pub(crate) const COMPARE_ADDRESS: &str = "Or a Hugging Face repository, or the address of a folder";
+pub(crate) const LINK_FILES: &str = "This link was made with a second model from somebody's files, which no link can \
+                                     hold: choose it under Compare if you have it.";
+
+/// A model that is kept in the browser.
+pub(crate) fn kept(name: &str) -> String {
+    format!("{name} (kept)")
+}
+
+/// A link that asks for a second model on another host.
+pub(crate) fn link_asks(url: &str) -> String {
+    format!(
+        "This link asks for a second model at {url}. Nothing was fetched: press “Fetch and keep” under Compare if you \
+         want it."
+    )
+}
+
+// Links.
+pub(crate) const MISSING_FILES: &str = "the second model from your files";
+pub(crate) const MISSING_PIN: &str = "the patch kept from your own picture";
+
+/// A layer that is not there.
+pub(crate) fn no_layer(layer: u32, depth: usize) -> String {
+    format!("This link asks for layer {layer}; this model's go from 0 to {}. The last one is shown.", depth.max(1) - 1)
+}
+
+/// A head that is not there.
+pub(crate) fn no_head(head: u32, heads: usize) -> String {
+    format!("This link asks for head {head}; this model's go from 0 to {}. Their mean is shown.", heads.max(1) - 1)
+}
 
 /// What both models take.
 pub(crate) fn memory(bytes: u64) -> String {

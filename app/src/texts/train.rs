@@ -1,8 +1,9 @@
 //! The room Train.
 
-use lab_protocol::train::{Status, StepReport, Verdict};
+use lab_protocol::train::{Data, Status, StepReport, Verdict};
 
 use super::{number, percent};
+use crate::rooms::train::{Difference, Method, Saved};
 
 /// What the room is called.
 pub(crate) const ROOM: &str = "Train";
@@ -30,6 +31,11 @@ pub(crate) const SETTINGS_HINT: &str =
 pub(crate) const SETTINGS_EXAMPLE: &str = "optim.base_lr=2e-3\ntrain.seed=1";
 pub(crate) const CONFIG: &str = "Every setting of this run";
 pub(crate) const WAITING: &str = "The run is on its way…";
+/// Where there is no run and so no verdict.
+pub(crate) const NONE: &str = "There is no run yet";
+pub(crate) const BEGIN_LINKED: &str = "Begin the link's run";
+pub(crate) const BEGIN_CHOSEN: &str = "Begin the run you chose";
+pub(crate) const GO_ON: &str = "Go on with the kept run";
 pub(crate) const KEYS: &str = "Space plays and pauses, S makes one step.";
 
 /// The user's own images, as a choice.
@@ -46,9 +52,52 @@ pub(crate) fn standing(status: &Status, report: Option<&StepReport>) -> String {
     }
 }
 
+/// Why no run could begin, and what to do.
+pub(crate) fn no_run(why: &str) -> String {
+    let why = why.trim_end();
+    let stop = if why.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("No run could begin: {why}{stop} Correct the settings below or the choices, then press “{RESET}”.")
+}
+
+/// What a link, or the user, asks for.
+pub(crate) fn asked(asked: Method, own: bool, difference: Difference, linked: bool) -> String {
+    let who = if linked { "This link asks for" } else { "You chose" };
+    let data = match (difference.data, own) {
+        (false, _) => "",
+        (true, true) => " on the images beside",
+        (true, false) => " on drawn shapes",
+    };
+    let more = match (difference.settings, difference.switches) {
+        (true, true) => " with other settings and switches",
+        (true, false) => " with other settings",
+        (false, true) => " with other switches",
+        (false, false) => "",
+    };
+    format!("{who} {}{data}{more}", method(asked))
+}
+
+/// What stands here instead, and what becomes of it.
+pub(crate) fn other(asked: &str, status: &Status) -> String {
+    let step = status.step;
+    let method = if Method::of(status) == Method::Mae { "an MAE" } else { "a DINO" };
+    let data = if matches!(status.data, Data::Own { .. }) { " on images of yours" } else { "" };
+    let steps = if step == 1 { "step" } else { "steps" };
+    format!(
+        "{asked}; {method} run of {step} {steps}{data} is kept here. A new run takes its place: download it below if you \
+         want it later."
+    )
+}
+
+fn method(method: Method) -> &'static str {
+    match method {
+        Method::Dino => DINO,
+        Method::Mae => MAE,
+    }
+}
+
 /// What is trained on what.
 pub(crate) fn about(status: &Status) -> String {
-    let method = if status.method == "mae" { "MAE" } else { "DINO" };
+    let method = method(Method::of(status));
     let (size, patch) = (status.img_size, status.patch_size);
     format!(
         "{method}, {:.2} M parameters, crops of {size} pixels in patches of {patch}, {} of {} images a step.",
@@ -153,20 +202,39 @@ pub(crate) const ENTROPY: &str = "entropy";
 pub(crate) const INFORMATION: &str = "information";
 pub(crate) const KL: &str = "KL of teacher and student";
 pub(crate) const KL_HINT: &str = "How much the student still has to learn from the teacher; 0 in collapse.";
-pub(crate) const KL_SHORT: &str = "nats";
+pub(crate) const KL_SHORT: &str = "KL";
 pub(crate) const RANK: &str = "RankMe";
 pub(crate) const RANK_HINT: &str = "How many directions the features use; 1 is collapse.";
 pub(crate) const RANK_SHORT: &str = "of held-out features";
 pub(crate) const SHAPES: &str = "Shapes told apart";
 pub(crate) const SHAPES_HINT: &str = "Nearest neighbours by features; no label was used in training.";
-pub(crate) const SHAPES_SHORT: &str = "share";
+pub(crate) const SHAPES_SHORT: &str = "right neighbours";
 pub(crate) const NORM: &str = "Gradient";
 pub(crate) const NORM_HINT: &str = "Its length before clipping.";
 pub(crate) const NORM_SHORT: &str = "norm";
+/// What the axis of the steps is called.
+pub(crate) const STEPS: &str = "step";
+pub(crate) const NATS: &str = "nats";
+pub(crate) const SHARE: &str = "share";
+pub(crate) const SAVE_CURVES: &str = "Save all curves as CSV";
+
+/// How files of this run are called.
+pub(crate) fn file(status: &Status) -> String {
+    format!("{} step {}", method(Method::of(status)), status.step)
+}
 
 // Slow motion.
 pub(crate) const INSIDE: &str = "Inside one step";
-pub(crate) const INSIDE_HINT: &str = "Real numbers of the last step in slow motion; “One step” makes another.";
+/// Which step it is, and where the run stands now.
+pub(crate) fn inside(step: u64, now: u64) -> String {
+    match step == now {
+        true => format!("Every number here is of step {step}, the last one."),
+        false => {
+            format!("Every number here is of step {step}; the run stands at step {now}. “{STEP}” looks into the next.")
+        }
+    }
+}
+
 pub(crate) const NEXT: &str = "Next";
 pub(crate) const BEFORE: &str = "Back";
 pub(crate) const NO_STAGES: &str = "Press “One step”, or choose slow motion, to see inside a step.";
@@ -239,6 +307,8 @@ pub(crate) const NOT_COMPARED: &str = "–";
 pub(crate) const PAIRS: &str = "Loss of each pair of crops";
 pub(crate) const STUDENT_MOVED: &str = "student moves";
 pub(crate) const TEACHER_MOVED: &str = "teacher moves";
+pub(crate) const NOTHING_MOVES: &str = "Nothing moves in this step: the warm-up begins with a learning rate of 0, so the student keeps its weights, and the \
+     teacher, its copy, has nothing to follow. Make another step to see both move.";
 
 /// How many prototypes a row of bars shows.
 pub(crate) fn bars(shown: usize, all: usize) -> String {
@@ -274,6 +344,10 @@ pub(crate) fn gradient(part: &str, norm: f64, factor: f64) -> String {
 
 /// The step of the optimiser.
 pub(crate) fn student_moved(share: f64, lr: f64) -> String {
+    if lr == 0.0 {
+        return "The warm-up begins with a learning rate of 0: AdamW notes the gradient and moves nothing in this step."
+            .to_owned();
+    }
     format!("AdamW with a learning rate of {lr:.1e} moves the weights by {} of their length.", small(share))
 }
 
@@ -284,6 +358,11 @@ pub(crate) fn teacher_moved(momentum: f64, moved: f64, apart: f64) -> String {
         small(moved),
         small(apart)
     )
+}
+
+/// How far one of the two moved, beside its bar.
+pub(crate) fn moves(who: &str, share: f64) -> String {
+    format!("{who} by {} of its length", small(share))
 }
 
 /// How the centre moved.
@@ -331,8 +410,7 @@ pub(crate) const FILES_HINT: &str = "A run is one safetensors file: native-train
      the state.safetensors of a native run. A model is a Hugging Face folder, for native-trainer embed and transformers.";
 
 /// Where the run is safe.
-pub(crate) fn saved(saved: &crate::rooms::train::Saved) -> String {
-    use crate::rooms::train::Saved;
+pub(crate) fn saved(saved: &Saved) -> String {
     match saved {
         Saved::Never => "Not saved yet; it saves itself every 15 seconds and when you leave.".to_owned(),
         Saved::Browser(step) => format!("Saved in this browser at step {step}; it goes on after a reload."),
@@ -350,4 +428,26 @@ fn lower(sentence: &str) -> String {
 /// A model that was trained here, on its way to See.
 pub(crate) fn opened(step: u64) -> String {
     format!("The model of step {step} is open in See, until you load another one.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_said() {
+        let all = Difference { method: false, data: true, settings: true, switches: true };
+        assert_eq!(
+            asked(Method::Dino, true, all, false),
+            "You chose DINO on the images beside with other settings and switches"
+        );
+        let method = Difference { method: true, ..Difference::default() };
+        assert_eq!(asked(Method::Mae, false, method, true), "This link asks for MAE");
+    }
+
+    #[test]
+    fn a_refusal_ends_in_what_to_do() {
+        assert!(no_run("did you mean a?").starts_with("No run could begin: did you mean a? Correct the settings"));
+        assert!(no_run("it is too large").contains("too large. Correct"));
+    }
 }

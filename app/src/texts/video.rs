@@ -12,9 +12,17 @@ pub(crate) const CLIP: &str = "Open a clip…";
 pub(crate) const PAUSE: &str = "Pause";
 pub(crate) const PLAY: &str = "Play";
 pub(crate) const STEP: &str = "One frame";
-pub(crate) const REFIT: &str = "Fit the colours anew";
+pub(crate) const REFIT: &str = "Fit colours anew";
 pub(crate) const RELEASE: &str = "Follow nothing";
-pub(crate) const SAVE: &str = "Save as PNG";
+pub(crate) const SAVE: &str = "Save the three pictures as PNG";
+pub(crate) const SAVE_TRACK: &str = "Save where the followed thing was, frame by frame";
+/// Columns of that file.
+pub(crate) const TRACK: [&str; 6] = ["frame", "row", "column", "likeness", "patches", "out of sight"];
+
+// Links.
+pub(crate) const MISSING_COLOURS: &str = "the frame that the colours were fitted to";
+pub(crate) const MISSING_CAMERA: &str = "what the camera sees";
+pub(crate) const MISSING_CLIP: &str = "your clip";
 
 pub(crate) const INPUT: &str = "As the model sees it";
 pub(crate) const INPUT_EXPLAIN: &str = "Click or tap a thing, or choose a patch with the arrow keys and press Enter.";

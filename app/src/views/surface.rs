@@ -7,12 +7,13 @@ use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
-use web_sys::{HtmlCanvasElement, ResizeObserver};
+use web_sys::HtmlCanvasElement;
 
 use crate::link::{Link, words};
 use crate::state::{Severity, Shown, Store};
 use crate::texts;
 use crate::views::paint::Paint;
+use crate::widgets::width;
 
 /// No picture is drawn larger than this, in device pixels.
 const MAX_SIDE: f64 = 1024.0;
@@ -27,18 +28,6 @@ struct Wanted {
     image: ImageId,
     paint: Paint,
     size: [u32; 2],
-}
-
-/// Tells of a frame's size for as long as the frame is there.
-struct Watch {
-    observer: ResizeObserver,
-    _resized: Closure<dyn FnMut()>,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.observer.disconnect();
-    }
 }
 
 /// A picture. `paint` says what to draw, nothing while it cannot be drawn; `shown` is told what was drawn; `test` names
@@ -63,18 +52,8 @@ pub(crate) fn Surface(
 ) -> impl IntoView {
     let side = RwSignal::new(0_u32);
     let frame = NodeRef::<Div>::new();
-    let watch = StoredValue::new_local(None::<Watch>);
-    frame.on_load(move |frame| {
-        let element = frame.clone();
-        let resized = Closure::<dyn FnMut()>::new(move || {
-            let scale = web_sys::window().map_or(1.0, |window| window.device_pixel_ratio());
-            let pixels = (element.get_bounding_client_rect().width() * scale).round().clamp(1.0, MAX_SIDE) as u32;
-            let _ = side.try_set(pixels);
-        });
-        if let Ok(observer) = ResizeObserver::new(resized.as_ref().unchecked_ref()) {
-            observer.observe(&frame);
-            watch.set_value(Some(Watch { observer, _resized: resized }));
-        }
+    width::attend(frame, move |width| {
+        let _ = side.try_set(width::device_pixels(width, MAX_SIDE));
     });
     let shape = move || shape.map_or([1, 1], |shape| shape.get()).map(|count| count.max(1));
     let wanted = Memo::new(move |_| {
@@ -87,8 +66,8 @@ pub(crate) fn Surface(
         Some(Wanted { editions, image, paint: paint.get()?, size })
     });
     let drawn = RwSignal::new(None::<Wanted>);
-    // Also while it waits for what it needs.
-    let busy = move || wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get()).to_string();
+    // Also while it waits for what it needs; without a picture it waits for nothing.
+    let busy = move || (!store.bare() && wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get())).to_string();
     let ratio = move || {
         let [rows, columns] = shape();
         format!("{columns} / {rows}")
@@ -99,7 +78,18 @@ pub(crate) fn Surface(
                 <Drawing store wanted drawn shown label canvas test />
             </For>
             {children.map(|children| children())}
+            <Bare store />
         </div>
+    }
+}
+
+/// What to do where there is no picture to show.
+#[component]
+pub(crate) fn Bare(store: Store) -> impl IntoView {
+    view! {
+        <Show when=move || store.bare()>
+            <p class="empty">{texts::NO_PICTURE}</p>
+        </Show>
     }
 }
 

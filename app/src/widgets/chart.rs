@@ -1,5 +1,6 @@
 //! A line chart in SVG, drawn by hand: axes, series with marks of their own shape, and the same numbers as a table.
 
+use leptos::html::Div;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::XmlSerializer;
@@ -7,7 +8,8 @@ use web_sys::XmlSerializer;
 use crate::download;
 use crate::texts;
 pub(crate) use crate::widgets::frame::{Axes, Series};
-use crate::widgets::frame::{Frame, HEIGHT, MARGIN, WIDTH};
+use crate::widgets::frame::{Frame, MARGIN, WIDTH};
+use crate::widgets::width;
 
 /// The chart, its legend, its numbers as a table, and the ways to keep it. `name` is the file's.
 #[component]
@@ -18,13 +20,18 @@ pub(crate) fn Chart(
     #[prop(into)] series: Signal<Vec<Series>>,
 ) -> impl IntoView {
     let axes = StoredValue::new(axes);
-    let frame = Memo::new(move |_| axes.with_value(|axes| Frame::around(axes, &series.get())));
+    // Drawn as wide as it stands, so that its words keep their size.
+    let (place, wide) = (NodeRef::<Div>::new(), RwSignal::new(WIDTH));
+    width::attend(place, move |width| {
+        let _ = wide.try_set(width.max(1.0));
+    });
+    let frame = Memo::new(move |_| axes.with_value(|axes| Frame::around(axes, &series.get(), wide.get())));
     let [left, top, right, bottom] = MARGIN;
     let levels = move || {
         let line = |level: f64| {
             let [_, y] = frame.get().place([1.0, level]);
             view! {
-                <line class="level" x1=left x2=WIDTH - right y1=y y2=y></line>
+                <line class="level" x1=left x2=frame.get().size[0] - right y1=y y2=y></line>
                 <text class="tick" x=left - 8.0 y=y + 4.0 text-anchor="end">{format!("{level:.0}")}</text>
             }
         };
@@ -32,8 +39,8 @@ pub(crate) fn Chart(
     };
     let ticks = move || {
         let tick = |(at, text): (f64, &'static str)| {
-            let [x, _] = frame.get().place([at, frame.get().y[0]]);
-            view! { <text class="tick" x=x y=HEIGHT - bottom + 20.0 text-anchor="middle">{text}</text> }
+            let [x, y] = frame.get().place([at, frame.get().y[0]]);
+            view! { <text class="tick" x=x y=y + 20.0 text-anchor="middle">{text}</text> }
         };
         axes.get_value().ticks.into_iter().map(tick).collect_view()
     };
@@ -79,26 +86,28 @@ pub(crate) fn Chart(
         };
         series.get().into_iter().enumerate().map(entry).collect_view()
     };
+    let size = move |part: usize| frame.get().size[part];
+    let middle = move || (size(1) - bottom + top) / 2.0;
     view! {
-        <div class="chart">
+        <div class="chart" node_ref=place>
             <svg
                 node_ref=svg
                 xmlns="http://www.w3.org/2000/svg"
-                viewBox=format!("0 0 {WIDTH} {HEIGHT}")
+                viewBox=move || format!("0 0 {} {}", size(0), size(1))
                 role="img"
                 aria-label=move || label.get()
                 data-testid=name
             >
                 {levels} {ticks}
-                <text class="axis" x=(WIDTH + left) / 2.0 y=HEIGHT - 8.0 text-anchor="middle">
+                <text class="axis" x=move || (size(0) + left) / 2.0 y=move || size(1) - 8.0 text-anchor="middle">
                     {axes.get_value().x}
                 </text>
                 <text
                     class="axis"
                     x="14"
-                    y=(HEIGHT - bottom + top) / 2.0
+                    y=middle
                     text-anchor="middle"
-                    transform=format!("rotate(-90 14 {})", (HEIGHT - bottom + top) / 2.0)
+                    transform=move || format!("rotate(-90 14 {})", middle())
                 >
                     {axes.get_value().y}
                 </text>

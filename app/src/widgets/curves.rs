@@ -1,15 +1,26 @@
-//! A small line chart: one or two curves over steps, told apart by dashes as well as by colour, with their last numbers.
+//! A small line chart: one or two curves over steps, told apart by dashes as well as by colour, with their last numbers
+//! and both axes. It leaves as SVG or PNG, drawn anew on paper of its own: a viewer has no style sheet of ours.
 
 use std::fmt::Write as _;
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
-use crate::texts;
+use crate::{csv, download, texts};
 
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 96.0;
 /// Points drawn of a curve; more than that no eye tells apart.
 const POINTS: usize = 240;
+
+/// Size of a saved chart, and where the curves lie on it: left, top, right, bottom.
+const PAPER: [f64; 2] = [640.0, 360.0];
+const FRAME: [f64; 4] = [72.0, 76.0, 616.0, 300.0];
+/// How each curve is drawn there. Attributes, not a style sheet: the page's own policy forbids one in a picture.
+const LINES: [&str; 2] = ["stroke=\"#1b6a86\"", "stroke=\"#b3541e\" stroke-dasharray=\"7 4\""];
 
 /// A curve.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,51 +38,161 @@ pub(crate) fn Curves(
     title: &'static str,
     /// What a good curve does, in a few words.
     hint: &'static str,
+    /// What values are counted in, where they have a unit.
+    #[prop(optional)]
+    unit: &'static str,
     /// The curves, two at most.
     curves: Signal<Vec<Curve>>,
     /// Range of values that is always shown.
     #[prop(optional)]
     range: Option<[f32; 2]>,
+    /// Whose curves they are, for the names of files.
+    of: Signal<String>,
+    /// Told what went wrong when a file could not be made.
+    failed: Callback<JsValue>,
 ) -> impl IntoView {
     let drawn = move || {
         let curves = curves.get();
         let ([low, high], [first, last]) = extent(&curves, range);
+        let [bottom, top, left, right] = ticks(&curves, range);
         let label = curves.iter().map(in_words).collect::<Vec<_>>().join(" ");
+        let unit_said = if unit.is_empty() { String::new() } else { format!(", {unit}") };
         let lines = curves.iter().enumerate().map(|(number, curve)| {
             let path = path(&curve.points, [low, high], [first, last]);
             view! { <path class=if number == 0 { "curve" } else { "curve second" } d=path /> }
         });
         let legend = curves.iter().enumerate().map(|(number, curve)| {
-            let value = curve.points.last().map(|point| texts::number(point.1));
             view! {
                 <span class="key" class:second=number == 1>
-                    {curve.name} " " <strong>{value.unwrap_or_else(|| "–".to_owned())}</strong>
+                    {curve.name} " " <strong>{last_value(curve)}</strong>
                 </span>
             }
         });
         view! {
             <p class="legend keys">{legend.collect_view()}</p>
             <div class="plot">
-                <span class="tick high" aria-hidden="true">{texts::number(high)}</span>
-                <span class="tick low" aria-hidden="true">{texts::number(low)}</span>
+                <p class="values" aria-hidden="true">
+                    <span data-testid="tick-high">{top}</span>
+                    <span>{unit}</span>
+                    <span data-testid="tick-low">{bottom}</span>
+                </p>
                 <svg
                     viewBox=format!("0 0 {WIDTH} {HEIGHT}")
                     preserveAspectRatio="none"
                     role="img"
-                    aria-label=format!("{title}. {label}")
+                    aria-label=format!("{title}{unit_said}. {label}")
                 >
                     {lines.collect_view()}
                 </svg>
+                <p class="steps" aria-hidden="true">
+                    <span data-testid="tick-first">{left}</span>
+                    <span>{texts::train::STEPS}</span>
+                    <span data-testid="tick-last">{right}</span>
+                </p>
             </div>
         }
     };
+    let picture = move || picture(title, unit, &curves.get_untracked(), range);
+    let name = move |ending: &str| csv::file_name(&format!("{} {title}", of.get_untracked()), ending);
+    let told = move |result: Result<(), JsValue>| {
+        if let Err(error) = result {
+            failed.run(error);
+        }
+    };
+    let svg = move |_| told(download::text(&name("svg"), "image/svg+xml", &picture()));
+    let png = move |_| {
+        let (name, picture) = (name("png"), picture());
+        spawn_local(async move { told(paint(&name, &picture).await) });
+    };
     view! {
         <figure class="curves">
-            <h3>{title}</h3>
+            <div class="title">
+                <h3>{title}</h3>
+                <details class="export">
+                    <summary aria-label=format!("{}: {title}", texts::SAVE)>{texts::SAVE}</summary>
+                    <div class="menu">
+                        <button data-testid="curve-png" on:click=png>"PNG"</button>
+                        <button data-testid="curve-svg" on:click=svg>"SVG"</button>
+                    </div>
+                </details>
+            </div>
             {drawn}
             <figcaption class="hint">{hint}</figcaption>
         </figure>
     }
+}
+
+/// Draws an SVG on a canvas of twice its size, and saves that.
+async fn paint(name: &str, svg: &str) -> Result<(), JsValue> {
+    let image: HtmlImageElement = document().create_element("img")?.unchecked_into();
+    image.set_src(&format!("data:image/svg+xml,{}", String::from(js_sys::encode_uri_component(svg))));
+    JsFuture::from(image.decode()).await?;
+    let canvas: HtmlCanvasElement = document().create_element("canvas")?.unchecked_into();
+    let [width, height] = PAPER.map(|side| 2.0 * side);
+    canvas.set_width(width as u32);
+    canvas.set_height(height as u32);
+    let context: CanvasRenderingContext2d = canvas.get_context("2d")?.ok_or("no 2d context")?.unchecked_into();
+    context.draw_image_with_html_image_element_and_dw_and_dh(&image, 0.0, 0.0, width, height)?;
+    download::png(name, &canvas)
+}
+
+/// The chart as a file of its own.
+fn picture(title: &str, unit: &str, curves: &[Curve], range: Option<[f32; 2]>) -> String {
+    let (values, steps) = extent(curves, range);
+    let [low, high, first, last] = ticks(curves, range);
+    let [width, height] = PAPER;
+    let [left, top, right, bottom] = FRAME;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\
+         <path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"#666\"/>\
+         <g font-family=\"sans-serif\" font-size=\"14\" fill=\"#444\">"
+    );
+    // Words are ours, but for an & that may come one day.
+    let mut text = |anchor: &str, [x, y]: [f64; 2], words: &str| {
+        let words = words.replace('&', "&amp;").replace('<', "&lt;");
+        let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{words}</text>");
+    };
+    text("start", [left, 28.0], title);
+    let (middle, below) = ((top + bottom) / 2.0, bottom + 22.0);
+    for (y, words) in [(top + 5.0, &*high), (middle + 5.0, unit), (bottom + 5.0, &*low)] {
+        text("end", [left - 8.0, y], words);
+    }
+    text("start", [left, below], &first);
+    text("middle", [(left + right) / 2.0, below], texts::train::STEPS);
+    text("end", [right, below], &last);
+    let keys = curves.iter().zip(LINES).enumerate().map(|(at, (curve, line))| (left + 250.0 * at as f64, curve, line));
+    for (x, curve, _) in keys.clone() {
+        text("start", [x + 36.0, 56.0], &format!("{} {}", curve.name, last_value(curve)));
+    }
+    svg.push_str("</g><g fill=\"none\" stroke-width=\"2\">");
+    let (across, down) = ((right - left) / WIDTH, (bottom - top) / HEIGHT);
+    for (x, curve, line) in keys {
+        let path = path(&curve.points, values, steps);
+        let _ = write!(
+            svg,
+            "<path {line} d=\"M{x} 51h28\"/><path {line} vector-effect=\"non-scaling-stroke\" d=\"{path}\" \
+             transform=\"translate({left} {top}) scale({across:.4} {down:.4})\"/>"
+        );
+    }
+    svg + "</g></svg>\n"
+}
+
+/// What stands at the ends of both axes: smallest and largest value, first and last step; nothing where nothing was
+/// measured.
+fn ticks(curves: &[Curve], range: Option<[f32; 2]>) -> [String; 4] {
+    let ([low, high], [first, last]) = extent(curves, range);
+    let steps = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
+    if steps == 0 && range.is_none() {
+        return Default::default();
+    }
+    let step = |at: u64, measured: bool| if measured { at.to_string() } else { String::new() };
+    [texts::number(low), texts::number(high), step(first, steps > 0), step(last, steps > 1)]
+}
+
+/// A curve's last value, for its legend.
+fn last_value(curve: &Curve) -> String {
+    curve.points.last().map_or_else(|| "–".to_owned(), |point| texts::number(point.1))
 }
 
 /// What a curve shows, for a screen reader.
@@ -100,6 +221,10 @@ fn extent(curves: &[Curve], range: Option<[f32; 2]>) -> ([f32; 2], [u64; 2]) {
     points().for_each(|point| (low, high) = (low.min(point.1), high.max(point.1)));
     if low > high {
         (low, high) = (0.0, 1.0);
+    } else if low == high {
+        // A level line lies in the middle.
+        let room = (0.1 * low.abs()).max(0.1);
+        (low, high) = (low - room, high + room);
     }
     let first = points().map(|point| point.0).min().unwrap_or(0);
     let last = points().map(|point| point.0).max().unwrap_or(1);
@@ -142,5 +267,26 @@ mod tests {
         let points: Vec<(u64, f32)> = (0..10_000).map(|step| (step, step as f32)).collect();
         let path = path(&points, [0.0, 9999.0], [0, 9999]);
         assert!(path.matches('L').count() <= POINTS + 1 && path.ends_with("L300.0 3.0"), "{}", path.len());
+    }
+
+    #[test]
+    fn axes_say_where_they_begin_and_end() {
+        let curve = |points: &[(u64, f32)]| [Curve { name: "loss", points: points.to_vec() }];
+        assert_eq!(ticks(&curve(&[(1, 4.0), (40, 2.0)]), None), ["2.00", "4.00", "1", "40"]);
+        assert_eq!(ticks(&curve(&[(1, 4.0)]), None), ["3.60", "4.40", "1", ""], "there is no second step yet");
+        assert_eq!(ticks(&curve(&[]), None), ["", "", "", ""]);
+        assert_eq!(ticks(&[], Some([0.0, 1.0])), ["0.00", "1.00", "", ""]);
+    }
+
+    #[test]
+    fn a_saved_chart_stands_alone() {
+        let curves = ["loss", "of <local> crops"].map(|name| Curve { name, points: vec![(1, 4.0), (40, 2.0)] });
+        let svg = picture("Loss", "nats", &curves, None);
+        for part in
+            ["xmlns=", ">Loss<", ">nats<", ">step<", ">1<", ">40<", ">4.00<", ">2.00<", "of &lt;local> crops 2.00"]
+        {
+            assert!(svg.contains(part), "{part} in {svg}");
+        }
+        assert_eq!(svg.matches("<path stroke=").count(), 4, "two curves, two keys");
     }
 }

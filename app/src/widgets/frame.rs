@@ -20,10 +20,8 @@ pub(crate) struct Axes {
     pub(crate) ticks: Vec<(f64, &'static str)>,
 }
 
-/// Of the drawing.
+/// Of the drawing, until its place is known.
 pub(crate) const WIDTH: f64 = 640.0;
-/// Of the drawing.
-pub(crate) const HEIGHT: f64 = 380.0;
 /// Left, top, right, bottom.
 pub(crate) const MARGIN: [f64; 4] = [54.0, 16.0, 18.0, 50.0];
 
@@ -33,18 +31,21 @@ pub(crate) struct Frame {
     x: [f64; 2],
     /// From the lowest level to the highest.
     pub(crate) y: [f64; 2],
+    /// Width and height of the drawing.
+    pub(crate) size: [f64; 2],
 }
 
 impl Frame {
-    /// A frame in which every point and every mark has its place.
-    pub(crate) fn around(axes: &Axes, series: &[Series]) -> Self {
+    /// A frame of a width in which every point and every mark has its place.
+    pub(crate) fn around(axes: &Axes, series: &[Series], width: f64) -> Self {
         let fold = |values: &mut dyn Iterator<Item = f64>| {
             values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| [low.min(value), high.max(value)])
         };
         let x = fold(&mut axes.ticks.iter().map(|(value, _)| value.ln()));
         let [low, high] = fold(&mut series.iter().flat_map(|series| series.points.iter().map(|point| point[1])));
         let step = step(high - low);
-        Self { x, y: [(low / step).floor() * step, (high / step).ceil() * step] }
+        let size = [width, (0.6 * width).clamp(260.0, 440.0)];
+        Self { x, y: [(low / step).floor() * step, (high / step).ceil() * step], size }
     }
 
     /// Where a point lies.
@@ -52,8 +53,8 @@ impl Frame {
         let [left, top, right, bottom] = MARGIN;
         let share = |value: f64, [low, high]: [f64; 2]| if high > low { (value - low) / (high - low) } else { 0.5 };
         [
-            left + 12.0 + share(x.ln(), self.x) * (WIDTH - left - right - 24.0),
-            HEIGHT - bottom - share(y, self.y) * (HEIGHT - top - bottom),
+            left + 12.0 + share(x.ln(), self.x) * (self.size[0] - left - right - 24.0),
+            self.size[1] - bottom - share(y, self.y) * (self.size[1] - top - bottom),
         ]
     }
 
@@ -81,7 +82,7 @@ mod tests {
     fn levels_are_round_and_hold_every_point() {
         let axes = Axes { x: "x", y: "y", ticks: vec![(1.0, "1"), (7.0, "7")] };
         let series = vec![Series { name: "a", points: vec![[1.0, 49.01], [7.0, 53.87]] }];
-        let frame = Frame::around(&axes, &series);
+        let frame = Frame::around(&axes, &series, WIDTH);
         assert_eq!(frame.y, [49.0, 54.0]);
         assert_eq!(frame.levels(), [49.0, 50.0, 51.0, 52.0, 53.0, 54.0]);
         let ([x0, y0], [x1, y1]) = (frame.place([1.0, 49.0]), frame.place([7.0, 54.0]));

@@ -8,3 +8,4 @@ pub(crate) mod frame;
 pub(crate) mod legend;
 pub(crate) mod segments;
 pub(crate) mod thumbnail;
+pub(crate) mod width;

@@ -132,6 +132,7 @@ fn math(of: Equation) -> AnyView {
                 <mi>"L"</mi><mo>"="</mo>
                 <mfrac><mn>"1"</mn><mrow><mo>"|"</mo><mi>"M"</mi><mo>"|"</mo></mrow></mfrac>
                 <munder><mo>"∑"</mo><mrow><mi>"i"</mi><mo>"∈"</mo><mi>"M"</mi></mrow></munder>
+                <mspace width="0.35em"></mspace>
                 <mfrac><mn>"1"</mn><mrow><mn>"3"</mn><msup><mi>"P"</mi><mn>"2"</mn></msup></mrow></mfrac>
                 <msup>
                     <mrow>

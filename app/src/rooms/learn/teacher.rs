@@ -4,9 +4,12 @@ use lab_protocol::{Command, Event, ImageId};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use super::TEMPERATURE;
 use super::answers::Answers;
-use crate::state::Store;
+use crate::link::words;
+use crate::state::{Severity, Store};
 use crate::texts::{learn as texts, number};
+use crate::{csv, download};
 
 /// Images that take part.
 const MOST: usize = 6;
@@ -16,9 +19,7 @@ const MOST: usize = 6;
 pub(crate) fn Teacher(store: Store) -> impl IntoView {
     let outputs = RwSignal::new(Vec::<Vec<f64>>::new());
     let names = RwSignal::new(Vec::<String>::new());
-    // In hundredths: a slider's own unit.
-    let temperature = RwSignal::new(7_u32);
-    let centred = RwSignal::new(true);
+    let (temperature, centred) = (store.rooms.learn.temperature, store.rooms.learn.centred);
     Effect::new(move || {
         let (embedded, link) = (store.embedded.get(), store.link.get());
         let mut images = store.images.get();
@@ -69,6 +70,17 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
         };
         names.get().into_iter().zip(&answers.probs).map(row).collect_view()
     };
+    let save = move |_| {
+        let (names, answers) = (names.get_untracked(), answers.get_untracked());
+        let head: Vec<String> = std::iter::once(texts::PICTURE.to_owned()).chain(names.iter().cloned()).collect();
+        let line = |(name, probs): (String, &Vec<f64>)| {
+            std::iter::once(name).chain(probs.iter().map(f64::to_string)).collect::<Vec<_>>()
+        };
+        let lines: Vec<_> = names.into_iter().zip(&answers.probs).map(line).collect();
+        if let Err(error) = download::text("teacher.csv", "text/csv", &csv::table(&head, &lines)) {
+            store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
+        }
+    };
     let verdict = move || {
         let answers = answers.get();
         texts::teacher_verdict(answers.each, answers.mean, answers.probs.len())
@@ -88,7 +100,7 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
                         max="100"
                         data-testid="temperature"
                         prop:value=move || temperature.get().to_string()
-                        on:input=move |event| temperature.set(event_target_value(&event).parse().unwrap_or(7))
+                        on:input=move |event| temperature.set(event_target_value(&event).parse().unwrap_or(TEMPERATURE))
                     />
                 </label>
                 <label class="check">
@@ -106,6 +118,7 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
                 <tbody>{rows}</tbody>
             </table>
             <figcaption aria-live="polite" data-testid="teacher-verdict">{verdict}</figcaption>
+            <button data-testid="teacher-csv" title=texts::SAVE_ANSWERS on:click=save>"CSV"</button>
         </figure>
     }
 }

@@ -8,6 +8,7 @@ use super::Outcome;
 use crate::link::Link;
 use crate::rooms::see::load_into;
 use crate::state::{Severity, Source, Store};
+use crate::texts::mask as texts;
 
 /// A command that waits; a later one takes its place. `busy` while one is under way.
 #[derive(Clone, Copy)]
@@ -45,8 +46,15 @@ pub(crate) fn attend(store: Store) {
         let Some([rows, columns]) = grid.get() else { return };
         state.edition.track();
         store.edition.track();
-        let by_hand = state.by_hand.get();
-        if let Some(flags) = by_hand.and_then(|mask| mask.flags(rows * columns)) {
+        let (by_hand, waits) = (state.by_hand.get(), store.unchecked.get());
+        let flags = by_hand.as_ref().and_then(|mask| mask.flags(rows * columns));
+        // An encoder must see something.
+        let flags = flags.filter(|flags| flags.iter().any(|hidden| !hidden));
+        if by_hand.is_some() && flags.is_none() && !waits {
+            state.by_hand.set(None);
+            store.tell(Severity::Warning, texts::no_mask(rows * columns));
+        }
+        if let Some(flags) = flags {
             if state.hidden.with_untracked(|hidden| hidden.as_ref() != Some(&flags)) {
                 state.hidden.set(Some(flags));
             }

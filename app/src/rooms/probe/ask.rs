@@ -6,9 +6,10 @@ use leptos::task::spawn_local;
 use web_sys::{Event, HtmlInputElement};
 
 use super::{Shot, ask_probe, forget, open_camera, pause, send, shot};
+use crate::link::words;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
-use crate::webcam;
+use crate::{csv, download, webcam};
 
 /// Pictures that are remembered; the oldest goes.
 const MOST: usize = 12;
@@ -78,6 +79,28 @@ pub(super) async fn again(store: Store) {
     }
 }
 
+/// What both classifiers say of every picture, as CSV: a line a picture and a classifier.
+fn answers(store: Store) -> String {
+    let state = store.rooms.probe;
+    let names = state.trained.get_untracked().map(|trained| trained.names).unwrap_or_default();
+    let head: Vec<String> = texts::ANSWERS.map(str::to_owned).into_iter().chain(names.iter().cloned()).collect();
+    let lines = state.asked.get_untracked().into_iter().flat_map(|Asked { shot, answer, .. }| {
+        let both = answer.map(|answer| [(texts::LINEAR, answer.linear), (texts::KNN, answer.knn)]);
+        let line = |(by, chances): (&str, Vec<f32>)| {
+            let best = best(&chances).and_then(|best| names.get(best)).cloned().unwrap_or_default();
+            let chances = chances.iter().map(f32::to_string);
+            [shot.name.clone(), by.to_owned(), best].into_iter().chain(chances).collect()
+        };
+        both.into_iter().flatten().map(line).collect::<Vec<Vec<String>>>()
+    });
+    csv::table(&head, &lines.collect::<Vec<_>>())
+}
+
+/// The likeliest class; the first among equals.
+fn best(chances: &[f32]) -> Option<usize> {
+    (0..chances.len()).max_by(|&a, &b| chances[a].total_cmp(&chances[b]).then(b.cmp(&a)))
+}
+
 /// Pictures to ask about, and the answers.
 #[component]
 pub(super) fn Ask(store: Store) -> impl IntoView {
@@ -105,7 +128,7 @@ pub(super) fn Ask(store: Store) -> impl IntoView {
     };
     let shown = move |_| {
         if let Some(picture) = store.picture_untracked() {
-            spawn_local(ask(store, vec![shot(store, picture.blob, picture.name)], false));
+            spawn_local(ask(store, vec![super::shown(store, picture)], false));
         }
     };
     let live = move |_| {
@@ -131,6 +154,12 @@ pub(super) fn Ask(store: Store) -> impl IntoView {
             }
         });
     };
+    let save = move |_| {
+        if let Err(error) = download::text("probe-answers.csv", "text/csv", &answers(store)) {
+            store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
+        }
+    };
+    let unanswered = move || state.asked.with(|asked| asked.iter().all(|asked| asked.answer.is_none()));
     view! {
         <section class="panel" aria-labelledby="ask-title" data-testid="probe-ask">
             <h2 id="ask-title">{texts::TEST}</h2>
@@ -142,6 +171,9 @@ pub(super) fn Ask(store: Store) -> impl IntoView {
                 <button prop:disabled=nothing data-testid="ask-shown" on:click=shown>{texts::TEST_SHOWN}</button>
                 <button prop:disabled=nothing data-testid="ask-live" on:click=live>
                     {move || if state.live.get() { texts::TEST_STOP } else { texts::TEST_LIVE }}
+                </button>
+                <button prop:disabled=unanswered data-testid="answers-csv" title=texts::SAVE_ANSWERS on:click=save>
+                    "CSV"
                 </button>
             </div>
             <ul class="tests" aria-live="polite" data-testid="probe-answers">
@@ -158,8 +190,7 @@ fn Answer(store: Store, asked: Asked) -> impl IntoView {
     let names = state.trained.get().map(|trained| trained.names).unwrap_or_default();
     let chances = asked.answer.map(|answer| if state.linear.get() { answer.linear } else { answer.knn });
     let chances = chances.unwrap_or_default();
-    let best = (0..chances.len()).max_by(|&a, &b| chances[a].total_cmp(&chances[b]).then(b.cmp(&a)));
-    let words = match best.and_then(|best| Some((names.get(best)?, chances[best]))) {
+    let words = match best(&chances).and_then(|best| Some((names.get(best)?, chances[best]))) {
         Some((class, chance)) => texts::verdict(&asked.shot.name, class, chance),
         None => asked.shot.name.clone(),
     };

@@ -184,7 +184,7 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
     };
     let shown = move |_| {
         if let Some(picture) = store.picture_untracked() {
-            put(store, id, vec![shot(store, picture.blob, picture.name)]);
+            put(store, id, vec![super::shown(store, picture)]);
         }
     };
     let recording = move || state.holding.get() == Some(id);

@@ -28,7 +28,8 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
         let trained = state.trained.get()?;
         let report = report(&trained)?;
         let millis = trained.reports.as_ref().map(|reports| reports.millis)?;
-        Some(view! { <Report report shots=trained.shots millis /> })
+        let untrained = store.model.with(|model| model.as_ref().is_some_and(|model| model.untrained));
+        Some(view! { <Report report shots=trained.shots millis untrained /> })
     };
     let status = move || match (state.learning.get(), state.trained.with(Option::is_some)) {
         (true, _) => texts::LEARNING,
@@ -101,7 +102,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
 }
 
 #[component]
-fn Report(report: ProbeReport, shots: Vec<Shot>, millis: [f64; 2]) -> impl IntoView {
+fn Report(report: ProbeReport, shots: Vec<Shot>, millis: [f64; 2], untrained: bool) -> impl IntoView {
     let share = |value: f64| format!("{:.2}%", 100.0 * value);
     let (low, width, at) = (share(report.low), share(report.high - report.low), share(report.accuracy));
     let names: Vec<String> = report.classes.iter().map(|class| class.name.clone()).collect();
@@ -114,6 +115,7 @@ fn Report(report: ProbeReport, shots: Vec<Shot>, millis: [f64; 2]) -> impl IntoV
             <span style:left=low style:width=width></span>
             <i style:left=at></i>
         </div>
+        <p class="hint" data-testid="probe-chance">{texts::chance(report.classes.len(), untrained)}</p>
         <p class="hint" data-testid="probe-time">{texts::took(millis[0], millis[1])}</p>
         <div class="scroll">
             <Table report=report.clone() />

@@ -73,7 +73,9 @@ pub(super) fn Search(store: Store) -> impl IntoView {
     view! {
         <section class="panel" aria-labelledby="search-title" data-testid="probe-search">
             <h2 id="search-title">{texts::SEARCH}</h2>
-            <p class="hint">{texts::SEARCH_LEAD}</p>
+            <p class="hint">
+                {texts::SEARCH_LEAD[0]} <code>{texts::SEARCH_LEAD[1]}</code> {texts::SEARCH_LEAD[2]}
+            </p>
             <div class="buttons">
                 <label class="button">
                     <input type="file" multiple accept=".safetensors,.npy,.txt" data-testid="search-files" on:change=open />

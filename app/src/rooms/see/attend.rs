@@ -5,9 +5,10 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
 
+use super::{FILES, place_beside};
 use crate::link::Link;
 use crate::state::{Severity, Source, Store};
-use crate::texts;
+use crate::{stored, texts};
 
 /// Watches the store.
 pub(crate) fn attend(store: Store) {
@@ -17,13 +18,20 @@ pub(crate) fn attend(store: Store) {
         let key = see.compare.get()?;
         store.model.with(Option::is_some).then_some(())?;
         let of = if key == "twin" { store.edition.get() } else { 0 };
-        Some((store.era.get(), key, of, see.seed.get()))
+        Some((store.era.get(), key, of, see.seed.get(), see.turn.get()))
+    });
+    // One that a link asks for and that is not drawn or beside the page: shown when it is kept, else named.
+    Effect::new(move || {
+        if let (Some(key), true) = (see.asked.get(), store.link.with(Option::is_some)) {
+            see.asked.set(None);
+            spawn_local(look_for(store, key));
+        }
     });
     Effect::new(move || {
         let wish = wish.get();
         see.other.set(None);
         see.fitted(Slot::Other).set(None);
-        if let (Some((_, key, _, seed)), Some(link)) = (wish, store.link.get_untracked()) {
+        if let (Some((_, key, _, seed, _)), Some(link)) = (wish, store.link.get_untracked()) {
             let source = see.compare_source.get_value().unwrap_or_else(|| Source::of_key(&key, seed));
             spawn_local(load(store, link, source));
         }
@@ -74,6 +82,21 @@ pub(crate) fn fit(store: Store, slot: Slot) {
             Err(sentence) => tell(store, &link, sentence),
         }
     });
+}
+
+async fn look_for(store: Store, key: String) {
+    if key == FILES {
+        store.tell(Severity::Warning, texts::see::LINK_FILES);
+        return;
+    }
+    stored::refresh(store).await;
+    match stored::kept(store, &key) {
+        Some(model) => place_beside(store, &model),
+        None => {
+            store.tell(Severity::Warning, texts::see::link_asks(&key));
+            store.rooms.see.offered.set(key);
+        }
+    }
 }
 
 async fn load(store: Store, link: Link, source: Source) {

@@ -1,44 +1,61 @@
 //! A second model on the same image, its views in the same order, its cursors linked with the first one's.
 
-use lab_protocol::Slot;
+use lab_protocol::{Slot, StoredModel};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, Event, HtmlInputElement};
 
+use super::FILES;
 use crate::state::{Source, Store};
+use crate::stored;
 use crate::texts::{self, see};
 use crate::views::{Attention, Pca, Similarity};
+
+/// Chooses the second model; `source` says where it comes from when its word does not.
+fn place(store: Store, key: String, source: Option<Source>) {
+    let state = store.rooms.see;
+    batch(|| {
+        state.compare_source.set_value(source);
+        state.compare.set(Some(key));
+        state.turn.update(|turn| *turn += 1);
+    });
+}
+
+/// Puts a model that is kept beside the first one.
+pub(super) fn place_beside(store: Store, model: &StoredModel) {
+    place(store, model.source.clone(), Some(stored::source(model)));
+}
 
 /// The choice of a second model, and what it sees.
 #[component]
 pub(crate) fn Compare(store: Store) -> impl IntoView {
     let state = store.rooms.see;
-    let choose = move |event: Event| {
-        let key = event_target_value(&event);
-        state.compare_source.set_value(None);
-        state.compare.set((!key.is_empty() && key != "files").then_some(key));
+    let choose = move |event: Event| match event_target_value(&event) {
+        key if key.is_empty() => state.compare.set(None),
+        key => match stored::kept(store, &key) {
+            Some(model) => place_beside(store, &model),
+            None if key == FILES => {}
+            None => place(store, key, None),
+        },
     };
     let pick = move |event: Event| {
         let input = event_target::<HtmlInputElement>(&event);
         let files: Vec<_> =
             input.files().map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default();
         if !files.is_empty() {
-            state.compare_source.set_value(Some(Source::Files(files)));
-            state.compare.set(None);
-            state.compare.set(Some("files".to_owned()));
+            place(store, FILES.to_owned(), Some(Source::Files(files)));
         }
         input.set_value("");
     };
     let folder = NodeRef::<leptos::html::Input>::new();
     // No attribute of HTML's standard, and known to every browser.
     folder.on_load(|input| drop(input.unchecked_ref::<Element>().set_attribute("webkitdirectory", "")));
-    let address = RwSignal::new(String::new());
+    let address = state.offered;
     let open = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let url = address.get_untracked().trim().to_owned();
         if !url.is_empty() {
-            state.compare_source.set_value(Some(Source::Url(url.clone())));
-            state.compare.set(Some(url));
+            stored::fetch(store, url, place_beside);
         }
     };
     let chosen = move || state.compare.get().unwrap_or_default();
@@ -47,6 +64,10 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
         view! { <option value=key selected=move || chosen() == own>{label}</option> }
     };
     let offers = move || store.offers.get().unwrap_or_default();
+    let kept = move || {
+        let models = store.stored.models.get().into_iter().filter(|model| model.complete);
+        models.map(|model| (model.source, model.name)).collect::<Vec<_>>()
+    };
     let memory = move || {
         let bytes = store.model.get().map_or(0, |model| model.bytes) + state.other.get()?.bytes;
         Some(see::memory(bytes))
@@ -66,8 +87,10 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
                         <For each=offers key=|offer| offer.id.clone() let(offer)>
                             {option(offer.id, offer.title)}
                         </For>
-                        <Show when=move || chosen() == "files">{option("files".to_owned(), texts::FILES.to_owned())}</Show>
-                        <Show when=move || chosen().contains("://")>{move || option(chosen(), chosen())}</Show>
+                        <For each=kept key=|(source, _)| source.clone() let(model)>
+                            {option(model.0, see::kept(&model.1))}
+                        </For>
+                        <Show when=move || chosen() == FILES>{option(FILES.to_owned(), see::COMPARE_FILES.to_owned())}</Show>
                     </select>
                 </label>
                 <label class="button">
@@ -78,13 +101,17 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
                     <label>
                         {see::COMPARE_ADDRESS}
                         <input
-                            type="url"
-                            placeholder="https://…/resolve/main/"
+                            type="text"
+                            inputmode="url"
+                            autocapitalize="off"
+                            spellcheck="false"
+                            placeholder="facebook/dinov2-small"
+                            data-testid="compare-url"
                             prop:value=move || address.get()
                             on:input=move |event| address.set(event_target_value(&event))
                         />
                     </label>
-                    <button type="submit">{texts::LOAD}</button>
+                    <button type="submit" data-testid="compare-fetch">{texts::LOAD}</button>
                 </form>
             </div>
             <Show when=move || state.compare.get().is_some() && state.other.get().is_none()>

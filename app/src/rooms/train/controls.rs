@@ -4,7 +4,7 @@ use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use super::{Method, Pace, run};
+use super::{Method, Pace, choice, run};
 use crate::state::Store;
 use crate::texts::train as texts;
 use crate::widgets::segments::Segments;
@@ -16,7 +16,7 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
     let ready = move || state.status.with(Option::is_some);
     let standing = move || match state.status.get() {
         Some(status) => texts::standing(&status, state.report.get().as_ref()),
-        None => texts::WAITING.to_owned(),
+        None => state.refused.get().map_or_else(|| texts::WAITING.to_owned(), |why| texts::no_run(&why)),
     };
     let about = move || state.status.with(|status| status.as_ref().map(texts::about));
     let part = move || state.status.with(|s| s.as_ref().map_or(0.0, |s| s.step as f64 / s.total_steps.max(1) as f64));
@@ -46,6 +46,7 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
                 <p class="standing" data-testid="standing">{standing}</p>
             </div>
             <progress class="run-bar" max="1" value=move || format!("{:.4}", part()) aria-label=standing></progress>
+            <choice::Other store />
             <div class="choices">
                 <Choices store />
             </div>
@@ -61,9 +62,10 @@ fn Choices(store: Store) -> impl IntoView {
     let state = store.rooms.train;
     let methods = vec![(Method::Dino, texts::DINO), (Method::Mae, texts::MAE)];
     let paces = vec![(Pace::Slow, texts::SLOW), (Pace::Calm, texts::CALM), (Pace::Full, texts::FULL)];
-    // A run that has hardly begun gives way at once; another one waits for "Begin anew".
+    // A run that has hardly begun gives way at once; another one waits for a word.
     let change = move || {
-        if state.status.with_untracked(|status| status.as_ref().is_some_and(|status| status.step <= 10)) {
+        state.chosen();
+        if state.gives_way() {
             run::reset(store);
         }
     };
@@ -115,8 +117,14 @@ fn Choices(store: Store) -> impl IntoView {
 #[component]
 fn Settings(store: Store) -> impl IntoView {
     let state = store.rooms.train;
+    // Where they are at fault they lie open.
+    let refused = Memo::new(move |_| state.refused.with(Option::is_some));
+    let edit = move |event| {
+        state.settings.set(event_target_value(&event));
+        state.chosen();
+    };
     view! {
-        <details>
+        <details data-testid="settings-details" prop:open=refused>
             <summary>{texts::SETTINGS}</summary>
             <label class="settings">
                 <span>{texts::SETTINGS_HINT}</span>
@@ -126,7 +134,7 @@ fn Settings(store: Store) -> impl IntoView {
                     placeholder=texts::SETTINGS_EXAMPLE
                     data-testid="settings"
                     prop:value=move || state.settings.get()
-                    on:change=move |event| state.settings.set(event_target_value(&event))
+                    on:change=edit
                 ></textarea>
             </label>
         </details>

@@ -1,10 +1,15 @@
-//! Loss, the teacher's answer, KL, RankMe, gradient: a small chart each.
+//! Loss, the teacher's answer, KL, RankMe, gradient: a small chart each, and all numbers as a table.
 
+use std::fmt::Write as _;
+
+use lab_protocol::train;
 use leptos::prelude::*;
+use wasm_bindgen::JsValue;
 
-use crate::state::Store;
+use crate::state::{Severity, Store};
 use crate::texts::train as texts;
 use crate::widgets::curves::{Curve, Curves};
+use crate::{csv, download, link};
 
 /// All charts of the method.
 #[component]
@@ -13,7 +18,10 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
     let curves = move |columns: &'static [(&'static str, &'static str)]| {
         Signal::derive(move || {
             state.curves.with(|curves| {
-                let all = columns.iter().map(|&(column, name)| Curve { name, points: curves.points(column) });
+                // People count steps from 1.
+                let points =
+                    |column| curves.points(column).into_iter().map(|(step, value)| (step + 1, value)).collect();
+                let all = columns.iter().map(|&(column, name)| Curve { name, points: points(column) });
                 // A second curve that was never measured is no curve.
                 let mut all: Vec<Curve> = all.collect();
                 let first = all.remove(0);
@@ -23,18 +31,31 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
     };
     let dino = Memo::new(move |_| state.is_dino());
     let shapes = Memo::new(move |_| state.curves.with(|curves| curves.names.iter().any(|name| name == "knn")));
-    let loss_hint = move || if dino.get() { texts::LOSS_DINO } else { texts::LOSS_MAE };
+    let of = Signal::derive(move || state.status.with(|status| status.as_ref().map(texts::file)).unwrap_or_default());
+    let failed = Callback::new(move |error: JsValue| {
+        store.tell(Severity::Error, crate::texts::not_saved(&link::words(&error)));
+    });
+    let save = move |_| {
+        let (name, table) =
+            (csv::file_name(&format!("{} curves", of.get_untracked()), "csv"), state.curves.with_untracked(table));
+        if let Err(error) = download::text(&name, "text/csv", &table) {
+            failed.run(error);
+        }
+    };
     view! {
-        <section class="panel" aria-labelledby="curves-title" data-testid="curves">
+        <section class="panel curve-panel" aria-labelledby="curves-title" data-testid="curves">
             <h2 id="curves-title">{texts::CURVES}</h2>
-            <div class="charts">
+            <div class="charts" class:four=move || !dino.get() && shapes.get() class:five=move || dino.get() && !shapes.get()>
                 {move || {
-                    let hint = loss_hint();
+                    let (hint, unit) = if dino.get() { (texts::LOSS_DINO, texts::NATS) } else { (texts::LOSS_MAE, "") };
                     view! {
                         <Curves
                             title=texts::LOSS
                             hint
+                            unit
                             curves=curves(&[("loss", texts::LOSS_ALL), ("dino_local", texts::LOSS_LOCAL)])
+                            of
+                            failed
                         />
                     }
                 }}
@@ -42,22 +63,78 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                     <Curves
                         title=texts::TEACHER
                         hint=texts::TEACHER_HINT
+                        unit=texts::SHARE
                         range=[0.0, 1.0]
                         curves=curves(&[("teacher_entropy", texts::ENTROPY), ("information", texts::INFORMATION)])
+                        of
+                        failed
                     />
-                    <Curves title=texts::KL hint=texts::KL_HINT curves=curves(&[("kl", texts::KL_SHORT)]) />
+                    <Curves
+                        title=texts::KL
+                        hint=texts::KL_HINT
+                        unit=texts::NATS
+                        curves=curves(&[("kl", texts::KL_SHORT)])
+                        of
+                        failed
+                    />
                 </Show>
-                <Curves title=texts::RANK hint=texts::RANK_HINT curves=curves(&[("rankme", texts::RANK_SHORT)]) />
+                <Curves
+                    title=texts::RANK
+                    hint=texts::RANK_HINT
+                    curves=curves(&[("rankme", texts::RANK_SHORT)])
+                    of
+                    failed
+                />
                 <Show when=move || shapes.get()>
                     <Curves
                         title=texts::SHAPES
                         hint=texts::SHAPES_HINT
+                        unit=texts::SHARE
                         range=[0.0, 1.0]
                         curves=curves(&[("knn", texts::SHAPES_SHORT)])
+                        of
+                        failed
                     />
                 </Show>
-                <Curves title=texts::NORM hint=texts::NORM_HINT curves=curves(&[("grad_norm", texts::NORM_SHORT)]) />
+                <Curves
+                    title=texts::NORM
+                    hint=texts::NORM_HINT
+                    curves=curves(&[("grad_norm", texts::NORM_SHORT)])
+                    of
+                    failed
+                />
+            </div>
+            <div class="buttons">
+                <button data-testid="curves-csv" on:click=save>{texts::SAVE_CURVES}</button>
             </div>
         </section>
+    }
+}
+
+/// Every curve as comma-separated values: a line a step, counted from 1; empty where nothing was measured.
+fn table(curves: &train::Curves) -> String {
+    let mut text = format!("step,{}\n", curves.names.join(","));
+    for (step, row) in &curves.rows {
+        let _ = write!(text, "{}", step + 1);
+        for column in 0..curves.names.len() {
+            let value = row.get(column).copied().flatten();
+            let _ = write!(text, ",{}", value.map_or_else(String::new, |value| value.to_string()));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_a_step() {
+        let mut curves = train::Curves::default();
+        curves.add(0, [("loss", 4.5)]);
+        curves.add(1, [("loss", 4.25), ("knn", 0.5)]);
+        curves.add(2, [("knn", 0.75)]);
+        assert_eq!(table(&curves), "step,loss,knn\n1,4.5,\n2,4.25,0.5\n3,,0.75\n");
     }
 }

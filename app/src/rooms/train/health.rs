@@ -19,6 +19,7 @@ pub(super) fn Health(store: Store) -> impl IntoView {
             Some(texts::knn(figure.value))
         })
     };
+    let none = move || if state.refused.with(Option::is_some) { texts::NONE } else { texts::WAITING };
     let ill = move || verdict.get().is_some_and(|verdict| matches!(verdict, Verdict::Collapsing | Verdict::Diverging));
     let class = move || match verdict.get() {
         Some(Verdict::Good) => "verdict good",
@@ -31,7 +32,7 @@ pub(super) fn Health(store: Store) -> impl IntoView {
             <h2 id="health-title">{texts::HEALTH}</h2>
             <p class="says">
                 <strong class=class role="status" data-testid="verdict">
-                    {move || verdict.get().map_or(texts::WAITING, texts::verdict)}
+                    {move || verdict.get().map_or_else(none, texts::verdict)}
                 </strong>
                 <span data-testid="says">{says}</span>
             </p>
@@ -44,14 +45,17 @@ pub(super) fn Health(store: Store) -> impl IntoView {
 }
 
 /// One of the three switches.
-struct Switch {
+pub(super) struct Switch {
     name: &'static str,
     says: &'static str,
-    key: &'static str,
-    of: fn(&mut Switches) -> &mut bool,
+    /// Its word in a link.
+    pub(super) key: &'static str,
+    /// Where it lies among them.
+    pub(super) of: fn(&mut Switches) -> &mut bool,
 }
 
-const SWITCHES: [Switch; 3] = [
+/// All of them, in the order of [`Switches`].
+pub(super) static SWITCHES: [Switch; 3] = [
     Switch { name: texts::CENTRING, says: texts::CENTRING_SAYS, key: "centring", of: |all| &mut all.centring },
     Switch { name: texts::SHARPENING, says: texts::SHARPENING_SAYS, key: "sharpening", of: |all| &mut all.sharpening },
     Switch { name: texts::EMA, says: texts::EMA_SAYS, key: "ema", of: |all| &mut all.ema },

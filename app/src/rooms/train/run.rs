@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use futures_channel::oneshot;
 use js_sys::{Array, Date, Uint8Array};
-use lab_protocol::train::{Data, Place, Plan, Stages, Switches, TrainCommand, TrainEvent};
+use lab_protocol::train::{Data, Place, Plan, Stages, Status, Switches, TrainCommand, TrainEvent};
 use lab_protocol::{Command, Event, ImageId};
 use leptos::ev;
 use leptos::prelude::*;
@@ -17,11 +17,12 @@ use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 
-use super::{DRAWN, Method, Pace, Saved, State, cut};
+use super::{DRAWN, Inside, Method, Pace, Saved, State, cut};
 use crate::debug;
 use crate::engine::is_loss;
 use crate::link::Link;
 use crate::rooms::Room;
+use crate::signals::put;
 use crate::state::{Severity, Store};
 use crate::texts::train as texts;
 
@@ -51,6 +52,18 @@ pub(crate) fn attend(store: Store) {
     Effect::new(move || {
         if store.link.get().is_some() && state.status.with_untracked(Option::is_some) {
             settle(store);
+        }
+    });
+    Effect::new(move || {
+        // A link in the open page; while something else is under way it waits.
+        let engine = store.link.get().is_some() && !MOVING.get();
+        let idle = store.room.get() == Room::Train && !state.busy.get() && engine;
+        let stands = state.status.with(Option::is_some) || state.refused.with(Option::is_some);
+        if state.asked.get() && idle && stands {
+            state.asked.set(false);
+            if state.gives_way() {
+                reset(store);
+            }
         }
     });
     let save_now = move || {
@@ -114,33 +127,52 @@ fn settle(store: Store) {
     if MOVING.replace(true) {
         return;
     }
+    state.asked.set(false);
+    state.busy.set(true);
     spawn_local(async move {
         let had = state.status.with_untracked(|status| status.as_ref().map(|status| status.step));
         let found = restore(store, &link).await;
         MOVING.set(false);
-        if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+        if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+            arrived(store, &link, had, found).await;
+            state.busy.set(false);
+        } else {
+            state.busy.set(false);
             settle(store); // yet another engine came meanwhile
-            return;
-        }
-        match found {
-            Ok(true) => {
-                let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
-                if let Some(had) = had {
-                    store.tell(Severity::Warning, texts::goes_on(step, had));
-                }
-                glance(store, &link).await;
-            }
-            Ok(false) => begin(store, &link).await,
-            Err(sentence) if is_loss(&sentence) => return,
-            Err(sentence) => {
-                store.tell(Severity::Warning, sentence);
-                begin(store, &link).await;
-            }
-        }
-        if state.playing.get_untracked() {
-            pump(store);
         }
     });
+}
+
+/// An engine has said whether it has the run that was kept, at step `had` as far as the page knew it.
+async fn arrived(store: Store, link: &Link, had: Option<u64>, found: Result<bool, String>) {
+    let state = store.rooms.train;
+    match found {
+        Ok(true) => {
+            let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+            if let Some(had) = had {
+                store.tell(Severity::Warning, texts::goes_on(step, had));
+            } else {
+                state.guess_made();
+                if !state.named.get_untracked() {
+                    state.adopt();
+                }
+            }
+            if had.is_none() && state.gives_way() {
+                begin(store, link).await;
+            } else {
+                glance(store, link).await;
+            }
+        }
+        Ok(false) => begin(store, link).await,
+        Err(sentence) if is_loss(&sentence) => return,
+        Err(sentence) => {
+            store.tell(Severity::Warning, sentence);
+            begin(store, link).await;
+        }
+    }
+    if state.playing.get_untracked() {
+        pump(store);
+    }
 }
 
 /// Asks for the run that was kept; whether there was one.
@@ -163,11 +195,31 @@ async fn restore(store: Store, link: &Link) -> Result<bool, String> {
 /// Begins a run by the room's choices, makes one step in slow motion and looks: there is something to see at once.
 async fn begin(store: Store, link: &Link) {
     let state = store.rooms.train;
-    let result = async {
+    let wanted = state.wanted.get_untracked();
+    let begun = async {
         let plan = plan(store, link).await?;
-        let (event, bytes) = ask(link, TrainCommand::Begin { plan }, &[]).await?;
-        take(store, link, event, &bytes);
-        state.saved.set(Saved::Never);
+        let settings = plan.settings.join("\n");
+        Ok::<_, String>((settings, ask(link, TrainCommand::Begin { plan }, &[]).await?))
+    };
+    let (settings, (event, bytes)) = match begun.await {
+        Ok(begun) => begun,
+        Err(sentence) => {
+            if !gone(store, &sentence) {
+                state.refused.set(Some(sentence.clone()));
+            }
+            return complain(store, Err(sentence));
+        }
+    };
+    take(store, link, event, &bytes);
+    state.made.set(settings);
+    put(state.wanted, wanted);
+    put(state.named, true);
+    state.saved.set(Saved::Never);
+    let result = async {
+        if state.is_dino() && wanted != Switches::default() {
+            let (event, bytes) = ask(link, TrainCommand::Set { switches: wanted }, &[]).await?;
+            take(store, link, event, &bytes);
+        }
         one_step(store, link, true).await?;
         look(store, link).await
     };
@@ -180,12 +232,14 @@ async fn glance(store: Store, link: &Link) {
     complain(store, result);
 }
 
+/// A lost or replaced engine is the page's business: the run goes over to the new one.
+fn gone(store: Store, sentence: &str) -> bool {
+    store.link.get_untracked().is_none() || is_loss(sentence)
+}
+
 fn complain(store: Store, result: Result<(), String>) {
-    // A lost or replaced engine is the page's business: the run goes over to the new one.
-    let replaced = store.link.get_untracked().is_none();
     if let Err(sentence) = result
-        && !replaced
-        && !is_loss(&sentence)
+        && !gone(store, &sentence)
     {
         store.rooms.train.playing.set(false);
         store.tell(Severity::Error, sentence);
@@ -240,11 +294,22 @@ pub(super) fn set(store: Store, switches: Switches) {
 
 /// Begins anew by the room's choices.
 pub(super) fn reset(store: Store) {
-    store.rooms.train.playing.set(false);
+    let state = store.rooms.train;
+    state.playing.set(false);
     act(store, move |link| async move {
+        switch_on(state);
         begin(store, &link).await;
         Ok(())
     });
+}
+
+/// A new run begins with every switch on, unless a link asks otherwise.
+fn switch_on(state: State) {
+    let none = state.status.with_untracked(Option::is_none);
+    let asked = state.linked.get_untracked() && (none || untrack(|| state.difference().is_some()));
+    if !asked {
+        put(state.wanted, Switches::default());
+    }
 }
 
 /// Goes, or stops.
@@ -281,7 +346,9 @@ pub(super) fn open(store: Store, files: Vec<JsValue>) {
         let command = TrainCommand::Load { from: Place::Page, data };
         let (event, bytes) = ask(&link, command, &files).await?;
         take(store, &link, event, &bytes);
-        state.stages.set(None);
+        state.guess_made();
+        state.adopt();
+        state.inside.set(None);
         look(store, &link).await?;
         save(state, &link).await
     });
@@ -295,6 +362,7 @@ pub(super) fn forget(store: Store) {
         let (event, bytes) = ask(&link, TrainCommand::Close, &[]).await?;
         take(store, &link, event, &bytes);
         state.held.set_value(None);
+        switch_on(state);
         begin(store, &link).await;
         Ok(())
     });
@@ -366,7 +434,7 @@ fn pump(store: Store) {
                 break;
             }
             rest(state, start).await;
-            let over = |status: &lab_protocol::train::Status| status.step >= status.total_steps;
+            let over = |status: &Status| status.step >= status.total_steps;
             if state.status.with_untracked(|status| status.as_ref().is_some_and(over)) {
                 state.playing.set(false);
                 drop(save(state, &link).await);
@@ -383,7 +451,8 @@ async fn rest(state: State, start: f64) {
         Pace::Full => {}
         Pace::Calm => sleep((CALM - (Date::now() - start) as i32).max(0)).await,
         Pace::Slow => {
-            let stages = state.stages.with_untracked(|stages| stages.as_ref().map_or(0, |(stages, _)| count(stages)));
+            let stages =
+                state.inside.with_untracked(|inside| inside.as_ref().map_or(0, |inside| count(&inside.stages)));
             for stage in 0..stages {
                 state.stage.set(stage);
                 let until = Date::now() + f64::from(STAGE);
@@ -453,14 +522,26 @@ fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
     let state = store.rooms.train;
     let bytes = bytes.get(0).dyn_into::<js_sys::ArrayBuffer>().ok().map(|buffer| Uint8Array::new(&buffer));
     let bytes = bytes.unwrap_or_else(|| Uint8Array::new_with_length(0));
+    // The choice of the switches follows the run, unless a link asks for others.
+    let wanted = state.wanted.get_untracked();
+    let follows = state.status.with_untracked(|status| status.as_ref().is_some_and(|now| now.switches == wanted));
+    let stands = |status: Status| {
+        if follows {
+            put(state.wanted, status.switches);
+        }
+        state.status.set(Some(status));
+    };
     batch(|| match event {
         TrainEvent::Begun { status, curves, note } => {
             HOME.with_borrow_mut(|home| *home = Some(link.clone()));
-            state.method.set(Method::of(&status));
-            state.own.set(matches!(status.data, Data::Own { .. }));
+            state.refused.set(None);
             state.report.set(None);
             state.curves.set(curves);
-            state.status.set(Some(status));
+            // What lies inside a step that the run has not made is no longer its own.
+            if state.inside.with_untracked(|inside| inside.as_ref().is_some_and(|it| it.number() > status.step)) {
+                state.inside.set(None);
+            }
+            stands(status);
             if let Some(note) = note {
                 store.tell(Severity::Warning, note);
             }
@@ -472,17 +553,18 @@ fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
             }
             if let Some(report) = report {
                 state.curves.update(|curves| note(curves, &report));
+                if let Some(stages) = stages {
+                    let thumbnails = match &*stages {
+                        Stages::Dino(dino) => &dino.crops,
+                        Stages::Mae(mae) => &mae.pictures,
+                    };
+                    let pictures = cut(thumbnails, &bytes, &mut 0);
+                    let (report, student_temp) = (report.clone(), status.student_temp);
+                    state.inside.set(Some(Inside { stages: *stages, pictures, report, student_temp }));
+                }
                 state.report.set(Some(report));
             }
-            if let Some(stages) = stages {
-                let thumbnails = match &*stages {
-                    Stages::Dino(dino) => &dino.crops,
-                    Stages::Mae(mae) => &mae.pictures,
-                };
-                let pictures = cut(thumbnails, &bytes, &mut 0);
-                state.stages.set(Some((*stages, pictures)));
-            }
-            state.status.set(Some(status));
+            stands(status);
             true
         }
         TrainEvent::Looked { look, status } => {
@@ -491,11 +573,11 @@ fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
             let figures: Vec<(&str, f64)> = look.figures.iter().map(|f| (f.name.as_str(), f.value)).collect();
             state.curves.update(|curves| curves.add(look.step.saturating_sub(1), figures));
             state.look.set(Some((look, rows)));
-            state.status.set(Some(status));
+            stands(status);
             true
         }
         TrainEvent::Changed { status } => {
-            state.status.set(Some(status));
+            stands(status);
             true
         }
         TrainEvent::Saved { .. } | TrainEvent::Exported { .. } => true,

@@ -1,10 +1,10 @@
 //! Inside one step: a row of stages, and the one on show with the numbers and pictures of this very step.
 
-use lab_protocol::train::{DinoStages, MaeStages, Stages, StepReport};
+use lab_protocol::train::{DinoStages, MaeStages, Stages};
 use leptos::prelude::*;
 
 use super::run::count;
-use super::{Shown, run};
+use super::{Inside, Pace, Shown, run};
 use crate::state::Store;
 use crate::texts::train as texts;
 use crate::widgets::bars::Bars;
@@ -17,11 +17,16 @@ const SHOWN: usize = 32;
 #[component]
 pub(super) fn Slow(store: Store) -> impl IntoView {
     let state = store.rooms.train;
-    let any = Memo::new(move |_| state.stages.with(Option::is_some));
-    let stages = move || state.stages.with(|stages| stages.as_ref().map_or(0, |(stages, _)| count(stages)));
-    let names = move || match state.stages.with(|stages| matches!(stages, Some((Stages::Mae(_), _)))) {
-        true => texts::MAE_STAGES.as_slice(),
-        false => texts::DINO_STAGES.as_slice(),
+    let any = Memo::new(move |_| state.inside.with(Option::is_some));
+    let stages = move || state.inside.with(|inside| inside.as_ref().map_or(0, |inside| count(&inside.stages)));
+    let mae = move || {
+        state.inside.with(|inside| inside.as_ref().is_some_and(|inside| matches!(inside.stages, Stages::Mae(_))))
+    };
+    let names = move || if mae() { texts::MAE_STAGES.as_slice() } else { texts::DINO_STAGES.as_slice() };
+    // Which step it is: the run may be far beyond it.
+    let which = move || {
+        let now = state.status.with(|status| status.as_ref().map_or(0, |status| status.step));
+        state.inside.with(|inside| inside.as_ref().map(|inside| texts::inside(inside.number(), now)))
     };
     let at = move || state.stage.get().min(stages().saturating_sub(1));
     let forward = move |_| {
@@ -52,12 +57,10 @@ pub(super) fn Slow(store: Store) -> impl IntoView {
     let shown = move || {
         let at = at();
         let (name, formula, says) = names().get(at).copied().unwrap_or_default();
-        let report = state.report.get();
-        let student_temp = state.status.with(|status| status.as_ref().map_or(0.0, |status| status.student_temp));
-        let body = state.stages.with(|stages| {
-            stages.as_ref().map(|(stages, pictures)| match stages {
-                Stages::Dino(dino) => dino_stage(at, dino, pictures, report.as_ref(), student_temp),
-                Stages::Mae(mae) => mae_stage(at, mae, pictures, report.as_ref()),
+        let body = state.inside.with(|inside| {
+            inside.as_ref().map(|inside| match &inside.stages {
+                Stages::Dino(dino) => dino_stage(at, dino, inside),
+                Stages::Mae(mae) => mae_stage(at, mae, inside),
             })
         });
         view! {
@@ -69,21 +72,25 @@ pub(super) fn Slow(store: Store) -> impl IntoView {
             <div class="stage-body">{body}</div>
         }
     };
+    // While stages follow each other by themselves, what lies below stays in its place.
+    let walks = move || state.playing.get() && state.pace.get() == Pace::Slow;
     view! {
         <section class="panel slow" aria-labelledby="slow-title" data-testid="slow">
             <h2 id="slow-title">{texts::INSIDE}</h2>
             <Show when=move || any.get() fallback=|| view! { <p class="hint">{texts::NO_STAGES}</p> }>
-                <ol class="stages">{row}</ol>
-                <div class="stage-card" aria-live="off">{shown}</div>
-                <div class="buttons">
-                    <button disabled=move || at() == 0 on:click=move |_| state.stage.set(at().saturating_sub(1))>
-                        {texts::BEFORE}
-                    </button>
-                    <button data-testid="stage-next" disabled=move || state.busy.get() on:click=forward>
-                        {move || if at() + 1 < stages() { texts::NEXT } else { texts::STEP }}
-                    </button>
+                <p class="hint" data-testid="inside-which">{which}</p>
+                <div class="stage-row">
+                    <ol class="stages">{row}</ol>
+                    <div class="buttons">
+                        <button disabled=move || at() == 0 on:click=move |_| state.stage.set(at().saturating_sub(1))>
+                            {texts::BEFORE}
+                        </button>
+                        <button data-testid="stage-next" disabled=move || state.busy.get() on:click=forward>
+                            {move || if at() + 1 < stages() { texts::NEXT } else { texts::STEP }}
+                        </button>
+                    </div>
                 </div>
-                <p class="hint">{texts::INSIDE_HINT}</p>
+                <div class="stage-card" class:walks=walks aria-live="off">{shown}</div>
             </Show>
         </section>
     }
@@ -125,13 +132,8 @@ fn numbers(text: String) -> AnyView {
     view! { <p class="numbers">{text}</p> }.into_any()
 }
 
-fn dino_stage(
-    at: usize,
-    dino: &DinoStages,
-    shown: &[Shown],
-    report: Option<&StepReport>,
-    student_temp: f64,
-) -> AnyView {
+fn dino_stage(at: usize, dino: &DinoStages, inside: &Inside) -> AnyView {
+    let Inside { pictures: shown, report, student_temp, .. } = inside;
     let all = dino.center.len();
     let note = || numbers(texts::bars(all.min(SHOWN), all));
     let [first, second] = [0, 1].map(|crop| dino.teacher_logits.get(crop).map_or(&[][..], Vec::as_slice));
@@ -164,45 +166,48 @@ fn dino_stage(
                 {bars(texts::TEACHER_1, teacher[0], None)}
                 {bars(texts::TEACHER_2, teacher[1], None)}
                 {student.collect_view()}
-                {report.map(|report| numbers(texts::temperatures(report.teacher_temp, student_temp)))}
+                {numbers(texts::temperatures(report.teacher_temp, *student_temp))}
             }
             .into_any()
         }
         4 => view! {
             {pairs(dino, shown)}
-            {report.map(|report| numbers(texts::loss_is(report.loss)))}
+            {numbers(texts::loss_is(report.loss))}
         }
         .into_any(),
-        5 => {
-            let moved = report.map(|report| numbers(texts::student_moved(dino.student_moved, report.lr)));
-            view! { {gradients(&dino.clipping)} {moved} }.into_any()
+        5 => view! { {gradients(&dino.clipping)} {numbers(texts::student_moved(dino.student_moved, report.lr))} }
+            .into_any(),
+        // Without a learning rate both stand still: what is measured then is rounding.
+        _ if report.lr == 0.0 => numbers(texts::NOTHING_MOVES.to_owned()),
+        _ => view! {
+            {ema(dino)}
+            {numbers(texts::teacher_moved(report.momentum, dino.teacher_moved, dino.apart))}
         }
-        _ => {
-            let momentum = report.map_or(0.0, |report| report.momentum);
-            view! {
-                {ema(dino)}
-                {numbers(texts::teacher_moved(momentum, dino.teacher_moved, dino.apart))}
-            }
-            .into_any()
-        }
+        .into_any(),
     }
 }
 
 /// How far each of the two moved, as bars on one scale.
 fn ema(dino: &DinoStages) -> AnyView {
-    let [student, teacher] = [dino.student_moved, dino.teacher_moved].map(|moved| moved as f32);
-    let most = student.max(teacher).max(1e-12);
-    let row = |name: &'static str, value: f32| {
-        let share = value / most;
+    let most = dino.student_moved.max(dino.teacher_moved).max(f64::MIN_POSITIVE);
+    let row = |name: &'static str, moved: f64| {
         view! {
             <div class="meter-row">
                 <span>{name}</span>
-                <meter min="0" max="1" value=format!("{share:.4}") aria-label=name></meter>
+                <svg
+                    class="meter"
+                    viewBox="0 0 1 1"
+                    preserveAspectRatio="none"
+                    role="img"
+                    aria-label=texts::moves(name, moved)
+                >
+                    <rect width=format!("{:.4}", moved / most) height="1" />
+                </svg>
             </div>
         }
     };
-    view! { <div class="meters">{row(texts::STUDENT_MOVED, student)} {row(texts::TEACHER_MOVED, teacher)}</div> }
-        .into_any()
+    let rows = [(texts::STUDENT_MOVED, dino.student_moved), (texts::TEACHER_MOVED, dino.teacher_moved)];
+    view! { <div class="meters">{rows.map(|(name, moved)| row(name, moved)).collect_view()}</div> }.into_any()
 }
 
 /// A row a teacher's crop, a column a student's.
@@ -231,7 +236,8 @@ fn gradients(clipping: &[(String, f64, f64)]) -> AnyView {
     view! { <ul class="plain numbers">{clipping.iter().map(one).collect_view()}</ul> }.into_any()
 }
 
-fn mae_stage(at: usize, mae: &MaeStages, shown: &[Shown], report: Option<&StepReport>) -> AnyView {
+fn mae_stage(at: usize, mae: &MaeStages, inside: &Inside) -> AnyView {
+    let Inside { pictures: shown, report, .. } = inside;
     let of = |titles: &[&str]| -> Vec<Shown> {
         shown.iter().filter(|shown| titles.contains(&shown.title.as_str())).cloned().collect()
     };
@@ -246,12 +252,11 @@ fn mae_stage(at: usize, mae: &MaeStages, shown: &[Shown], report: Option<&StepRe
         _ => {
             let losses = mae.hidden.iter().zip(&mae.patch_loss).filter(|(hidden, _)| **hidden).map(|(_, loss)| *loss);
             let mean = losses.sum::<f32>() / hidden.max(1) as f32;
-            let moved = report.map(|report| numbers(texts::student_moved(mae.student_moved, report.lr)));
             view! {
                 <div class="side-by-side">{pictures(&of(&["reconstruction"]))} {loss_map(mae)}</div>
-                {report.map(|report| numbers(texts::patch_loss(mean, report.loss)))}
+                {numbers(texts::patch_loss(mean, report.loss))}
                 {gradients(&mae.clipping)}
-                {moved}
+                {numbers(texts::student_moved(mae.student_moved, report.lr))}
             }
             .into_any()
         }

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
-use super::{Feed, Last};
+use super::{Feed, Last, Spot};
 use crate::link::{Link, words};
 use crate::state::{Severity, Store};
 use crate::texts::video as texts;
@@ -17,24 +17,66 @@ use crate::texts::video as texts;
 const WINDOW: u32 = 448;
 /// Frames of one sway of the pan.
 const SWAY: f64 = 90.0;
+/// Frames in which the thing's place is remembered.
+const MOST: usize = 10_000;
 /// Weight of the newest frame in the rate shown.
 const SMOOTH: f64 = 0.15;
 
 /// Keeps one loop running while the room is open.
 pub(super) fn attend(store: Store) {
     let state = store.rooms.video;
+    let ready = Memo::new(move |_| {
+        let engine = store.link.with(Option::is_some) && store.model.with(Option::is_some);
+        engine && state.side.get() > 0 && state.canvases.with(|canvases| canvases.iter().all(Option::is_some))
+    });
+    let wanted = Memo::new(move |_| {
+        state.playing.get() || state.steps.get() > 0 || state.again[0].get() != state.again[1].get()
+    });
+    // What stands still is drawn again when what it shows, or where, is another.
     Effect::new(move || {
-        let ready = store.link.with(Option::is_some) && store.model.with(Option::is_some) && state.side.get() > 0;
-        let wanted = state.playing.get() || state.steps.get() > 0;
+        state.feed.track();
+        state.canvases.track();
+        state.side.track();
+        store.selected.track();
+        store.edition.track();
+        untrack(|| state.redraw());
+    });
+    Effect::new(move || {
         state.feed.track();
         state.canvases.track();
         store.edition.track();
         let round = state.round.get_value() + 1;
         state.round.set_value(round);
-        if ready && wanted && state.canvases.with(|canvases| canvases[0].is_some()) {
+        if ready.get() && wanted.get() {
             spawn_local(run(store, round));
         }
     });
+}
+
+/// Follows what lies on a patch of the frame on show.
+pub(super) async fn follow(store: Store, patch: u32) {
+    let state = store.rooms.video;
+    let at = state.at.get_untracked();
+    match ask(store, VideoCommand::Follow { patch }, &[]).await {
+        Ok(_) => {
+            state.origin.set(Some((at, patch)));
+            state.track.set_value(Vec::new());
+            state.redraw();
+        }
+        Err(sentence) => store.tell(Severity::Error, sentence),
+    }
+}
+
+/// Grants what a link asked for, now that a frame is there.
+async fn grant(store: Store, [rows, columns]: [usize; 2]) {
+    let state = store.rooms.video;
+    let Some(patch) = state.wish.get_untracked() else { return };
+    state.wish.set(None);
+    if (patch as usize) < rows * columns {
+        follow(store, patch).await;
+    } else {
+        store.tell(Severity::Warning, crate::texts::no_patch(patch, rows * columns));
+    }
 }
 
 /// Asks the engine something of this room.
@@ -53,17 +95,27 @@ async fn run(store: Store, round: u32) {
     loop {
         // The browser paints between two frames, and a hidden tab costs nothing.
         next_paint().await;
-        let steps = state.steps.try_get_untracked().unwrap_or(0);
-        let go = state.playing.try_get_untracked().unwrap_or(false) || steps > 0;
-        if state.round.try_get_value() != Some(round) || !go {
+        if state.round.try_get_value() != Some(round) {
             return;
         }
-        let bitmap = match grab(store, &mut pan).await {
+        let moves = state.playing.get_untracked() || state.steps.get_untracked() > 0;
+        let [asked, granted] = state.again.map(|count| count.get_untracked());
+        if !moves && asked == granted {
+            return;
+        }
+        // The frames' number is the clock: a step moves on as far as a played frame does.
+        let at = state.at.get_untracked().wrapping_add(u32::from(moves));
+        let fail = move |sentence: String| {
+            store.tell(Severity::Error, sentence);
+            state.playing.set(false);
+            state.steps.set(0);
+            state.again[1].set(asked);
+        };
+        let bitmap = match grab(store, &mut pan, at).await {
             Ok(Some(bitmap)) => bitmap,
             Ok(None) => continue,
             Err(error) => {
-                store.tell(Severity::Error, texts::no_frame(&words(&error)));
-                state.playing.set(false);
+                fail(texts::no_frame(&words(&error)));
                 return;
             }
         };
@@ -76,25 +128,41 @@ async fn run(store: Store, round: u32) {
                 let time = now();
                 let rate = 1000.0 / (time - before).max(1.0);
                 before = time;
-                let _ = state.last.try_update(|last| {
-                    let rate = if last.count < 2 { rate } else { last.rate + SMOOTH * (rate - last.rate) };
-                    *last = Last { grid, millis, rate, explained, followed, count: last.count + 1 };
-                });
-                if steps > 0 {
-                    let _ = state.steps.try_set(steps - 1);
+                let count = state.last.with_untracked(|last| last.count) + 1;
+                if let Some(thing) = followed.clone() {
+                    note(store, Spot { count, grid, thing });
                 }
+                batch(|| {
+                    state.at.set(at);
+                    state.again[1].set(asked);
+                    state.steps.update(|steps| *steps = steps.saturating_sub(u32::from(moves)));
+                    state.last.update(|last| {
+                        let rate = if count < 3 { rate } else { last.rate + SMOOTH * (rate - last.rate) };
+                        *last = Last { grid, millis, rate, explained, followed, count };
+                    });
+                });
+                grant(store, grid).await;
             }
             Ok(VideoEvent::Following { .. }) => {}
             Err(sentence) => {
                 // An engine that was exchanged meanwhile is no failure.
                 if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
-                    store.tell(Severity::Error, sentence);
-                    state.playing.set(false);
+                    fail(sentence);
                 }
                 return;
             }
         }
     }
+}
+
+/// Remembers where the thing was.
+fn note(store: Store, spot: Spot) {
+    store.rooms.video.track.update_value(|track| {
+        if track.len() == MOST {
+            track.remove(0);
+        }
+        track.push(spot);
+    });
 }
 
 async fn send(link: &Link, command: VideoCommand, bitmap: &JsValue) -> Result<VideoEvent, String> {
@@ -114,11 +182,11 @@ async fn next_paint() {
 }
 
 /// The newest frame; nothing while the source has none yet.
-async fn grab(store: Store, pan: &mut Pan) -> Result<Option<JsValue>, JsValue> {
+async fn grab(store: Store, pan: &mut Pan, at: u32) -> Result<Option<JsValue>, JsValue> {
     let state = store.rooms.video;
     let source: Array = Array::new();
     match state.feed.get_untracked() {
-        Feed::Pan => match pan.draw(store).await? {
+        Feed::Pan => match pan.draw(store, at).await? {
             Some(canvas) => source.push(&canvas),
             None => return Ok(None),
         },
@@ -145,7 +213,7 @@ struct Pan {
 }
 
 impl Pan {
-    async fn draw(&mut self, store: Store) -> Result<Option<HtmlCanvasElement>, JsValue> {
+    async fn draw(&mut self, store: Store, at: u32) -> Result<Option<HtmlCanvasElement>, JsValue> {
         let Some(picture) = store.picture_untracked() else { return Ok(None) };
         if self.image.as_ref().is_none_or(|(url, _)| *url != picture.url) {
             let image = HtmlImageElement::new()?;
@@ -164,9 +232,7 @@ impl Pan {
         let context = canvas.get_context("2d")?.ok_or("no 2d context")?.dyn_into::<CanvasRenderingContext2d>()?;
         let (width, height) = (f64::from(image.natural_width()), f64::from(image.natural_height()));
         let side = 0.72 * width.min(height);
-        // The frames' number is the clock: a step moves on as far as a played frame does.
-        let at = f64::from(store.rooms.video.last.with_untracked(|last| last.count));
-        let sway = |speed: f64| 0.5 + 0.5 * (speed * at * std::f64::consts::TAU / SWAY).sin();
+        let sway = |speed: f64| 0.5 + 0.5 * (speed * f64::from(at) * std::f64::consts::TAU / SWAY).sin();
         let (x, y) = ((width - side) * sway(1.0), (height - side) * sway(0.63));
         let window = f64::from(WINDOW);
         context.draw_image_with_html_image_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(

@@ -1,18 +1,21 @@
 //! What the engine drew of a frame, and what is followed, above it.
 
-use lab_protocol::{CanvasId, Command, VideoCommand};
+use lab_protocol::{CanvasId, Command};
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, KeyboardEvent, PointerEvent};
 
-use super::{canvas, play};
-use crate::download;
+use super::{Feed, Spot, State, canvas, play};
 use crate::grid::{patch_from_key, patch_from_pixel, place};
 use crate::link::{Link, words};
+use crate::signals::put;
 use crate::state::{Severity, Store};
 use crate::texts::video as texts;
+use crate::views::surface::Bare;
+use crate::widgets::width;
+use crate::{csv, download};
 
 /// No picture is drawn larger than this, in device pixels.
 const MAX_SIDE: f64 = 512.0;
@@ -25,12 +28,7 @@ const FRAME: [&str; 2] = ["#000000", "#ffffff"];
 pub(super) fn Screens(store: Store) -> impl IntoView {
     let state = store.rooms.video;
     let node = NodeRef::<Div>::new();
-    node.on_load(move |frame| {
-        // Measured once: a room that changes its width is opened anew soon enough.
-        let scale = window().device_pixel_ratio();
-        let width = frame.get_bounding_client_rect().width() * scale;
-        state.side.set(width.round().clamp(64.0, MAX_SIDE) as u32);
-    });
+    width::attend(node, move |width| put(state.side, width::device_pixels(width, MAX_SIDE)));
     let speed =
         move || state.last.with(|last| (last.count > 0).then(|| texts::speed(last.rate, last.millis, last.explained)));
     let thing = Memo::new(move |_| {
@@ -50,6 +48,7 @@ pub(super) fn Screens(store: Store) -> impl IntoView {
                     <Screen store index=0 label=texts::INPUT />
                     <Overlay store />
                     <Pointer store />
+                    <NoPicture store />
                 </div>
                 <figcaption>
                     <span class="numbers" data-testid="video-speed">{speed}</span>
@@ -60,6 +59,7 @@ pub(super) fn Screens(store: Store) -> impl IntoView {
                 <p class="explain">{texts::COMPONENTS_EXPLAIN}</p>
                 <div class="frame" data-testid="video-components">
                     <Screen store index=1 label=texts::COMPONENTS />
+                    <NoPicture store />
                 </div>
             </figure>
             <figure class="view">
@@ -70,12 +70,23 @@ pub(super) fn Screens(store: Store) -> impl IntoView {
                     <Show when=move || !follows()>
                         <p class="empty">{texts::NOTHING}</p>
                     </Show>
+                    <NoPicture store />
                 </div>
                 <figcaption>
                     <span class="numbers" data-testid="video-thing">{move || thing.get()}</span>
                 </figcaption>
             </figure>
         </div>
+    }
+}
+
+/// What to do where the pan has no picture.
+#[component]
+fn NoPicture(store: Store) -> impl IntoView {
+    view! {
+        <Show when=move || store.rooms.video.feed.get() == Feed::Pan>
+            <Bare store />
+        </Show>
     }
 }
 
@@ -169,14 +180,7 @@ fn Pointer(store: Store) -> impl IntoView {
     let grid = move || state.last.with(|last| last.grid);
     let follow = move |patch: u32| {
         state.cursor.set(patch);
-        spawn_local(async move {
-            match play::ask(store, VideoCommand::Follow { patch }, &[]).await {
-                // A picture that stands still shows what is followed all the same.
-                Ok(_) if !state.playing.get_untracked() => state.steps.update(|steps| *steps += 1),
-                Ok(_) => {}
-                Err(sentence) => store.tell(Severity::Error, sentence),
-            }
-        });
+        spawn_local(play::follow(store, patch));
     };
     let press = move |event: PointerEvent| {
         let Some(layer) = layer.get_untracked() else { return };
@@ -251,4 +255,24 @@ pub(super) fn save() -> Result<(), JsValue> {
         context.draw_image_with_html_canvas_element(picture, f64::from(side) * at as f64, 0.0)?;
     }
     download::png("frame.png", &whole)
+}
+
+/// Where the thing was in every frame, as CSV; rows and columns count from 1.
+pub(super) fn save_track(state: State) -> Result<(), JsValue> {
+    let line = |Spot { count, grid: [_, columns], thing }: &Spot| {
+        let columns = (*columns as u32).max(1);
+        let [row, column] = [thing.patch / columns + 1, thing.patch % columns + 1];
+        let size = thing.region.len();
+        [
+            count.to_string(),
+            row.to_string(),
+            column.to_string(),
+            thing.score.to_string(),
+            size.to_string(),
+            thing.lost.to_string(),
+        ]
+        .to_vec()
+    };
+    let lines: Vec<Vec<String>> = state.track.with_value(|track| track.iter().map(line).collect());
+    download::text("followed.csv", "text/csv", &csv::table(&texts::TRACK.map(str::to_owned), &lines))
 }

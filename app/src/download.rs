@@ -7,8 +7,19 @@ use leptos::prelude::set_timeout;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CanvasRenderingContext2d, HtmlAnchorElement, HtmlCanvasElement, Url};
 
+use crate::link::words;
+use crate::state::{Severity, Store};
+use crate::texts::not_saved;
+
 /// How long a file can be read by the browser's downloads.
 const KEPT: Duration = Duration::from_secs(60);
+
+/// Says in a sentence why a file could not be saved, if it could not.
+pub(crate) fn told(store: Store, result: Result<(), JsValue>) {
+    if let Err(error) = result {
+        store.tell(Severity::Error, not_saved(&words(&error)));
+    }
+}
 
 /// Saves a text.
 ///

@@ -9,14 +9,12 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { CHROMIUM_FLAGS, WITHOUT_WEBGPU, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
-import { byTest, cells, still } from './rooms.mjs';
+import { ENGINES, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
+import { byTest, cells, settled, still } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples/', import.meta.url));
 const MODELS = fileURLToPath(new URL('../golden/models/', import.meta.url));
 const PHOTO = fileURLToPath(new URL('../golden/photo/cat.jpg', import.meta.url));
-/** The lab on a software GPU, which it takes only when it is told to. */
-const LABS = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
 
 /** Folder, the one file of weights to take (where there are several), folder of the stored outputs. */
 const CASES = [
@@ -107,8 +105,8 @@ test('a photograph dropped on the page has the native embedding on both engines,
   const bytes = await readFile(PHOTO);
   const model = ['config.json', 'model.safetensors'].map((name) => join(MODELS, 'dinov2-mlp', name));
   for (const engine of ['cpu', 'gpu']) {
-    const { page, check } = await openLab(t, { ...LABS[engine], path: `#engine=${engine}` });
-    await waitFor(page, 'the samples', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
+    const { page, check } = await openLab(t, { ...ENGINES[engine], path: `#engine=${engine}` });
+    await settled(page);
     assert.match(await page.locator(byTest('engine-status')).textContent(), engine === 'gpu' ? /GPU engine/ : /CPU engine/);
     await page.setInputFiles(byTest('model-files'), model);
     await waitFor(page, 'the model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
@@ -136,8 +134,7 @@ test('a photograph dropped on the page has the native embedding on both engines,
 });
 
 test('a kernel that a driver makes wrong is named, replaced, and the numbers stay right', { timeout: 300_000 }, async (t) => {
-  const { context, page, check } = await openLab(t, { flags: CHROMIUM_FLAGS, path: 'examples/embed.html?engine=cpu' });
-  await waitFor(page, 'the CPU engine', () => window.lab?.example, { timeout: 240_000 });
+  const { context, page, check } = await openExample(t, 'cpu');
   const right = await page.evaluate(async () => [...(await window.lab.example.model.embed('../samples/harbour.jpg')).cls]);
   // The page makes its worker from a blob; what stands before its first line sees every shader on its way to the driver.
   await context.addInitScript(() => {
@@ -154,7 +151,7 @@ test('a kernel that a driver makes wrong is named, replaced, and the numbers sta
   });
   await page.goto(new URL('../#engine=gpu', page.url()).href, { waitUntil: 'load' });
   await waitFor(page, 'a word', () => /gave wrong numbers.*: layer_norm\. Results stay right/.test(document.querySelector('[role=alert]')?.textContent));
-  await waitFor(page, 'the samples', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
+  await settled(page);
   assert.match(await page.locator(byTest('engine-status')).textContent(), /GPU engine/);
   const ours = await page.evaluate(() => [...window.lab.debug.images['harbour.jpg'].cls]);
   const alike = cosine(ours, right);

@@ -30,6 +30,9 @@ export const WITHOUT_WEBGPU = {
   allow: [/Failed to create WebGPU Context Provider/, /No available adapters/],
 };
 
+/** Options for a browser in which the page runs on each engine; a software GPU only when the link asks for it. */
+export const ENGINES = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
+
 /** Where the page is served. */
 export function labUrl(path = '') {
   assert.ok(process.env.LAB_URL, 'LAB_URL is not set: run `cargo xtask test --web`, or see tests/e2e/harness.mjs');
@@ -110,6 +113,16 @@ export async function openLab(t, { path = '', ...options } = {}) {
   const browser = await startBrowser(t, options);
   await browser.page.goto(labUrl(path), { waitUntil: 'load' });
   return browser;
+}
+
+/** Opens the page outside of a test, for `work`, and closes it afterwards. Options as for `openLab`. */
+export async function visit(options, work) {
+  const closing = [];
+  try {
+    return await work(await openLab({ after: (close) => closing.push(close) }, options));
+  } finally {
+    for (const close of closing.reverse()) await close();
+  }
 }
 
 /**

@@ -9,21 +9,10 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CHROMIUM_FLAGS, WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { ENGINES, visit, waitFor } from './harness.mjs';
 import { byTest, reached, settled, still } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples', import.meta.url));
-const ENGINES = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
-
-/** Stands in for a test of node:test: remembers what to close. */
-async function visit(options, work) {
-  const closing = [];
-  try {
-    return await work(await openLab({ after: (close) => closing.push(close) }, options));
-  } finally {
-    for (const close of closing.reverse()) await close();
-  }
-}
 
 function row(what, times) {
   const sorted = [...times].sort((a, b) => a - b);

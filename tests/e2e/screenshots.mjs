@@ -4,7 +4,7 @@
 //   LAB_URL=http://127.0.0.1:8080/ node screenshots.mjs
 
 import { fileURLToPath } from 'node:url';
-import { WITHOUT_WEBGPU, openLab } from './harness.mjs';
+import { WITHOUT_WEBGPU, visit } from './harness.mjs';
 import { byTest, frames, reached, settled } from './rooms.mjs';
 
 const FOLDER = fileURLToPath(new URL('../../docs/screenshots/', import.meta.url));
@@ -30,15 +30,11 @@ async function train(page) {
 }
 
 for (const [name, path, viewport, colorScheme, before] of PICTURES) {
-  const closing = [];
-  try {
-    const { page } = await openLab({ after: (close) => closing.push(close) }, { ...WITHOUT_WEBGPU, viewport, path });
+  await visit({ ...WITHOUT_WEBGPU, viewport, path }, async ({ page }) => {
     await page.emulateMedia({ colorScheme });
     await before(page);
     await page.waitForTimeout(1500);
     await page.screenshot({ path: `${FOLDER}${name}.png` });
     console.log(name);
-  } finally {
-    for (const close of closing.reverse()) await close();
-  }
+  });
 }

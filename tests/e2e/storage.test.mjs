@@ -214,6 +214,15 @@ test('a full disk is said, with what to delete', { timeout: 120_000 }, async (t)
   assert.match(error, /delete from the stored models .*models\/other \(0\.\d MB\)/);
 });
 
+/** Opens the page of a site and tells it that the hub is there too. */
+async function openOnHub(page, site) {
+  await page.goto(site.url('#sample=reef'));
+  await waitFor(page, 'the first picture', () => window.lab?.debug?.images?.['reef.jpg']);
+  await page.locator(`${byTest('stored')} details summary`).click();
+  await page.locator(byTest('mirror')).fill(site.url('hub'));
+  await page.locator(byTest('mirror')).blur();
+}
+
 test('the panel fetches, shows, loads, and deletes; the page works without a network from then on', { timeout: 240_000 }, async (t) => {
   const site = await startSite(t, await model('/hub/lab/tiny/resolve/main'));
   const browser = await startBrowser(t, {
@@ -221,11 +230,7 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
     allow: [...WITHOUT_WEBGPU.allow, /404/, /ERR_INTERNET_DISCONNECTED/, /ERR_CONNECTION_REFUSED/, /ERR_FAILED/],
   });
   const { page, problems } = browser;
-  await page.goto(site.url('#sample=reef'));
-  await waitFor(page, 'the first picture', () => window.lab?.debug?.images?.['reef.jpg']);
-  await page.locator(`${byTest('stored')} details summary`).click();
-  await page.locator(byTest('mirror')).fill(site.url('hub'));
-  await page.locator(byTest('mirror')).blur();
+  await openOnHub(page, site);
   await page.locator(byTest('model-url')).fill('lab/tiny');
   await page.locator(byTest('model-url')).press('Enter');
   await waitFor(page, 'the model at work', () => /lab\/tiny/.test(document.querySelector('[data-testid="model-select"]').textContent), { timeout: 60_000 });
@@ -302,11 +307,7 @@ test('a weight larger than a binding is split, and the numbers stay', { timeout:
 test('a second model is fetched, kept and offered, and a link finds it there', { timeout: 180_000 }, async (t) => {
   const site = await startSite(t, await model('/hub/lab/tiny/resolve/main'));
   const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /404/] });
-  await page.goto(site.url('#sample=reef'));
-  await waitFor(page, 'the first picture', () => window.lab?.debug?.images?.['reef.jpg']);
-  await page.locator(`${byTest('stored')} details summary`).click();
-  await page.locator(byTest('mirror')).fill(site.url('hub'));
-  await page.locator(byTest('mirror')).blur();
+  await openOnHub(page, site);
   await page.locator(byTest('compare-url')).fill('lab/tiny');
   await page.locator(byTest('compare-fetch')).click();
   const beside = () => waitFor(page, 'the second model', () => /lab\/tiny/.test(document.querySelector('[data-testid="other-model"]')?.textContent), { timeout: 60_000 });

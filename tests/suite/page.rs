@@ -15,3 +15,5 @@ mod grid;
 mod hash;
 #[path = "../../app/src/offers.rs"]
 mod offers;
+#[path = "../../app/src/rooms/train/settings.rs"]
+mod settings;

@@ -1,7 +1,7 @@
 //! The room Train: DINO or MAE learns in the page, step by step, on drawn pictures or the user's own.
 //!
 //! `run` drives the engine, one small command after another; `choice` holds what a link asks for against the run that
-//! stands; the rest shows what comes back: `controls`, `health` with the collapse sandbox, `curves`, `looks`, `slow`
+//! stands, `settings` its settings; the rest shows what comes back: `controls`, `health` with the collapse sandbox, `curves`, `looks`, `slow`
 //! (inside one step) and `files`.
 
 mod choice;
@@ -11,6 +11,7 @@ mod files;
 mod health;
 mod looks;
 mod run;
+mod settings;
 mod slow;
 
 use std::rc::Rc;
@@ -198,8 +199,9 @@ impl State {
         put(self.own, address.get("data") == Some("own"));
         put(self.settings, address.get("set").unwrap_or_default().replace(';', "\n"));
         let off = |name: &str| address.get("off").is_some_and(|off| off.split(',').any(|one| one == name));
-        let [centring, sharpening, ema] = health::SWITCHES.each_ref().map(|switch| !off(switch.key));
-        put(self.wanted, Switches { centring, sharpening, ema });
+        let mut wanted = Switches::default();
+        health::SWITCHES.iter().for_each(|switch| *(switch.of)(&mut wanted) = !off(switch.key));
+        put(self.wanted, wanted);
         put(self.named, names);
         put(self.linked, names);
         put(self.asked, names);
@@ -228,6 +230,11 @@ impl State {
             },
         );
         address.put("stage", Some(self.stage.get() + 1).filter(|&stage| stage > 1));
+    }
+
+    /// How many steps the run has made, if there is one.
+    pub(crate) fn steps(self) -> Option<u64> {
+        self.status.with_untracked(|status| status.as_ref().map(|status| status.step))
     }
 
     /// Whether the run trains self-distillation.

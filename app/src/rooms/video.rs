@@ -17,7 +17,7 @@ use crate::hash::Address;
 use crate::signals::put;
 use crate::state::{Severity, Store};
 use crate::texts::video as texts;
-use crate::webcam;
+use crate::{download, webcam};
 use screens::Screens;
 
 /// Whether there is something to see; an empty room stands in no navigation.
@@ -290,11 +290,7 @@ fn Controls(store: Store) -> impl IntoView {
         tell(VideoCommand::Release);
         state.redraw();
     };
-    let told = move |result: Result<(), wasm_bindgen::JsValue>| {
-        if let Err(error) = result {
-            store.tell(Severity::Error, crate::texts::not_saved(&crate::link::words(&error)));
-        }
-    };
+    let told = move |result| download::told(store, result);
     let untracked = move || state.last.with(|last| last.followed.is_none());
     let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
     view! {

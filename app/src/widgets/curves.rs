@@ -48,8 +48,8 @@ pub(crate) fn Curves(
     range: Option<[f32; 2]>,
     /// Whose curves they are, for the names of files.
     of: Signal<String>,
-    /// Told what went wrong when a file could not be made.
-    failed: Callback<JsValue>,
+    /// Told whether a file could be made.
+    told: Callback<Result<(), JsValue>>,
 ) -> impl IntoView {
     let drawn = move || {
         let curves = curves.get();
@@ -94,15 +94,10 @@ pub(crate) fn Curves(
     };
     let picture = move || picture(title, unit, &curves.get_untracked(), range);
     let name = move |ending: &str| csv::file_name(&format!("{} {title}", of.get_untracked()), ending);
-    let told = move |result: Result<(), JsValue>| {
-        if let Err(error) = result {
-            failed.run(error);
-        }
-    };
-    let svg = move |_| told(download::text(&name("svg"), "image/svg+xml", &picture()));
+    let svg = move |_| told.run(download::text(&name("svg"), "image/svg+xml", &picture()));
     let png = move |_| {
         let (name, picture) = (name("png"), picture());
-        spawn_local(async move { told(paint(&name, &picture).await) });
+        spawn_local(async move { told.run(paint(&name, &picture).await) });
     };
     view! {
         <figure class="curves">

@@ -4,9 +4,7 @@ use js_sys::Float32Array;
 use lab_protocol::{Command, Event, SeeCommand, SeeEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use wasm_bindgen::JsValue;
 
-use crate::link::words;
 use crate::state::{Severity, Store};
 use crate::texts;
 use crate::views::Paint;
@@ -28,11 +26,7 @@ pub(crate) fn Export(
     canvas: CanvasSlot,
     label: Signal<String>,
 ) -> impl IntoView {
-    let told = move |result: Result<(), JsValue>| {
-        if let Err(error) = result {
-            store.tell(Severity::Error, texts::not_saved(&words(&error)));
-        }
-    };
+    let told = move |result| download::told(store, result);
     let name = move |ending: &str| {
         let picture = store.picture_untracked().map(|picture| picture.name).unwrap_or_default();
         csv::file_name(&format!("{} {}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)

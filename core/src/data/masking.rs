@@ -4,7 +4,7 @@
 //! A grid is square and counted row by row; true means hidden.
 
 use crate::config::{Config, MaskingKind};
-use crate::models::mae::Masking;
+use crate::models::mae::{Masking, kept};
 use crate::rng::Stream;
 
 /// Least patches of a block, DINOv2's.
@@ -144,8 +144,7 @@ fn add_block(mask: &mut [bool], side: usize, cap: usize, stream: &mut Stream) ->
 
 /// MAE's masks for `images` images, all with the same number of shown patches.
 ///
-/// Random and block masks show `int(N (1 - mask_ratio))` patches; a grid shows (or, at ratios below one half, hides)
-/// one patch of each square of `s` by `s`, with the `s` nearest to the ratio: 2 for 0.75.
+/// Every kind shows `int(N (1 - mask_ratio))` patches.
 pub fn mae_masking(config: &Config, images: usize, stream: &mut Stream) -> Masking {
     let (size, patch, ratio) = (config.crops.global_size, config.model.patch_size, config.mae.mask_ratio);
     let side = size / patch;
@@ -156,7 +155,7 @@ pub fn mae_masking(config: &Config, images: usize, stream: &mut Stream) -> Maski
             Masking::from_noise(&noise, images, ratio)
         }
         MaskingKind::Block => {
-            let hidden = patches - (patches as f64 * (1.0 - ratio)) as usize;
+            let hidden = patches - kept(patches, ratio);
             let most = max_num_patches(size, patch);
             let masks: Vec<bool> = (0..images).flat_map(|_| filled_blocks(side, hidden, most, stream)).collect();
             Masking::from_masks(&masks, images)
@@ -183,7 +182,7 @@ fn filled_blocks(side: usize, target: usize, most: usize, stream: &mut Stream) -
 fn grid(side: usize, ratio: f64, stream: &mut Stream) -> Vec<bool> {
     /// Of the matrix's side: more patches than any picture has on an axis.
     const BITS: u32 = 16;
-    let shown = (((side * side) as f64 * (1.0 - ratio)) as usize).clamp(1, side * side);
+    let shown = kept(side * side, ratio).clamp(1, side * side);
     // A shift by less than the period of what can be seen.
     let period = side.next_power_of_two();
     let (down, right) = (stream.below(period), stream.below(period));

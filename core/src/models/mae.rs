@@ -53,13 +53,18 @@ pub struct Masking {
     pub patches: usize,
 }
 
+/// How many of `patches` are kept at a ratio: MAE's `int(N (1 - mask_ratio))`.
+pub fn kept(patches: usize, mask_ratio: f64) -> usize {
+    (patches as f64 * (1.0 - mask_ratio)) as usize
+}
+
 impl Masking {
     /// MAE's random masking from noise `[B, N]`: the `int(N (1 - mask_ratio))` patches with the least noise are kept,
     /// in the order of their noise; equal noise keeps the order of the patches.
     pub fn from_noise(noise: &[f32], batch: usize, mask_ratio: f64) -> Self {
         assert!(batch > 0 && noise.len().is_multiple_of(batch), "noise [{}] for a batch of {batch}", noise.len());
         let patches = noise.len() / batch;
-        let kept = (patches as f64 * (1.0 - mask_ratio)) as usize;
+        let kept = kept(patches, mask_ratio);
         let mut masking = Self { ids_keep: vec![], ids_restore: vec![], mask: vec![], batch, kept, patches };
         for noise in noise.chunks_exact(patches) {
             let mut ids_shuffle: Vec<usize> = (0..patches).collect();

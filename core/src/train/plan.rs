@@ -3,6 +3,7 @@
 use crate::config::{Config, Method};
 use crate::models::config::{MaeConfig, VitConfig};
 use crate::models::dino_head::DinoHeadConfig;
+use crate::models::mae;
 use crate::models::presets::decoder_parameters;
 
 use super::schedule::Schedules;
@@ -95,7 +96,7 @@ fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Opt
     let grid = vit.grid();
     let patches = grid * grid;
     if let Some(mae) = mae {
-        let kept = (patches as f64 * (1.0 - mae.mask_ratio)) as usize + 1;
+        let kept = mae::kept(patches, mae.mask_ratio) + 1;
         let embed = 2 * patches * 3 * vit.patch_size.pow(2) * vit.embed_dim;
         let encoder = vit.depth as u64 * block_flops(vit.embed_dim, vit.ffn_hidden(), 2, kept);
         let (dim, hidden) = (mae.decoder_embed_dim, mae.decoder_hidden);
@@ -169,7 +170,7 @@ fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images
     // Stretches with how often an image goes through them, and what is kept besides.
     let (stretches, besides) = match mae {
         Some(mae) => {
-            let kept = (patches as f64 * (1.0 - mae.mask_ratio)) as usize + 1;
+            let kept = mae::kept(patches, mae.mask_ratio) + 1;
             let decoder = Stretch {
                 depth: mae.decoder_depth,
                 dim: mae.decoder_embed_dim,

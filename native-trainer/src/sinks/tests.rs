@@ -150,14 +150,20 @@ fn many_row_groups_are_one_table() {
     assert_eq!(reader.metadata().file_metadata().num_rows(), 9);
 }
 
+/// An output of this name with one row, not ended.
+fn begun(name: &str) -> (tempfile::TempDir, PathBuf, Output) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join(name);
+    let mut output =
+        Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1).expect("an output");
+    output.write(&Row { path: PATHS[0], grid: [1, 1], values: &values(0, 1) }).expect("a row");
+    (folder, target, output)
+}
+
 #[test]
 fn a_partial_file_is_a_valid_one() {
     for name in ["e.npy", "e.safetensors", "e.parquet", "e.csv"] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let target = folder.path().join(name);
-        let mut output =
-            Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1).expect("an output");
-        output.write(&Row { path: PATHS[0], grid: [1, 1], values: &values(0, 1) }).expect("a row");
+        let (_folder, target, output) = begun(name);
         let partial = output.keep_partial().expect("closed");
         assert_eq!(partial, beside(&target, ".partial"));
         assert!(!target.exists());
@@ -175,11 +181,7 @@ fn a_partial_file_is_a_valid_one() {
 #[test]
 fn a_discarded_output_leaves_nothing() {
     for name in ["e.npy", "e.safetensors", "e.parquet", "e.csv"] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let target = folder.path().join(name);
-        let mut output =
-            Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1).expect("an output");
-        output.write(&Row { path: PATHS[0], grid: [1, 1], values: &values(0, 1) }).expect("a row");
+        let (folder, _, output) = begun(name);
         output.discard().expect("files to remove");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "{name}");
     }

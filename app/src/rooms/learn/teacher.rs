@@ -6,8 +6,7 @@ use leptos::task::spawn_local;
 
 use super::TEMPERATURE;
 use super::answers::Answers;
-use crate::link::words;
-use crate::state::{Severity, Store};
+use crate::state::Store;
 use crate::texts::{learn as texts, number};
 use crate::{csv, download};
 
@@ -77,9 +76,7 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
             std::iter::once(name).chain(probs.iter().map(f64::to_string)).collect::<Vec<_>>()
         };
         let lines: Vec<_> = names.into_iter().zip(&answers.probs).map(line).collect();
-        if let Err(error) = download::text("teacher.csv", "text/csv", &csv::table(&head, &lines)) {
-            store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
-        }
+        download::told(store, download::text("teacher.csv", "text/csv", &csv::table(&head, &lines)));
     };
     let verdict = move || {
         let answers = answers.get();

@@ -6,7 +6,6 @@ use leptos::task::spawn_local;
 use web_sys::{Event, HtmlInputElement};
 
 use super::{Shot, ask_probe, forget, open_camera, pause, send, shot};
-use crate::link::words;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::{csv, download, webcam};
@@ -155,9 +154,7 @@ pub(super) fn Ask(store: Store) -> impl IntoView {
         });
     };
     let save = move |_| {
-        if let Err(error) = download::text("probe-answers.csv", "text/csv", &answers(store)) {
-            store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
-        }
+        download::told(store, download::text("probe-answers.csv", "text/csv", &answers(store)));
     };
     let unanswered = move || state.asked.with(|asked| asked.iter().all(|asked| asked.answer.is_none()));
     view! {

@@ -8,7 +8,6 @@ use web_sys::{Event, HtmlInputElement};
 
 use super::{Shot, Trained, ask_probe};
 use crate::download;
-use crate::link::words;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::widgets::segments::Segments;
@@ -40,9 +39,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
         spawn_local(async move {
             match ask_probe(store, ProbeCommand::Export, &[]).await {
                 Ok((ProbeEvent::Exported { .. }, back)) => {
-                    if let Err(error) = download::bytes(texts::FILE, &back.get(0)) {
-                        store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
-                    }
+                    download::told(store, download::bytes(texts::FILE, &back.get(0)));
                 }
                 Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
                 Err(sentence) => store.tell(Severity::Error, sentence),
@@ -52,9 +49,8 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
     let export_report = move |_| {
         let Some(reports) = state.trained.get_untracked().and_then(|trained| trained.reports) else { return };
         let value = serde_json::json!({ "knn": reports.knn, "linear": reports.linear });
-        if let Err(error) = download::text("probe-report.json", "application/json", &format!("{value:#}\n")) {
-            store.tell(Severity::Error, crate::texts::not_saved(&words(&error)));
-        }
+        let made = download::text("probe-report.json", "application/json", &format!("{value:#}\n"));
+        download::told(store, made);
     };
     let import = move |event: Event| {
         let input = event_target::<HtmlInputElement>(&event);

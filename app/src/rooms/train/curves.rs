@@ -1,15 +1,12 @@
 //! Loss, the teacher's answer, KL, RankMe, gradient: a small chart each, and all numbers as a table.
 
-use std::fmt::Write as _;
-
 use lab_protocol::train;
 use leptos::prelude::*;
-use wasm_bindgen::JsValue;
 
-use crate::state::{Severity, Store};
+use crate::state::Store;
 use crate::texts::train as texts;
 use crate::widgets::curves::{Curve, Curves};
-use crate::{csv, download, link};
+use crate::{csv, download};
 
 /// All charts of the method.
 #[component]
@@ -32,15 +29,11 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
     let dino = Memo::new(move |_| state.is_dino());
     let shapes = Memo::new(move |_| state.curves.with(|curves| curves.names.iter().any(|name| name == "knn")));
     let of = Signal::derive(move || state.status.with(|status| status.as_ref().map(texts::file)).unwrap_or_default());
-    let failed = Callback::new(move |error: JsValue| {
-        store.tell(Severity::Error, crate::texts::not_saved(&link::words(&error)));
-    });
+    let told = Callback::new(move |result| download::told(store, result));
     let save = move |_| {
         let (name, table) =
             (csv::file_name(&format!("{} curves", of.get_untracked()), "csv"), state.curves.with_untracked(table));
-        if let Err(error) = download::text(&name, "text/csv", &table) {
-            failed.run(error);
-        }
+        told.run(download::text(&name, "text/csv", &table));
     };
     view! {
         <section class="panel curve-panel" aria-labelledby="curves-title" data-testid="curves">
@@ -55,7 +48,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                             unit
                             curves=curves(&[("loss", texts::LOSS_ALL), ("dino_local", texts::LOSS_LOCAL)])
                             of
-                            failed
+                            told
                         />
                     }
                 }}
@@ -67,7 +60,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                         range=[0.0, 1.0]
                         curves=curves(&[("teacher_entropy", texts::ENTROPY), ("information", texts::INFORMATION)])
                         of
-                        failed
+                        told
                     />
                     <Curves
                         title=texts::KL
@@ -75,7 +68,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                         unit=texts::NATS
                         curves=curves(&[("kl", texts::KL_SHORT)])
                         of
-                        failed
+                        told
                     />
                 </Show>
                 <Curves
@@ -83,7 +76,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                     hint=texts::RANK_HINT
                     curves=curves(&[("rankme", texts::RANK_SHORT)])
                     of
-                    failed
+                    told
                 />
                 <Show when=move || shapes.get()>
                     <Curves
@@ -93,7 +86,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                         range=[0.0, 1.0]
                         curves=curves(&[("knn", texts::SHAPES_SHORT)])
                         of
-                        failed
+                        told
                     />
                 </Show>
                 <Curves
@@ -101,7 +94,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                     hint=texts::NORM_HINT
                     curves=curves(&[("grad_norm", texts::NORM_SHORT)])
                     of
-                    failed
+                    told
                 />
             </div>
             <div class="buttons">
@@ -113,16 +106,16 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
 
 /// Every curve as comma-separated values: a line a step, counted from 1; empty where nothing was measured.
 fn table(curves: &train::Curves) -> String {
-    let mut text = format!("step,{}\n", curves.names.join(","));
-    for (step, row) in &curves.rows {
-        let _ = write!(text, "{}", step + 1);
-        for column in 0..curves.names.len() {
-            let value = row.get(column).copied().flatten();
-            let _ = write!(text, ",{}", value.map_or_else(String::new, |value| value.to_string()));
-        }
-        text.push('\n');
-    }
-    text
+    let head: Vec<String> = std::iter::once("step".to_owned()).chain(curves.names.iter().cloned()).collect();
+    let line = |(step, row): &(u64, Vec<Option<f32>>)| {
+        let cell = |column: usize| match row.get(column) {
+            Some(Some(value)) => value.to_string(),
+            _ => String::new(),
+        };
+        std::iter::once((step + 1).to_string()).chain((0..curves.names.len()).map(cell)).collect()
+    };
+    let lines: Vec<Vec<String>> = curves.rows.iter().map(line).collect();
+    csv::table(&head, &lines)
 }
 
 #[cfg(test)]

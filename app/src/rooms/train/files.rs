@@ -29,7 +29,7 @@ pub(super) fn Files(store: Store) -> impl IntoView {
         run::fetch(store, TrainCommand::Export, move |files| {
             let files = files.into_iter().filter_map(|(name, bytes)| file(&name, &bytes).ok()).collect();
             engine::load_model(store, Source::Files(files));
-            let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+            let step = state.steps().unwrap_or(0);
             store.tell(Severity::Warning, texts::opened(step));
         });
     };

@@ -54,7 +54,7 @@ pub(super) struct Switch {
     pub(super) of: fn(&mut Switches) -> &mut bool,
 }
 
-/// All of them, in the order of [`Switches`].
+/// All of them.
 pub(super) static SWITCHES: [Switch; 3] = [
     Switch { name: texts::CENTRING, says: texts::CENTRING_SAYS, key: "centring", of: |all| &mut all.centring },
     Switch { name: texts::SHARPENING, says: texts::SHARPENING_SAYS, key: "sharpening", of: |all| &mut all.sharpening },

@@ -112,7 +112,7 @@ fn home(store: Store) -> Option<Link> {
 }
 
 fn unsaved(state: State) -> bool {
-    let step = state.status.with_untracked(|status| status.as_ref().map(|status| status.step));
+    let step = state.steps();
     match (step, state.saved.get_untracked()) {
         (None, _) => false,
         (Some(step), Saved::Browser(saved) | Saved::Page(saved, _)) => step != saved,
@@ -130,7 +130,7 @@ fn settle(store: Store) {
     state.asked.set(false);
     state.busy.set(true);
     spawn_local(async move {
-        let had = state.status.with_untracked(|status| status.as_ref().map(|status| status.step));
+        let had = state.steps();
         let found = restore(store, &link).await;
         MOVING.set(false);
         if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
@@ -148,7 +148,7 @@ async fn arrived(store: Store, link: &Link, had: Option<u64>, found: Result<bool
     let state = store.rooms.train;
     match found {
         Ok(true) => {
-            let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+            let step = state.steps().unwrap_or(0);
             if let Some(had) = had {
                 store.tell(Severity::Warning, texts::goes_on(step, had));
             } else {
@@ -182,7 +182,7 @@ async fn restore(store: Store, link: &Link) -> Result<bool, String> {
     let command = TrainCommand::Load { from: Place::Browser, data: data.clone() };
     let (event, bytes) = ask(link, command, &[]).await?;
     if take(store, link, event, &bytes) {
-        let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+        let step = state.steps().unwrap_or(0);
         state.saved.set(Saved::Browser(step));
         return Ok(true);
     }
@@ -415,7 +415,7 @@ fn pump(store: Store) {
             let slowly = state.pace.get_untracked() == Pace::Slow;
             let result = async {
                 one_step(store, &link, slowly).await?;
-                let step = state.status.with_untracked(|status| status.as_ref().map_or(0, |status| status.step));
+                let step = state.steps().unwrap_or(0);
                 if slowly || step.is_multiple_of(LOOK_EVERY) {
                     look(store, &link).await?;
                 }

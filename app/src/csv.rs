@@ -30,6 +30,8 @@ pub(crate) fn table(head: &[String], lines: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]

@@ -1,11 +1,12 @@
 //! What tests and the curious find under `window.lab.debug`: numbers of the page, and a way to lose its device.
 
 use js_sys::{Object, Reflect};
-use lab_protocol::Command;
+use lab_protocol::{Command, EngineKind};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 
+use crate::hash::engine_name;
 use crate::rooms::train;
 use crate::state::Store;
 
@@ -19,11 +20,7 @@ pub(crate) fn debug() -> Result<JsValue, JsValue> {
 pub(crate) fn publish(store: Store) {
     let lose = Closure::<dyn FnMut()>::new(move || {
         if let Some(link) = store.link.get_untracked() {
-            spawn_local(async move {
-                // The second command is the first to notice.
-                drop(link.ask(Command::LoseDevice, &[]).await);
-                drop(link.ask(Command::SelfCheck, &[]).await);
-            });
+            spawn_local(async move { drop(link.ask(Command::LoseDevice, &[]).await) });
         }
     });
     put("loseDevice", lose.as_ref());
@@ -33,6 +30,11 @@ pub(crate) fn publish(store: Store) {
 /// `debug.losses`: how many devices were lost of late.
 pub(crate) fn count_losses(count: usize) {
     put("losses", &JsValue::from_f64(count as f64));
+}
+
+/// `debug.warm`: the engine that has computed what the rooms will ask first.
+pub(crate) fn tell_warm(kind: EngineKind) {
+    put("warm", &engine_name(Some(kind)).into());
 }
 
 /// `debug.train`: where the run stands, `{ step, loss, losses, verdict, saved }`.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use js_sys::Array;
-use leptos::prelude::set_timeout;
+use lab_protocol::ModelInfo;
+use leptos::prelude::{Get, GetUntracked, set_timeout, untrack};
+use serde_json::Value;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CanvasRenderingContext2d, HtmlAnchorElement, HtmlCanvasElement, Url};
 
@@ -30,6 +32,23 @@ pub(crate) fn text(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
     let options = BlobPropertyBag::new();
     options.set_type(kind);
     blob(name, &Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options)?)
+}
+
+/// Saves a JSON object together with the link that leads to where it was seen, and says so where that fails.
+pub(crate) fn json(store: Store, name: &str, mut object: Value) {
+    let link = untrack(|| store.address(store.room.get()).format());
+    object["link"] = format!("#{link}").into();
+    told(store, text(name, "application/json", &format!("{object:#}\n")));
+}
+
+/// The model on the engine, for such an object.
+pub(crate) fn model(store: Store) -> Value {
+    describe(&store.model.get_untracked().unwrap_or_default())
+}
+
+/// A model, for such an object.
+pub(crate) fn describe(model: &ModelInfo) -> Value {
+    serde_json::json!({ "name": model.name, "family": model.family, "untrained": model.untrained })
 }
 
 /// Saves bytes, an `ArrayBuffer`.

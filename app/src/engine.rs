@@ -28,6 +28,8 @@ thread_local! {
     static START: Cell<u32> = const { Cell::new(0) };
     /// The model that was chosen while no engine could load one.
     static WISH: RefCell<Option<Source>> = const { RefCell::new(None) };
+    /// Counts models that took their place: an engine on its way may have loaded the one before.
+    static CHOICES: Cell<u32> = const { Cell::new(0) };
     /// When devices were lost.
     static LOSSES: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
@@ -123,15 +125,22 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
 
 /// Loads the model on a fresh engine, then puts it in the place of the one before.
 async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
-    let model = match ask_for_model(&link, store.source.get_value()).await {
-        Ok(model) => model,
-        // The user's model may be too big for this engine; the built-in one still shows that all is well.
-        Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
-            store.tell(Severity::Error, sentence);
-            store.source.set_value(Source::BuiltIn);
-            ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
+    let model = loop {
+        let choices = CHOICES.get();
+        let model = match ask_for_model(&link, store.source.get_value()).await {
+            Ok(model) => model,
+            // The user's model may be too big for this engine; the built-in one still shows that all is well.
+            Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
+                store.tell(Severity::Error, sentence);
+                store.source.set_value(Source::BuiltIn);
+                ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
+            }
+            Err(sentence) => return Err(closed(&link, sentence)),
+        };
+        // The engine at work may have been given another one meanwhile.
+        if CHOICES.get() == choices {
+            break model;
         }
-        Err(sentence) => return Err(closed(&link, sentence)),
     };
     if START.get() != start {
         return Err(closed(&link, texts::SUPERSEDED.to_owned()));
@@ -177,6 +186,7 @@ pub(crate) fn load_model(store: Store, source: Source) {
         store.progress.set(None);
         match answer {
             Ok(model) => {
+                CHOICES.set(CHOICES.get() + 1);
                 store.source.set_value(source);
                 batch(|| show_model(store, model));
             }
@@ -249,6 +259,8 @@ fn hear(store: Store, kind: EngineKind, aside: Aside) {
                 store.progress.set((!over).then_some(Progress { task, done, total, unit }));
             }
             Event::Warning { message } => store.tell(Severity::Warning, message),
+            Event::Lost { message } => lost(store, kind, message),
+            Event::Warmed => debug::tell_warm(kind),
             _ => {}
         },
         Aside::Lost(sentence) => lost(store, kind, sentence),

@@ -86,6 +86,8 @@ pub(crate) fn line(from: u32, to: u32, [_, columns]: [usize; 2]) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]

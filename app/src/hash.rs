@@ -1,11 +1,11 @@
 //! What a link to the lab holds: `#room=see&sample=reef&patch=40&engine=cpu&layer=3&head=0&query=patch`.
 //!
-//! An address is a list of keys and values. The page's own come first (room, sample, model, patch, engine), then those
+//! An address is a list of keys and values. The page's own come first (room, sample, model, patch, engine, palette), then those
 //! of the room it leads to; each room reads and writes its own. What has its default is left out.
 
 use std::str::FromStr;
 
-use lab_protocol::EngineKind;
+use lab_protocol::{EngineKind, Palette};
 
 /// Takes back what an address below says.
 const NOTHING: &str = "-";
@@ -72,6 +72,14 @@ impl Address {
     }
 }
 
+/// The word of colours that need no red told from green.
+pub(crate) const SAFE: &str = "safe";
+
+/// How a link wants components coloured.
+pub(crate) fn palette(address: &Address) -> Palette {
+    if address.get("palette") == Some(SAFE) { Palette::BlueYellow } else { Palette::Rgb }
+}
+
 /// `auto`, `cpu` or `gpu`.
 pub(crate) fn engine_name(kind: Option<EngineKind>) -> &'static str {
     match kind {
@@ -121,6 +129,8 @@ fn decode(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
-use crate::signals::put;
+use crate::signals::{in_turns, put};
 use crate::state::{Source, Store};
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
@@ -21,7 +21,7 @@ pub(crate) fn Lab() -> impl IntoView {
     pictures::attend(store);
     debug::publish(store);
     rooms::train::attend(store);
-    inputs::listen(store, address.name("sample").map(str::to_owned));
+    inputs::listen(store, address.get("sample").and_then(|name| store.sample_named(name)));
     engine::start(store);
     registry::read(store);
     rooms::see::attend(store);
@@ -30,6 +30,8 @@ pub(crate) fn Lab() -> impl IntoView {
     keep_address(store);
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
+    let turn = in_turns(3);
+    let from = move |least: u8| move || turn.get() >= least;
     view! {
         <a class="skip" href="#room" on:click=skip>{texts::SKIP}</a>
         <header>
@@ -42,14 +44,20 @@ pub(crate) fn Lab() -> impl IntoView {
         <main class:beside=beside>
             <Show when=beside>
                 <div class="side">
-                    <Images store />
-                    <ModelPanel store />
-                    <StoredPanel store />
-                    <EnginePanel store />
+                    <Show when=from(2)>
+                        <Images store />
+                        <ModelPanel store />
+                    </Show>
+                    <Show when=from(3)>
+                        <StoredPanel store />
+                        <EnginePanel store />
+                    </Show>
                 </div>
             </Show>
             <div id="room" class="room" tabindex="-1" data-testid="room">
-                <Open store />
+                <Show when=from(1)>
+                    <Open store />
+                </Show>
             </div>
         </main>
         <footer>
@@ -95,7 +103,8 @@ fn arrive(store: Store, address: &Address) {
             store.weights.set(address.name("weights").map(str::to_owned));
         }
         put(store.patch, address.number("patch"));
-        if let Some(sample) = address.name("sample") {
+        put(store.palette, hash::palette(address));
+        if let Some(sample) = address.get("sample") {
             store.wish_sample(sample);
         }
         put(store.room, room);

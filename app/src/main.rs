@@ -19,6 +19,8 @@ mod rooms;
 mod signals;
 mod state;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod views;
 mod webcam;
@@ -26,5 +28,6 @@ mod widgets;
 
 fn main() {
     console_error_panic_hook::set_once();
-    leptos::mount::mount_to_body(lab::Lab);
+    // In a task of its own: what the browser does to start this module is long enough.
+    leptos::prelude::set_timeout(|| leptos::mount::mount_to_body(lab::Lab), std::time::Duration::ZERO);
 }

@@ -34,6 +34,8 @@ pub(crate) fn parse(text: &str) -> Vec<Offer> {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]

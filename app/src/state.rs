@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lab_protocol::{EngineInfo, EngineKind, ImageId, ModelInfo, ModelSource, Summary};
+use lab_protocol::{EngineInfo, EngineKind, ImageId, MADE, ModelInfo, ModelSource, Palette, Summary};
 use leptos::prelude::*;
 use web_sys::{Blob, File};
 
@@ -13,7 +13,7 @@ use crate::offers::Offer;
 use crate::registry;
 use crate::rooms::{Room, States};
 use crate::signals;
-use crate::stored;
+use crate::{stored, texts};
 
 /// An image that the user or a sample gave us.
 #[derive(Clone)]
@@ -82,6 +82,9 @@ impl Source {
 
     /// The reverse of [`key`](Self::key).
     pub(crate) fn of_key(key: &str, seed: u32) -> Self {
+        if let Some(made) = key.strip_prefix(MADE) {
+            return Self::Stored { key: made.to_owned(), source: key.to_owned() };
+        }
         match key {
             "built-in" => Self::BuiltIn,
             "untrained-mae" => Self::UntrainedMae,
@@ -151,6 +154,8 @@ pub(crate) struct Shown {
 pub(crate) struct Store {
     /// The room that is open.
     pub(crate) room: RwSignal<Room>,
+    /// How components are coloured.
+    pub(crate) palette: RwSignal<Palette>,
     /// What each room keeps for itself.
     pub(crate) rooms: States,
     /// All images, in the order they came. Written by `inputs`.
@@ -224,6 +229,7 @@ impl Store {
         };
         Self {
             room: RwSignal::new(room),
+            palette: RwSignal::new(hash::palette(address)),
             rooms,
             images: RwSignal::new_local(Vec::new()),
             selected: RwSignal::new(None),
@@ -300,8 +306,18 @@ impl Store {
         untrack(|| self.patch())
     }
 
+    /// The sample that a link names; says so where there is none.
+    pub(crate) fn sample_named(self, name: &str) -> Option<&'static str> {
+        let found = texts::SAMPLES.iter().map(|sample| sample.name).find(|sample| *sample == name);
+        if found.is_none() {
+            self.tell(Severity::Warning, texts::unknown_sample(name));
+        }
+        found
+    }
+
     /// Shows a sample, now or as soon as it has come.
     pub(crate) fn wish_sample(self, sample: &str) {
+        let Some(sample) = self.sample_named(sample) else { return };
         let known = self.images.with_untracked(|images| {
             images.iter().find(|picture| picture.sample == Some(sample)).map(|picture| picture.id)
         });
@@ -323,6 +339,7 @@ impl Store {
         address.put("weights", fingerprint.or(self.weights.get()).filter(|digits| !digits.is_empty()));
         address.put("patch", self.patch.get());
         address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));
+        address.put("palette", (self.palette.get() == Palette::BlueYellow).then_some(hash::SAFE));
         self.rooms.write(room, &mut address);
         address
     }

@@ -198,9 +198,9 @@ pub(crate) fn source(model: &StoredModel) -> Source {
 }
 
 /// Asks the store, through whatever engine is at work.
-async fn ask(store: Store, command: StorageCommand) -> Result<StorageEvent, String> {
+async fn ask(store: Store, command: StorageCommand, bytes: &[JsValue]) -> Result<StorageEvent, String> {
     let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
-    match link.ask(Command::Storage(command), &[]).await? {
+    match link.ask(Command::Storage(command), bytes).await? {
         (Event::Storage(event), _) => Ok(event),
         _ => Err(crate::texts::UNEXPECTED.to_owned()),
     }
@@ -219,7 +219,7 @@ fn list(store: Store, answer: Result<StorageEvent, String>) {
 
 /// Reads the list anew.
 pub(crate) async fn refresh(store: Store) {
-    let answer = ask(store, StorageCommand::List).await;
+    let answer = ask(store, StorageCommand::List, &[]).await;
     if answer.is_ok() {
         list(store, answer);
     }
@@ -244,7 +244,7 @@ pub(crate) fn fetch(store: Store, source: String, take: fn(Store, &StoredModel))
         let answer = loop {
             let Some(link) = store.link.get_untracked() else { break Err(crate::texts::NO_ENGINE.to_owned()) };
             let mirror = store.stored.mirror.get_untracked();
-            let answer = ask(store, StorageCommand::Fetch { source: source.clone(), mirror }).await;
+            let answer = ask(store, StorageCommand::Fetch { source: source.clone(), mirror }, &[]).await;
             // The engine was exchanged on the way: the next one goes on.
             let exchanged = store.link.get_untracked().is_some_and(|now| !now.same(&link));
             if answer.is_ok() || !exchanged {
@@ -252,16 +252,30 @@ pub(crate) fn fetch(store: Store, source: String, take: fn(Store, &StoredModel))
             }
         };
         store.stored.fetching.set(None);
-        match answer {
-            Ok(StorageEvent::Fetched { model, .. }) => {
-                take(store, &model);
-                persist(store).await;
-            }
-            Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
-            Err(sentence) => store.tell(Severity::Error, sentence),
-        }
-        refresh(store).await;
+        arrive(store, answer, take).await;
     });
+}
+
+/// Keeps a model that was made here: the names of its files, and their bytes.
+pub(crate) fn keep(store: Store, name: String, files: Vec<(String, JsValue)>) {
+    spawn_local(async move {
+        let (files, bytes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+        let answer = ask(store, StorageCommand::Keep { name, files }, &bytes).await;
+        arrive(store, answer, |store, model| store.tell(Severity::Warning, texts::made(&model.name))).await;
+    });
+}
+
+/// A model has come into the store, or has not.
+async fn arrive(store: Store, answer: Result<StorageEvent, String>, take: fn(Store, &StoredModel)) {
+    match answer {
+        Ok(StorageEvent::Fetched { model, .. }) => {
+            take(store, &model);
+            persist(store).await;
+        }
+        Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+        Err(sentence) => store.tell(Severity::Error, sentence),
+    }
+    refresh(store).await;
 }
 
 /// The bar of a download.
@@ -284,12 +298,12 @@ pub(crate) fn progress(store: Store, task: &str, done: u64, total: u64) {
 
 /// Stops the download; what has come stays.
 pub(crate) fn cancel(store: Store) {
-    spawn_local(async move { list(store, ask(store, StorageCommand::Cancel).await) });
+    spawn_local(async move { list(store, ask(store, StorageCommand::Cancel, &[]).await) });
 }
 
 /// Throws a model away.
 pub(crate) fn delete(store: Store, key: String) {
-    spawn_local(async move { list(store, ask(store, StorageCommand::Delete { key }).await) });
+    spawn_local(async move { list(store, ask(store, StorageCommand::Delete { key }, &[]).await) });
 }
 
 fn storage_manager() -> Option<web_sys::StorageManager> {

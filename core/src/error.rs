@@ -343,10 +343,64 @@ pub enum EngineError {
         /// Found.
         height: usize,
     },
+    /// A model that takes more memory than there is.
+    #[error(
+        "this model needs {} ({} of them its weights), and of {} that this engine may take {} are free: {}{}, or \
+         native-trainer, which has the whole machine",
+        size(*needs), size(*weights), size(*most), size(*left), instead(fits), elsewhere(*half)
+    )]
+    Memory {
+        /// Bytes that it takes at most, once loaded and while it loads.
+        needs: u64,
+        /// Bytes of its weights.
+        weights: u64,
+        /// Bytes that are free, or will be when the model before it is gone.
+        left: u64,
+        /// Bytes that the engine may take in all.
+        most: u64,
+        /// The largest released model of its family that fits, and the bytes that it needs.
+        fits: Option<(String, u64)>,
+        /// Bytes of its weights on a GPU that computes with 16 bits.
+        half: u64,
+    },
+    /// A model that computes with larger tensors than the GPU takes in one piece.
+    #[error(
+        "this model computes with {} in one piece, and this GPU takes {} at most: {}the CPU engine, or native-trainer",
+        size(*needs), size(*most), instead(fits)
+    )]
+    Piece {
+        /// Bytes of its largest tensor.
+        needs: u64,
+        /// Bytes that a binding of the GPU holds.
+        most: u64,
+        /// The largest released model of its family that fits, and the bytes that it needs.
+        fits: Option<(String, u64)>,
+    },
     /// A comparison without stored outputs.
     #[error("no io.safetensors among the files ({}): add the file that holds inputs and PyTorch's outputs", found.join(", "))]
     NoOutputs {
         /// Names of the files given.
         found: Vec<String>,
     },
+}
+
+/// Bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        1_000_000_000.. => format!("{:.1} GB", bytes as f64 / 1e9),
+        _ => format!("{:.0} MB", (bytes as f64 / 1e6).ceil()),
+    }
+}
+
+/// What to take in place of a model that does not fit.
+fn instead(fits: &Option<(String, u64)>) -> String {
+    match fits {
+        Some((name, bytes)) => format!("take {name} ({}), the largest of its kind that fits, ", size(*bytes)),
+        None => "take a smaller model, ".to_owned(),
+    }
+}
+
+/// Where a model too large for the CPU engine may have room.
+fn elsewhere(half: u64) -> String {
+    format!("the GPU engine, where it takes {} if the GPU computes with 16 bits", size(half))
 }

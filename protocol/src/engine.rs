@@ -78,6 +78,21 @@ pub enum EngineKind {
     Cpu,
 }
 
+/// Memory of an engine, in bytes; 0 where nobody tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// What the engine holds in its own memory now: weights and pictures on the CPU engine, little on a GPU's.
+    pub taken: u64,
+    /// All that it may ever hold there: a browser's WebAssembly is 32 bits wide.
+    pub most: u64,
+    /// What it has set aside on the GPU; how much there is no browser tells.
+    pub gpu: u64,
+    /// The largest tensor that the GPU takes in one piece.
+    pub piece: u64,
+    /// About what the machine has.
+    pub machine: u64,
+}
+
 /// How each kernel compares with its twin on small random data.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SelfCheck {

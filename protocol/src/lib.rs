@@ -32,7 +32,7 @@ pub use view::*;
 
 /// Raised whenever a type of this crate changes. Page and worker compare it first: Trunk hashes the page's files, but
 /// a browser may still hold an older worker in its cache.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// A command with the number that its answers repeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,6 +123,8 @@ pub enum Command {
         /// How many at most.
         count: usize,
     },
+    /// How much memory the engine takes, and how much it may. Answer: [`Event::Memory`].
+    Memory,
     /// Compare each kernel with its twin. Answer: [`Event::SelfChecked`].
     SelfCheck,
     /// Run the inputs stored in an `io.safetensors` and compare with the outputs stored beside them.
@@ -146,7 +148,8 @@ pub enum Command {
     },
     /// The store of models is asked, beside the engine and without waiting for it; answer: [`Event::Storage`].
     Storage(StorageCommand),
-    /// For tests of what the page does then: the device is lost. Answer: [`Event::Done`]; every later one fails.
+    /// For tests of what the page does then: the device is lost. Answer: [`Event::Done`]; [`Event::Lost`] follows, and
+    /// every later command fails.
     LoseDevice,
     /// The room See asks; answer: [`Event::See`], where the command names no other.
     See(SeeCommand),
@@ -225,6 +228,19 @@ pub enum Event {
         image: ImageId,
         /// Image and cosine.
         nearest: Vec<(ImageId, f32)>,
+    },
+    /// The engine's memory.
+    Memory {
+        /// As far as anybody tells.
+        memory: Memory,
+    },
+    /// Of the engine's own accord: what the rooms will ask first of this model has been computed once, so that nothing
+    /// has to be compiled at a first click.
+    Warmed,
+    /// Of the engine's own accord: its device is gone, nothing more can be computed.
+    Lost {
+        /// Why, and what to do.
+        message: String,
     },
     /// Each kernel was compared with its twin.
     SelfChecked {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CanvasId, ImageId, ModelSource, Slot, View};
+use crate::{CanvasId, ImageId, ModelSource, Palette, Slot, View};
 
 /// What the page can ask in the room See.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,12 @@ pub enum SeeCommand {
         /// On these images; the first few, where there are many.
         images: Vec<ImageId>,
     },
+    /// Draw components in another palette from now on, in the room Video too; what is on canvases stays. Answer:
+    /// [`Event::Done`](crate::Event::Done).
+    Colour {
+        /// Which.
+        palette: Palette,
+    },
     /// Send home what a view draws. Answer: [`SeeEvent::Numbers`].
     Numbers {
         /// Whose view.
@@ -63,7 +69,8 @@ pub enum SeeEvent {
         /// The share of their variance that each component holds.
         explained: [f32; 3],
     },
-    /// The numbers behind a view. Attachments: an `ArrayBuffer` of `f32`, `[channels, rows, columns]`.
+    /// The numbers behind a view. Attachments: an `ArrayBuffer` of `f32`, `[channels, rows, columns]`; NaN where there is
+    /// none.
     Numbers {
         /// Patch rows and columns.
         grid: [usize; 2],

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How the source of a model begins that was made in this browser and lies on no server; its key follows.
+pub const MADE: &str = "kept:";
+
 /// What the page can ask of the store. It works beside the engine: a download does not hold up a picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ask")]
@@ -13,6 +16,14 @@ pub enum StorageCommand {
         source: String,
         /// The hub's address where it is another than Hugging Face's own; empty for that.
         mirror: String,
+    },
+    /// Keep a model that was made here, such as the encoder of a run. Attachments: an `ArrayBuffer` a file. The same bytes
+    /// under the same name are the same model, kept once. Answer: [`StorageEvent::Fetched`].
+    Keep {
+        /// Its name for people; where another model has it, a number is put behind it.
+        name: String,
+        /// The names of its files.
+        files: Vec<String>,
     },
     /// Stop the download under way; what has come is kept. Answer: [`StorageEvent::Listed`].
     Cancel,
@@ -50,13 +61,14 @@ pub enum StorageEvent {
 /// A model in the store, whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StoredModel {
-    /// Its name in the store: the first digits of its address's hash.
+    /// Its name in the store: the first digits of its address's hash, or of its files' where it was made here.
     pub key: String,
     /// Its name for people: a repository, or the end of an address.
     pub name: String,
-    /// What the user asked for: a repository or an address. It fetches the same again.
+    /// What the user asked for: a repository or an address. It fetches the same again. [`MADE`] and the key where it was
+    /// made here.
     pub source: String,
-    /// The folder it came from, absolute.
+    /// The folder it came from, absolute; as `source` where it was made here.
     pub folder: String,
     /// Its files.
     pub files: Vec<StoredFile>,

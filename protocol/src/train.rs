@@ -8,7 +8,7 @@ use crate::ImageId;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "train")]
 pub enum TrainCommand {
-    /// Begin a run and forget the one before. Answer: [`TrainEvent::Begun`].
+    /// Begin a run and forget the one before, which stays where the new one is refused. Answer: [`TrainEvent::Begun`].
     Begin {
         /// What to train, on what.
         plan: Plan,
@@ -69,6 +69,11 @@ pub struct Plan {
     pub settings: Vec<String>,
     /// What it learns from.
     pub data: Data,
+}
+
+/// The preset that the page's runs of a method, `mae` or `dinov2`, are begun with.
+pub fn page_preset(method: &str) -> &'static str {
+    if method == "mae" { "page-mae" } else { "page-dino" }
 }
 
 /// What a run learns from.
@@ -204,6 +209,9 @@ pub struct Status {
     pub bad_steps: u64,
     /// Every key with its value, TOML.
     pub config: String,
+    /// What it was begun with over [`page_preset`] of its method, as [`Plan::settings`] takes it: with the same data and
+    /// switches they make the same run anywhere.
+    pub settings: Vec<String>,
 }
 
 /// One step's numbers.

@@ -29,6 +29,9 @@ pub enum VideoCommand {
     Release,
     /// Take the components' basis from the next frame. Answer: [`VideoEvent::Following`].
     Refit,
+    /// Take the components' basis from this frame, which is neither drawn nor followed in. Attachments: one `ImageBitmap`.
+    /// Answer: [`VideoEvent::Following`].
+    Fit,
 }
 
 /// What the engine says in the room Video.

@@ -35,7 +35,7 @@ pub enum View {
         /// Who asks.
         query: Query,
     },
-    /// The first three principal components of the patch tokens as red, green and blue.
+    /// The first three principal components of the patch tokens, in the [`Palette`] that was set.
     Pca,
     /// The same by a basis that stays: fitted by [`SeeCommand::Fit`](crate::SeeCommand::Fit), or on the first image
     /// that is shown.
@@ -60,6 +60,17 @@ pub struct Foreground {
     pub threshold: f32,
     /// Below it instead: the sign of a component means nothing.
     pub below: bool,
+}
+
+/// How three components become a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Palette {
+    /// Red, green and blue, as the papers have them.
+    #[default]
+    Rgb,
+    /// The first from dark to light, the second from blue to yellow: nothing rests on telling red from green.
+    BlueYellow,
 }
 
 /// A query token.

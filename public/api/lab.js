@@ -12,7 +12,7 @@
  */
 
 /** The version of `protocol/src/lib.rs` that this file speaks. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 /**
  * @typedef {object} Embedding
@@ -168,6 +168,14 @@ export class Lab {
     await this.ask({ do: "storage", ask: "delete", key });
   }
 
+  /**
+   * The engine's memory in bytes, 0 where nobody tells: `taken` of `most` in the worker, `gpu` set aside on the GPU,
+   * `piece` the largest tensor that it takes, `machine` about what the machine has.
+   */
+  async memory() {
+    return (await this.ask({ do: "memory" })).event.memory;
+  }
+
   /** Ends the worker and frees its memory. What still waits is rejected. */
   close() {
     this.#end(new Error("The lab was closed."));
@@ -176,7 +184,7 @@ export class Lab {
   #hear({ reply_to, event }, attachments) {
     if (event.event === "progress") return this.#options.onProgress?.(event);
     if (event.event === "warning") return (this.#options.onWarning ?? console.warn)(event.message);
-    if (event.event === "failed" && reply_to === null) return this.#end(new Error(event.message));
+    if ((event.event === "failed" && reply_to === null) || event.event === "lost") return this.#end(new Error(event.message));
     const waiting = this.#waiting.get(reply_to);
     this.#waiting.delete(reply_to);
     if (event.event === "failed") waiting?.reject(new Error(event.message));

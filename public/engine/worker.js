@@ -8,6 +8,9 @@
 
 const FOLDERS = { cpu: "./cpu/lab_worker.js", gpu: "./gpu/lab_worker.js" };
 
+/** Without a request for so many milliseconds what will be asked first is computed ahead. */
+const IDLE = 300;
+
 /** The last line on the console, which is where a panic leaves its message. */
 let lastError = "";
 
@@ -21,6 +24,7 @@ export function serve(kind) {
   /** Requests of the store that came before there was one. */
   let early = [];
   let stopped = false;
+  let idle = 0;
 
   const post = (text, attachments = []) =>
     self.postMessage({ text, attachments }, attachments.filter((item) => item instanceof ArrayBuffer));
@@ -45,15 +49,16 @@ export function serve(kind) {
   self.onmessage = ({ data }) => {
     const request = JSON.parse(data.text);
     // The store works beside the engine: a download does not hold up a picture.
-    if (request.command?.do === "storage") return void keep_house({ text: data.text, request });
+    if (request.command?.do === "storage") return void keep_house({ text: data.text, attachments: data.attachments ?? [], request });
     queue.push({ text: data.text, attachments: data.attachments ?? [], request });
+    clearTimeout(idle);
     pump();
   };
 
   async function keep_house(next) {
     if (!store) return void early.push(next);
     try {
-      await store.handle(next.text, post);
+      await store.handle(next.text, next.attachments, post);
     } catch (error) {
       if (isTrap(error)) stop(error);
       else say(next.request.id, { event: "failed", message: message(error) });
@@ -78,6 +83,27 @@ export function serve(kind) {
       }
     }
     busy = false;
+    rest(IDLE);
+  }
+
+  /** Works ahead after a while, a step at a time: a request waits for one step at most. */
+  function rest(millis) {
+    clearTimeout(idle);
+    idle = setTimeout(ahead, millis);
+  }
+
+  async function ahead() {
+    if (busy || stopped || !engine) return;
+    busy = true;
+    let more = false;
+    try {
+      more = await engine.warm(post);
+    } catch (error) {
+      stop(error);
+    }
+    busy = false;
+    if (queue.length > 0) pump();
+    else if (more) rest(0);
   }
 
   (async () => {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { ENGINES, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
-import { byTest, cells, settled, still } from './rooms.mjs';
+import { byTest, cells, reached, said, settled, still, trainLink } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples/', import.meta.url));
 const MODELS = fileURLToPath(new URL('../golden/models/', import.meta.url));
@@ -111,7 +111,7 @@ test('a photograph dropped on the page has the native embedding on both engines,
     await page.setInputFiles(byTest('model-files'), model);
     await waitFor(page, 'the model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
     await dropFiles(page, 'body', [{ name: 'cat.jpg', type: 'image/jpeg', bytes }]);
-    await waitFor(page, 'its embedding', () => window.lab.debug.images['cat.jpg']?.cls?.length === 64);
+    await waitFor(page, 'its embedding', () => window.lab.debug.images?.['cat.jpg']?.cls?.length === 64);
     const ours = await page.evaluate(() => [...window.lab.debug.images['cat.jpg'].cls]);
     const alike = cosine(ours, native);
     assert.ok(alike >= 0.9999, `${engine}: cosine ${alike} with the native embedding`);
@@ -134,28 +134,140 @@ test('a photograph dropped on the page has the native embedding on both engines,
 });
 
 test('a kernel that a driver makes wrong is named, replaced, and the numbers stay right', { timeout: 300_000 }, async (t) => {
-  const { context, page, check } = await openExample(t, 'cpu');
-  const right = await page.evaluate(async () => [...(await window.lab.example.model.embed('../samples/harbour.jpg')).cls]);
-  // The page makes its worker from a blob; what stands before its first line sees every shader on its way to the driver.
-  await context.addInitScript(() => {
-    const spoil = `
-      const compile = GPUDevice.prototype.createShaderModule;
-      GPUDevice.prototype.createShaderModule = function (descriptor) {
-        return compile.call(this, { ...descriptor, code: descriptor.code.replace('let mean = sum_of_64', 'let mean = 0.25 + sum_of_64') });
-      };`;
-    const Plain = window.Blob;
-    window.Blob = function (parts, options) {
-      return new Plain(options?.type?.includes('javascript') ? [spoil, ...parts] : parts, options);
+  const example = await openExample(t, 'cpu');
+  const right = await example.page.evaluate(async () => [...(await window.lab.example.model.embed('../samples/harbour.jpg')).cls]);
+  // Every shader is seen on its way to the driver.
+  const spoil = `{
+    const compile = GPUDevice.prototype.createShaderModule;
+    GPUDevice.prototype.createShaderModule = function (descriptor) {
+      return compile.call(this, { ...descriptor, code: descriptor.code.replace('let mean = sum_of_64', 'let mean = 0.25 + sum_of_64') });
     };
-    window.Blob.prototype = Plain.prototype;
-  });
-  await page.goto(new URL('../#engine=gpu', page.url()).href, { waitUntil: 'load' });
+  }`;
+  const { page, check } = await openLab(t, { path: '#engine=gpu', first: spoil });
   await waitFor(page, 'a word', () => /gave wrong numbers.*: layer_norm\. Results stay right/.test(document.querySelector('[role=alert]')?.textContent));
   await settled(page);
   assert.match(await page.locator(byTest('engine-status')).textContent(), /GPU engine/);
   const ours = await page.evaluate(() => [...window.lab.debug.images['harbour.jpg'].cls]);
   const alike = cosine(ours, right);
   assert.ok(alike > 0.99999, `cosine ${alike} with what the CPU engine makes of it`);
+  check();
+});
+
+/** The software adapter says that it is a card. */
+const DISGUISE = `if (globalThis.GPUAdapter) Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({
+  vendor: 'test', architecture: 'card', device: '', description: 'a card of the test', isFallbackAdapter: false, subgroupMinSize: 4, subgroupMaxSize: 4,
+}) })`;
+
+const GOLDEN = ['config.json', 'model.safetensors'].map((name) => join(MODELS, 'dinov2-mlp', name));
+const status = (page) => page.locator(byTest('engine-status')).textContent();
+const embedding = (page, name) => page.evaluate((name) => ({ ...window.lab.debug.images[name], cls: [...window.lab.debug.images[name].cls] }), name);
+
+const gpuRuns = (page) => waitFor(page, 'the GPU engine', () => /GPU engine/.test(document.querySelector('[data-testid="engine-status"]')?.textContent), { timeout: 200_000 });
+
+/** Puts a model and a photograph of its own on the page, and waits until everything is drawn. */
+async function ownModelAndPhoto(page) {
+  await page.setInputFiles(byTest('model-files'), GOLDEN);
+  await waitFor(page, 'the model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
+  await dropFiles(page, 'body', [{ name: 'cat.jpg', type: 'image/jpeg', bytes: await readFile(PHOTO) }]);
+  await waitFor(page, 'its embedding', () => window.lab.debug.images?.['cat.jpg']?.cls?.length === 64);
+  await waitFor(page, 'the photograph on show', () => window.lab.debug.image === 'cat.jpg');
+}
+
+test('where there is a card the GPU engine takes over by itself, and everything stays', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openLab(t, { path: '#patch=3&layer=1&query=patch', first: DISGUISE });
+  await waitFor(page, 'an embedding', () => Object.keys(window.lab?.debug?.images ?? {}).length > 0);
+  assert.match(await status(page), /CPU engine/, 'the CPU answers first');
+  await waitFor(page, 'a word of the other', () => /GPU engine is on its way/.test(document.body.textContent));
+  // Chosen while the other engine is on its way: it goes over all the same.
+  await ownModelAndPhoto(page);
+  const before = await embedding(page, 'cat.jpg');
+  assert.equal(before.engine, 'cpu');
+  await waitFor(page, 'the GPU engine', () => /GPU engine: a card of the test/.test(document.querySelector('[data-testid="engine-status"]').textContent), { timeout: 200_000 });
+  await waitFor(page, 'the reason', () => /Your browser offers WebGPU, and every kernel passed/.test(document.body.textContent));
+  await waitFor(page, 'the same photograph', () => window.lab.debug.images?.['cat.jpg']?.engine === 'gpu', { timeout: 200_000 });
+  await still(page);
+  assert.match(await page.locator(byTest('model-select')).textContent(), /64 wide/, 'the model stays');
+  assert.equal(await page.evaluate(() => window.lab.debug.image), 'cat.jpg', 'the photograph on show stays');
+  assert.match(await page.locator('figure', { has: page.locator(byTest('view-attention')) }).textContent(), /layer 1/, 'the view stays');
+  assert.match(await page.evaluate(() => location.hash), /^#patch=3&layer=1&query=patch|patch=3.*layer=1.*query=patch/);
+  const after = await embedding(page, 'cat.jpg');
+  const alike = cosine(after.cls, before.cls);
+  assert.ok(alike >= 0.9999, `cosine ${alike} between the engines`);
+  check();
+});
+
+/** What Chromium and burn say of a device that is gone; nothing else may go wrong. */
+const OF_A_LOSS = [/device (is|was) (lost|destroyed)|lost device|device lost|\[Device[^\]]*\] is (lost|destroyed)/i];
+
+test('a GPU that is really lost is asked for anew, and model, photograph and view come back', { timeout: 300_000 }, async (t) => {
+  const { page } = await openLab(t, { path: '#engine=gpu&patch=3&layer=1&query=patch', allow: OF_A_LOSS });
+  await gpuRuns(page);
+  await ownModelAndPhoto(page);
+  await still(page);
+  const before = await embedding(page, 'cat.jpg');
+  const seen = await cells(page, 'view-attention');
+  await page.evaluate(() => { delete window.lab.debug.images['cat.jpg']; window.lab.debug.loseDevice(); });
+  // Nobody has to ask for anything: the loss tells itself.
+  await waitFor(page, 'the loss to be noticed', () => window.lab.debug.losses === 1);
+  await said(page, /The GPU was lost \(Destroyed.*new engine starts by itself \(1 of 3 tries\)/);
+  await waitFor(page, 'the same photograph', () => window.lab.debug.images?.['cat.jpg'], { timeout: 200_000 });
+  await still(page);
+  assert.match(await status(page), /GPU engine/);
+  assert.match(await page.locator(byTest('model-select')).textContent(), /64 wide/, 'the model comes back');
+  assert.match(await page.evaluate(() => location.hash), /patch=3.*layer=1.*query=patch.*engine=gpu|engine=gpu/);
+  assert.deepEqual((await embedding(page, 'cat.jpg')).cls.map((x) => x.toFixed(4)), before.cls.map((x) => x.toFixed(4)));
+  assert.deepEqual(await cells(page, 'view-attention'), seen, 'the view is the one before');
+  assert.equal(await page.evaluate(() => window.lab.debug.losses), 1);
+});
+
+test('a GPU lost in the middle of a run is replaced, and the run goes on', { timeout: 300_000 }, async (t) => {
+  const tiny = ['model.depth=1', 'train.batch_size=4', 'crops.global_size=16', 'crops.local_size=8'];
+  const { page } = await openLab(t, { path: trainLink('gpu', 'mae', ...tiny), allow: OF_A_LOSS });
+  await reached(page, 1);
+  await page.locator(byTest('play')).click();
+  await reached(page, 3);
+  await page.locator(byTest('play')).click();
+  await waitFor(page, 'the save', () => window.lab.debug.train.saved === window.lab.debug.train.step);
+  const { step, losses } = await page.evaluate(() => ({ ...window.lab.debug.train, losses: [...window.lab.debug.train.losses] }));
+  await page.locator(byTest('play')).click();
+  await reached(page, step + 1);
+  await page.evaluate(() => window.lab.debug.loseDevice());
+  await waitFor(page, 'the loss to be noticed', () => window.lab.debug.losses === 1);
+  await said(page, /new engine starts by itself/);
+  await waitFor(page, 'the run', () => /run goes on/.test(document.querySelector('[role=alert]').textContent), { timeout: 200_000 });
+  await reached(page, step + 3);
+  assert.match(await status(page), /GPU engine/);
+  const after = await page.evaluate(() => [...window.lab.debug.train.losses]);
+  assert.deepEqual(after.slice(0, losses.length), losses, 'the curve came along');
+});
+
+/** The page hears of every pipeline that a worker makes. */
+const HEARD = `(() => {
+  const channel = new BroadcastChannel('compiled');
+  globalThis.compiled = [];
+  channel.onmessage = ({ data }) => globalThis.compiled.push(data);
+  for (const name of ['createComputePipeline', 'createRenderPipeline']) {
+    const create = globalThis.GPUDevice?.prototype[name];
+    if (create) GPUDevice.prototype[name] = function (descriptor) { channel.postMessage(descriptor.label); return create.call(this, descriptor); };
+  }
+})()`;
+
+test('nothing is compiled at a first click: the engine works ahead', { timeout: 300_000 }, async (t) => {
+  const { page, check } = await openLab(t, { path: '#engine=gpu', first: HEARD });
+  await gpuRuns(page);
+  await ownModelAndPhoto(page);
+  await page.evaluate(() => { delete window.lab.debug.warm; });
+  await still(page);
+  await waitFor(page, 'the engine to have worked ahead', () => window.lab.debug.warm === 'gpu');
+  const before = await page.evaluate(() => window.compiled.splice(0).length);
+  assert.ok(before > 20, `only ${before} pipelines were heard of`);
+  for (const [what, press] of Object.entries({
+    'all heads': 'map-1', rollout: 'map-2', 'one head': 'map-0', 'a patch asks': 'query-patch', 'one basis': 'basis-1', foreground: 'foreground',
+  })) {
+    await page.locator(byTest(press)).check();
+    await still(page);
+    assert.deepEqual(await page.evaluate(() => window.compiled), [], `${what} compiled`);
+  }
   check();
 });
 

@@ -108,9 +108,21 @@ async function listenToWorkers(context, page, report) {
   await session.send('Log.enable');
 }
 
-/** Starts a browser, opens the page and waits until the document is there. Options as for `startBrowser`, and `path`. */
-export async function openLab(t, { path = '', ...options } = {}) {
+/**
+ * Starts a browser, opens the page and waits until the document is there. Options as for `startBrowser`, `path`, and
+ * `first`: code that stands before the first line of the page and of every script that it makes, its workers' among them.
+ */
+export async function openLab(t, { path = '', first = '', ...options } = {}) {
   const browser = await startBrowser(t, options);
+  if (first) {
+    await browser.context.addInitScript(`${first};(() => {
+      const Plain = window.Blob;
+      window.Blob = function (parts, options) {
+        return new Plain(options?.type?.includes('javascript') ? [${JSON.stringify(`${first};`)}, ...parts] : parts, options);
+      };
+      window.Blob.prototype = Plain.prototype;
+    })()`);
+  }
   await browser.page.goto(labUrl(path), { waitUntil: 'load' });
   return browser;
 }
@@ -144,6 +156,36 @@ export async function until(what, ask, { timeout = 120_000 } = {}) {
     if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+/**
+ * The tasks of the page's main thread from its opening at `path` until `work(page)` is done, the longest first: `{ at, cpu, wall }` in
+ * milliseconds. `cpu` is what the task itself computed: on a busy machine a task stands still for longer than it works.
+ */
+export async function tasks(page, path, work) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('Tracing.start', {
+    transferMode: 'ReturnAsStream',
+    traceConfig: { includedCategories: ['devtools.timeline', 'disabled-by-default-devtools.timeline'] },
+  });
+  await page.goto(labUrl(path), { waitUntil: 'load' });
+  await work(page);
+  const complete = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve));
+  await session.send('Tracing.end');
+  const { stream } = await complete;
+  let text = '';
+  for (let end = false; !end;) {
+    const { data, eof, base64Encoded } = await session.send('IO.read', { handle: stream, size: 1 << 20 });
+    text += base64Encoded ? Buffer.from(data, 'base64').toString() : data;
+    end = eof;
+  }
+  const events = JSON.parse(text).traceEvents;
+  const opened = events.find(({ name, args }) => name === 'ParseHTML' && args?.beginData?.url?.startsWith('http'));
+  assert.ok(opened, 'the trace holds no page');
+  return events
+    .filter(({ name, pid, tid, ts, dur }) => name === 'RunTask' && pid === opened.pid && tid === opened.tid && ts + dur > opened.ts)
+    .map(({ ts, dur, tdur }) => ({ at: (ts - opened.ts) / 1e3, cpu: tdur / 1e3, wall: dur / 1e3 }))
+    .sort((a, b) => b.cpu - a.cpu);
 }
 
 /** Drops files (`{ name, type, bytes }`) on an element, as a user would with the mouse. */

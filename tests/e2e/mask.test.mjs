@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitFor } from './harness.mjs';
-import { address, byTest, cells, openRoom, said, still } from './rooms.mjs';
+import { address, byTest, cells, openRoom, said, saved, still } from './rooms.mjs';
 
 /** Patches along a side of the built-in autoencoder. */
 const SIDE = 8;
@@ -101,8 +101,58 @@ test('masks are drawn anew by seed and kind, and the keyboard paints', async (t)
   await waitFor(page, 'two hidden patches', () => /^2 of 64/.test(document.querySelector('[data-testid="hidden-count"]').textContent));
   assert.match(await painter.getAttribute('aria-label'), /2 of 64 patches are hidden.*row 2, column 2, hidden/);
 
-  // A finger paints as well, and does not scroll the page away.
-  assert.equal(await painter.evaluate((element) => getComputedStyle(element).touchAction), 'none');
+});
+
+test('a finger paints where it goes and nowhere else, and does not move the page', async (t) => {
+  const { page, context } = await openRoom(t, '#room=mask&sample=lemons&ratio=0', { viewport: { width: 390, height: 800 } });
+  const touch = await context.newCDPSession(page);
+  await touch.send('Emulation.setTouchEmulationEnabled', { enabled: true });
+  await page.evaluate(() => {
+    window.kinds = new Set();
+    addEventListener('pointermove', (event) => window.kinds.add(event.pointerType), true);
+  });
+  await page.locator(byTest('painter')).scrollIntoViewIfNeeded();
+  await still(page);
+  const scrolled = () => page.evaluate(() => [scrollX, scrollY]);
+  const before = await scrolled();
+  const whole = await cells(page, 'mask-painted', SIDE, SIDE);
+  const { x, y, width, height } = await page.locator(byTest('painter')).boundingBox();
+  const finger = async (type, row, column) => {
+    const touchPoints = type === 'touchEnd' ? [] : [{ x: x + ((column + 0.5) * width) / SIDE, y: y + ((row + 0.5) * height) / SIDE }];
+    await touch.send('Input.dispatchTouchEvent', { type, touchPoints });
+  };
+  // Downwards, as one would scroll.
+  await finger('touchStart', 1, 3);
+  for (const row of [2, 3, 4]) await finger('touchMove', row, 3);
+  await finger('touchEnd');
+  await still(page);
+  assert.deepEqual(await page.evaluate(() => [...window.kinds]), ['touch']);
+  const hidden = await hiddenPatches(page);
+  assert.deepEqual(hidden.flatMap((flag, patch) => (flag ? [patch] : [])), [11, 19, 27, 35]);
+  const now = await cells(page, 'mask-painted', SIDE, SIDE);
+  now.forEach((sum, patch) => assert.equal(sum !== whole[patch], hidden[patch], `patch ${patch}`));
+  assert.deepEqual(await scrolled(), before, 'the page moved under the finger');
+});
+
+test('the errors leave as CSV and JSON, and are those on the screen', async (t) => {
+  const { page } = await openRoom(t, '#room=mask&sample=reef&seed=5');
+  const figure = page.locator(`figure:has(${byTest('mask-loss')})`);
+  const { csv, json } = await saved(page, figure);
+  assert.equal(csv[0], 'row,column,squared error,hidden');
+  const rows = csv.slice(1).map((line) => line.split(',').map(Number));
+  assert.deepEqual([rows.length, rows[9].slice(0, 2)], [SIDE * SIDE, [2, 2]]);
+  const hidden = rows.filter(([, , , flag]) => flag === 1);
+  assert.equal(hidden.length, 48);
+  const mean = hidden.reduce((sum, [, , error]) => sum + error, 0) / hidden.length;
+  const said = Number(/Mean error over the hidden patches: ([\d.]+)/.exec(await page.textContent('body'))[1]);
+  assert.ok(Math.abs(mean - said) < 0.006, `${mean} is not ${said}`);
+  const worst = hidden.reduce((worst, row) => (row[2] > worst[2] ? row : worst));
+  assert.match(await figure.textContent(), new RegExp(`in row ${worst[0]}, column ${worst[1]};`));
+  assert.deepEqual(json.channels.map(({ name }) => name), ['squared error', 'hidden']);
+  json.channels[0].values.forEach((value, patch) => assert.ok(Math.abs(value - rows[patch][2]) < 1e-6));
+  assert.match(json.model.name, /tiny MAE/, 'it names another model than the one that paints');
+  assert.deepEqual([json.view.norm_pix, json.link], [false, await address(page)]);
+  assert.ok(Math.abs(json.view.loss - mean) < 1e-5);
 });
 
 test('an autoencoder of the visitor takes over', async (t) => {

@@ -55,6 +55,35 @@ async function clicks(name, options) {
   });
 }
 
+/** The engine's worker never gets to the time when it works ahead. */
+const NEVER_AHEAD = `{ const wait = setTimeout; globalThis.setTimeout = (work, millis, ...more) => wait(work, millis === 300 ? 2 ** 30 : millis, ...more); }`;
+
+/** What an engine says under its attention view. */
+const drawnIn = async (page) => {
+  const text = await page.locator('figure', { has: page.locator(byTest('view-attention')) }).textContent();
+  return Number(/Drawn in ([\d.]+) ms/.exec(text)[1]);
+};
+
+/** The first pictures of their kind, as the page says under them; with the engine working ahead, and without. */
+async function firstClicks(name, options) {
+  for (const ahead of [false, true]) {
+    const times = { 'all heads': [], 'all heads again': [], rollout: [], 'one head of a patch': [] };
+    for (let time = 0; time < 5; time += 1) {
+      await visit({ ...options, path: `#room=see&engine=${name}`, first: ahead ? '' : NEVER_AHEAD }, async ({ page }) => {
+        await settled(page);
+        if (ahead) await waitFor(page, 'the engine to have worked ahead', () => window.lab.debug.warm);
+        for (const [what, press] of [['all heads', 'map-1'], ['rollout', 'map-2'], ['all heads again', 'map-1'], ['one head of a patch', 'map-0']]) {
+          if (press === 'map-0') await page.locator(byTest('query-patch')).check();
+          await page.locator(byTest(press)).check();
+          await still(page);
+          times[what].push(await drawnIn(page));
+        }
+      });
+    }
+    for (const [what, list] of Object.entries(times)) row(`${name}, ${ahead ? '' : 'not '}working ahead: first ${what}`, list);
+  }
+}
+
 /** A training step of the room's own presets. */
 async function steps(name, options) {
   for (const method of ['mae', 'dino']) {
@@ -98,5 +127,6 @@ async function embedding(name, options, model) {
 console.log('| what | median | range | times |\n|---|--:|--:|--:|');
 await opening('cpu', ENGINES.cpu);
 for (const [name, options] of Object.entries(ENGINES)) await clicks(name, options);
+for (const [name, options] of Object.entries(ENGINES)) await firstClicks(name, options);
 await steps('cpu', ENGINES.cpu);
 if (process.argv[2]) await embedding('cpu', ENGINES.cpu, process.argv[2]);

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { WITHOUT_WEBGPU, dropFiles, openLab, waitFor } from './harness.mjs';
-import { address } from './rooms.mjs';
+import { address, csv, save } from './rooms.mjs';
 
 const run = promisify(execFile);
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -63,6 +63,28 @@ test('a probe of the samples is there before any click', { timeout: 120_000 }, a
   assert.match(await page.locator(byTest('probe-chance')).textContent(), /right in 33 %\. The model is untrained/);
   assert.doesNotMatch(await page.locator(byTest('probe-search')).textContent(), /`/);
   assert.equal(await address(page), '#room=probe&sample=ginger-cat', 'the example needs no words');
+
+  // The report leaves with all that is on the screen, and more: both classifiers, every picture.
+  const report = JSON.parse((await save(page, page.locator(byTest('report-json')))).text);
+  assert.deepEqual([report.classes, report.features, report.k], [['cat', 'fruit', 'sea'], 'cls', 3]);
+  const shown = await page.locator(`${byTest('probe-confusion')} tbody td span`).allTextContents();
+  assert.deepEqual(report.linear.confusion.flat(), shown.map(Number));
+  const classes = csv((await save(page, page.locator(byTest('classes-csv')))).text);
+  assert.deepEqual(classes[0].slice(-3), ['taken for cat', 'taken for fruit', 'taken for sea']);
+  assert.deepEqual(classes.slice(1).map(([by, name]) => `${by} ${name}`), ['Linear', 'k-NN'].flatMap((by) => report.classes.map((name) => `${by} ${name}`)));
+  for (const [by, ...row] of classes.slice(1)) {
+    const { [by === 'Linear' ? 'linear' : 'knn']: { classes: all, confusion } } = report;
+    const { name, support, precision, recall, f1 } = all.find((one) => one.name === row[0]);
+    assert.deepEqual(row, [name, support, precision, recall, f1, ...confusion[report.classes.indexOf(name)]].map(String));
+  }
+  const pictures = csv((await save(page, page.locator(byTest('margins-csv')))).text);
+  assert.equal(pictures.length, 13, 'six pictures by two classifiers below their names');
+  for (const [at, [by, picture, truth, answer, margin]] of pictures.slice(1).entries()) {
+    const sample = (by === 'Linear' ? report.linear : report.knn).samples[at % 6];
+    assert.deepEqual([picture, truth, answer], [report.pictures[at % 6], report.classes[sample.truth], report.classes[sample.predicted]]);
+    // Both are written as the shortest decimal, one of an f32 and one of the f64 that it is.
+    assert.equal(Math.fround(Number(margin)), sample.margin);
+  }
   check();
 });
 

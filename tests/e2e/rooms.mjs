@@ -36,6 +36,34 @@ export async function still(page) {
 export const reached = (page, step) =>
   waitFor(page, `step ${step}`, (step) => (window.lab?.debug?.train?.step ?? -1) >= step, { argument: step });
 
+/** Where the run stands, as the page says. */
+export const where = (page) => page.evaluate(() => window.lab?.debug?.train ?? {});
+
+/** Lets the run go until it has made so many steps, then stops it and waits until it is safe. */
+export async function trainTo(page, step) {
+  await page.locator(byTest('play')).click();
+  await reached(page, step);
+  await page.locator(byTest('play')).click();
+  await waitFor(page, 'the save', () => {
+    const { step, saved } = window.lab.debug.train;
+    return saved === step;
+  });
+  // The step that was on its way may have come behind the save.
+  await page.waitForTimeout(300);
+  await waitFor(page, 'the last save', () => window.lab.debug.train.saved === window.lab.debug.train.step);
+  return where(page);
+}
+
+/** Presses a button that saves a file, and reads it: its name, its bytes and its text. */
+export async function save(page, button) {
+  const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
+  const bytes = await readFile(await download.path());
+  return { name: download.suggestedFilename(), bytes, text: bytes.toString() };
+}
+
+/** The cells of a CSV without quotes, a row a line. */
+export const csv = (text) => text.trim().split('\n').map((line) => line.split(','));
+
 /** A model so small that a step takes some tens of milliseconds. */
 const SMALL = ['model.embed_dim=32', 'model.depth=2', 'model.num_heads=2', 'train.batch_size=8', 'optim.warmup_epochs=0.1'];
 
@@ -76,6 +104,20 @@ export async function cells(page, test, rows = 1, columns = 1) {
   }, [byTest(test), rows, columns]);
   assert.equal(found.length, rows * columns);
   return found;
+}
+
+/** Presses a button that saves a file; its name and its bytes. */
+export async function pressed(page, button) {
+  const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
+  return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
+}
+
+/** What a figure saves of its numbers: the lines of the CSV and the object of the JSON. */
+export async function saved(page, figure) {
+  const closed = await figure.locator('details.export').evaluate((details) => !details.open);
+  if (closed) await figure.locator('details.export summary').click();
+  const csv = (await pressed(page, figure.locator(byTest('save-csv')))).bytes.toString().trim().split('\n');
+  return { csv, json: JSON.parse((await pressed(page, figure.locator(byTest('save-json')))).bytes) };
 }
 
 /** Reports what axe finds on the page as it stands. */

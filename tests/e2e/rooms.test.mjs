@@ -1,10 +1,9 @@
 // The shell and the tours: rooms by their links, the back button, no complaint by axe, text that drives the views.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { byTest, complaints, frames, go, openRoom, reached, settled, still, trainLink } from './rooms.mjs';
+import { byTest, complaints, csv, frames, go, openRoom, reached, save, settled, still, trainLink } from './rooms.mjs';
 
 test('rooms are links: the navigation says where one is, and back leads back', async (t) => {
   const { page } = await openRoom(t, '#sample=reef&patch=7&layer=1');
@@ -32,12 +31,23 @@ test('a link that asks for a model elsewhere fetches nothing by itself', async (
   assert.deepEqual(requests.filter((url) => url.includes('example.org')), []);
 });
 
+/** Looks at the page at each width, once it stands. */
+async function atWidths(page, widths, look, wait = still) {
+  for (const width of widths) {
+    await page.setViewportSize({ width, height: 900 });
+    await wait(page);
+    await look(width);
+  }
+}
+
 for (const colorScheme of ['light', 'dark']) {
   test(`axe finds nothing to complain about, ${colorScheme}`, { timeout: 300_000 }, async (t) => {
     const { page } = await openRoom(t, '#sample=reef&map=heads&basis=shared&foreground=0.5&compare=twin');
     await page.emulateMedia({ colorScheme });
     const found = {};
-    const look = async (name) => { found[name] = await complaints(page); };
+    // Colours are the same at every width; what overlaps, hides or scrolls is not.
+    const widths = colorScheme === 'light' ? [1440, 1024, 390] : [1440];
+    const look = (name, wait) => atWidths(page, widths, async (width) => { found[`${name} at ${width}`] = await complaints(page); }, wait);
     await waitFor(page, 'the second model', () => document.querySelector('[data-testid="other-similarity"]'));
     await still(page);
     await look('see');
@@ -53,7 +63,7 @@ for (const colorScheme of ['light', 'dark']) {
     // Its pictures never stand still.
     await page.evaluate(() => { location.hash = '#room=video'; });
     await frames(page);
-    await look('video');
+    await look('video', frames);
     assert.deepEqual(Object.entries(found).filter(([, list]) => list.length > 0), []);
   });
 }
@@ -69,6 +79,7 @@ for (const method of ['mae', 'dino']) {
       await still(page);
       assert.deepEqual(await complaints(page), [], colorScheme);
     }
+    await atWidths(page, [1024, 390], async (width) => assert.deepEqual(await complaints(page), [], `${width} wide`));
   });
 }
 
@@ -102,12 +113,15 @@ test('the tours drive the views, and their numbers are those on the screen', { t
   await page.locator(byTest('centred')).uncheck();
   await waitFor(page, 'a flat teacher', () => /nearly flat/.test(document.querySelector('[data-testid="teacher-verdict"]').textContent));
   assert.match(await page.evaluate(() => location.hash), /tour=dino&step=1&tau=100&centre=no/);
-  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('teacher-csv')).click()]);
-  const lines = (await readFile(await download.path())).toString().trim().split('\n');
-  assert.equal(lines[0], 'picture,apples,ginger-cat,grey-cat,harbour,lemons,reef');
-  assert.equal(lines.length, 7);
-  const sums = lines.slice(1).map((line) => line.split(',').slice(1).reduce((sum, share) => sum + Number(share), 0));
+  const [head, ...lines] = csv((await save(page, page.locator(byTest('teacher-csv')))).text);
+  assert.deepEqual(head, ['picture', 'apples', 'ginger-cat', 'grey-cat', 'harbour', 'lemons', 'reef']);
+  assert.equal(lines.length, 6);
+  const sums = lines.map((line) => line.slice(1).reduce((sum, share) => sum + Number(share), 0));
   assert.ok(sums.every((sum) => Math.abs(sum - 1) < 1e-9), 'an answer is no distribution');
+  const { temperature, centred, pictures, answers, bits } = JSON.parse((await save(page, page.locator(byTest('teacher-json')))).text);
+  assert.deepEqual([temperature, centred, pictures], [1, false, head.slice(1)]);
+  assert.deepEqual(answers, lines.map((line) => line.slice(1).map(Number)));
+  assert.ok(bits.told >= 0 && Math.abs(bits['of the mean answer'] - Math.log2(6)) < 0.1, `${JSON.stringify(bits)}`);
 
   // The way into the real room, with the state of the step.
   await page.locator(byTest('tour-search')).click();

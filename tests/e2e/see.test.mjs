@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { waitFor, WITHOUT_WEBGPU } from './harness.mjs';
-import { address, byTest, cells, go, openRoom, said, still } from './rooms.mjs';
+import { openLab, waitFor, WITHOUT_WEBGPU } from './harness.mjs';
+import { address, byTest, cells, frames, go, openRoom, pressed, reached, said, saved, settled, still, trainLink } from './rooms.mjs';
 
 /** Everything that one sees in a room, as checksums. */
 const everything = async (page, views) => Promise.all(views.map((view) => cells(page, view)));
@@ -65,6 +65,42 @@ test('one basis colours all pictures, and its foreground can be cut out', async 
   assert.equal((await cells(page, 'view-pca'))[0], shared);
 });
 
+test('components are coloured without red against green where one wishes, in every room and by a link', { timeout: 120_000 }, async (t) => {
+  const { page } = await openRoom(t, '#sample=lemons');
+  const [[plain], [attention]] = await everything(page, ['view-pca', 'view-attention']);
+  const figure = page.locator(`figure:has(${byTest('view-pca')})`);
+  assert.match(await figure.textContent(), /First three principal components of the patch tokens as red, green and blue/);
+  await page.locator(byTest('palette-1')).check();
+  await waitFor(page, 'the link', () => location.hash === '#sample=lemons&palette=safe');
+  await still(page);
+  const [[safe], [same]] = await everything(page, ['view-pca', 'view-attention']);
+  assert.deepEqual([safe === plain, same], [false, attention]);
+  assert.match(await figure.textContent(), /First two principal components of the patch tokens as dark to light and blue to yellow/);
+  // Red and green go together everywhere; of red, green and blue they do not.
+  const widest = (view) => page.evaluate((selector) => {
+    const shown = document.querySelector(`${selector} canvas`);
+    const copy = new OffscreenCanvas(shown.width, shown.height).getContext('2d');
+    copy.drawImage(shown, 0, 0);
+    const { data } = copy.getImageData(0, 0, shown.width, shown.height);
+    let most = 0;
+    for (let at = 0; at < data.length; at += 4) most = Math.max(most, Math.abs(data[at] - data[at + 1]));
+    return most;
+  }, byTest(view));
+  assert.ok((await widest('view-pca')) < 45);
+  await page.evaluate(() => { location.hash = '#room=video&sample=lemons&play=no&palette=safe'; });
+  await frames(page);
+  await waitFor(page, 'the frame', () => document.querySelector('[data-testid="video-components"] canvas')?.width > 0);
+  await page.waitForTimeout(1000);
+  assert.ok((await widest('video-components')) < 45);
+  await page.locator(byTest('palette-0')).check();
+  await page.waitForTimeout(1000);
+  assert.ok((await widest('video-components')) > 90);
+  await page.goto(page.url().replace(/#.*/, '#sample=lemons&palette=safe'));
+  await page.reload({ waitUntil: 'load' });
+  await settled(page);
+  assert.deepEqual(await cells(page, 'view-pca'), [safe]);
+});
+
 test('the same patch is looked for in other pictures', async (t) => {
   const { page } = await openRoom(t, '#sample=ginger-cat&patch=100');
   const strip = page.locator(byTest('strip-image'));
@@ -82,26 +118,121 @@ test('a picture, its numbers and its link can be kept', async (t) => {
   const { page, context } = await openRoom(t, '#sample=harbour&map=heads');
   const figure = page.locator(`figure:has(${byTest('view-attention')})`);
   await figure.locator('summary').click();
-  const save = async (what) => {
-    const [download] = await Promise.all([page.waitForEvent('download'), figure.locator(byTest(`save-${what}`)).click()]);
-    return [download.suggestedFilename(), await readFile(await download.path())];
-  };
-  const [pngName, png] = await save('png');
-  assert.match(pngName, /^harbour-attention-.*\.png$/);
-  assert.deepEqual([...png.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
-  assert.ok(png.length > 2000, `a PNG of ${png.length} bytes is blank`);
-  const [, csv] = await save('csv');
-  const lines = csv.toString().trim().split('\n');
+  const png = await pressed(page, figure.locator(byTest('save-png')));
+  assert.match(png.name, /^harbour-attention-.*\.png$/);
+  assert.deepEqual([...png.bytes.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
+  assert.ok(png.bytes.length > 2000, `a PNG of ${png.bytes.length} bytes is blank`);
+  const { csv: lines, json } = await saved(page, figure);
   assert.equal(lines[0], 'row,column,head 0,head 1,head 2');
   assert.equal(lines.length, 257);
   assert.ok(lines.slice(1).every((line) => line.split(',').every((cell) => Number.isFinite(Number(cell)))));
-  const json = JSON.parse((await save('json'))[1]);
   assert.deepEqual([json.grid, json.channels.length, json.channels[0].values.length], [[16, 16], 3, 256]);
   assert.equal(json.model.untrained, true);
+  // The picture itself has no numbers.
+  const input = page.locator(`figure:has(${byTest('view-input')})`);
+  await input.locator('summary').click();
+  assert.equal((await pressed(page, input.locator(byTest('save-png')))).name, 'harbour-picture.png');
+  assert.equal(await input.locator(byTest('save-csv')).count(), 0);
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.locator(byTest('copy-link')).click();
   await waitFor(page, 'the word', () => /Copied/.test(document.body.textContent));
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url());
+});
+
+test('the numbers that leave are those on the screen, and say whose they are', async (t) => {
+  const { page } = await openRoom(t, '#sample=reef&patch=40&query=patch&layer=2&compare=twin');
+  await waitFor(page, 'the second model', () => document.querySelector('[data-testid="other-pca"]'));
+  await still(page);
+  const figure = (view) => page.locator(`figure:has(${byTest(view)})`);
+  const of = async (view) => {
+    const found = await saved(page, figure(view));
+    const planes = found.json.channels.map(({ values }) => values);
+    // Both files hold the same: rows and columns count from 1.
+    found.csv.slice(1).forEach((line, patch) => {
+      const [row, column, ...values] = line.split(',').map(Number);
+      assert.deepEqual([row, column], [Math.floor(patch / 16) + 1, (patch % 16) + 1]);
+      values.forEach((value, channel) => assert.equal(Math.fround(planes[channel][patch]), Math.fround(value)));
+    });
+    return { ...found.json, planes, words: await figure(view).locator('figcaption').textContent() };
+  };
+  const attention = await of('view-attention');
+  assert.deepEqual(attention.view, { show: 'attention', layer: 2, head: null, query: { token: 'patch', index: 40 } });
+  const peak = Math.max(...attention.planes[0]);
+  const at = attention.planes[0].indexOf(peak);
+  assert.ok(attention.words.includes(`at row ${Math.floor(at / 16) + 1}, column ${(at % 16) + 1}.`), attention.words);
+  assert.ok(Math.abs(100 * peak - Number(/Peak ([\d.]+) %/.exec(attention.words)[1])) < 0.06, attention.words);
+  const similarity = await of('view-similarity');
+  assert.deepEqual(similarity.view, { show: 'similarity', from: 'reef.jpg', patch: 40 });
+  assert.ok(Math.abs(similarity.planes[0][40] - 1) < 1e-5, 'a patch is like itself');
+  const range = /From (-?[\d.]+) to (-?[\d.]+)\./.exec(similarity.words).slice(1).map(Number);
+  [Math.min(...similarity.planes[0]), Math.max(...similarity.planes[0])].forEach((end, which) => assert.ok(Math.abs(end - range[which]) < 0.006));
+  // The three components are the colours, each from its least to its largest.
+  const colours = await page.evaluate((selector) => {
+    const shown = document.querySelector(`${selector} canvas`);
+    const copy = new OffscreenCanvas(shown.width, shown.height).getContext('2d');
+    copy.drawImage(shown, 0, 0);
+    const cell = shown.width / 16;
+    return Array.from({ length: 256 }, (_, patch) => [...copy.getImageData((patch % 16 + 0.5) * cell, (Math.floor(patch / 16) + 0.5) * cell, 1, 1).data]);
+  }, byTest('view-pca'));
+  const pca = await of('view-pca');
+  pca.planes.forEach((plane, channel) => {
+    const [low, high] = [Math.min(...plane), Math.max(...plane)];
+    plane.forEach((value, patch) => assert.ok(Math.abs((255 * (value - low)) / (high - low) - colours[patch][channel]) < 1.01, `patch ${patch}`));
+  });
+  const other = await of('other-pca');
+  assert.deepEqual([pca.model.name, /twin|random/i.test(other.model.name)], ['tiny', true], other.model.name);
+  assert.notDeepEqual(other.planes, pca.planes);
+});
+
+test('two steps of a run are kept once each and stand side by side, after a reload too', { timeout: 300_000 }, async (t) => {
+  const small = ['optim.base_lr=5e-3', 'crops.global_size=32', 'crops.local_size=16'];
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: trainLink('cpu', 'dino', ...small) });
+  await reached(page, 1);
+  const kept = page.locator(`${byTest('stored')} li`);
+  const keep = async (step) => {
+    await page.locator(byTest('keep-network')).click();
+    await said(page, new RegExp(`“DINO run, step ${step}” is kept in this browser: load it under “Kept models”.*See.*Compare`));
+  };
+  for (const step of [2, 3, 4]) {
+    await page.locator(byTest('step')).click();
+    await reached(page, step);
+    if (step !== 3) await keep(step);
+  }
+  await page.locator('[role=alert] button').last().click();
+  await keep(4);
+  await waitFor(page, 'two networks', () => document.querySelectorAll('[data-testid="stored"] li').length === 2);
+  assert.match(await page.locator(byTest('kept-DINO run, step 2')).textContent(), /KB · kept since .*SHA-256 [0-9a-f]{12}…/);
+
+  await page.locator(byTest('room-see')).click();
+  await page.locator(byTest('kept-DINO run, step 2')).getByText('Load').click();
+  await waitFor(page, 'the first network', () => /run, step 2/.test(document.querySelector('[data-testid="model-select"] strong').textContent));
+  await page.locator(byTest('compare')).selectOption({ label: 'DINO run, step 4 (kept)' });
+  const pairs = ['attention', 'pca', 'similarity'].map((view) => [`view-${view}`, `other-${view}`]);
+  const beside = async () => {
+    await waitFor(page, 'the second network', () => /run, step 4/.test(document.querySelector('[data-testid="other-model"]')?.textContent));
+    await settled(page);
+    return Promise.all(pairs.map((pair) => everything(page, pair)));
+  };
+  const seen = await beside();
+  for (const [[first], [second]] of seen) assert.notEqual(first, second);
+  // One cursor for both.
+  assert.equal(await page.locator('.mark').count() > 1, true);
+  const hash = await address(page);
+  assert.match(hash, /model=kept:[0-9a-f]{16}&weights=[0-9a-f]{16}.*&compare=kept:[0-9a-f]{16}/);
+  check();
+  await page.reload({ waitUntil: 'load' });
+  assert.deepEqual(await beside(), seen);
+  assert.equal(await address(page), hash);
+
+  // Elsewhere they are not kept: a sentence each, and the page works on.
+  await page.locator(byTest('kept-DINO run, step 4')).getByText('Delete').click();
+  await waitFor(page, 'one network', () => document.querySelectorAll('[data-testid="stored"] li').length === 1);
+  assert.equal(await kept.count(), 1);
+  const { page: elsewhere } = await openRoom(t, hash);
+  const [, first, second] = /model=kept:(\w+).*compare=kept:(\w+)/.exec(hash);
+  await said(elsewhere, new RegExp(`This browser keeps no model ${first}: it was kept in another one, or deleted; keep it again`));
+  await said(elsewhere, new RegExp(`This browser keeps no model ${second}`));
+  await still(elsewhere);
 });
 
 test('what a link asks for and the model does not have is dropped with a word', async (t) => {
@@ -114,6 +245,15 @@ test('what a link asks for and the model does not have is dropped with a word', 
   await go(page, '#sample=reef&patch=77&layer=78');
   await said(page, /layer 78/);
   assert.equal(await address(page), '#sample=reef&patch=77');
+});
+
+test('a sample that is not there is said, and another picture is shown', async (t) => {
+  const { page } = await openRoom(t, '#sample=../reef&patch=7');
+  await said(page, /asks for the sample “\.\.\/reef”, which is none of ginger-cat, .*: another picture is shown/);
+  assert.equal(await address(page), '#sample=ginger-cat&patch=7');
+  await go(page, '#sample=sunset&patch=7');
+  await said(page, /asks for the sample “sunset”/);
+  assert.equal(await address(page), '#sample=ginger-cat&patch=7');
 });
 
 test('without a picture every view says what to do and waits for nothing', async (t) => {

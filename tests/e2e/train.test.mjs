@@ -5,26 +5,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { byTest, complaints, reached, trainLink } from './rooms.mjs';
+import { byTest, complaints, csv, reached, save, trainLink, trainTo, where } from './rooms.mjs';
 
 const address = (method, ...more) => trainLink('cpu', method, ...more);
-
-const where = (page) => page.evaluate(() => window.lab?.debug?.train ?? {});
-
-/** Lets the run go until it has made so many steps, then stops it and waits until it is safe. */
-async function trainTo(page, step) {
-  await page.locator(byTest('play')).click();
-  await reached(page, step);
-  await page.locator(byTest('play')).click();
-  await waitFor(page, 'the save', () => {
-    const { step, saved } = window.lab.debug.train;
-    return saved === step;
-  });
-  // The step that was on its way may have come behind the save.
-  await page.waitForTimeout(300);
-  await waitFor(page, 'the last save', () => window.lab.debug.train.saved === window.lab.debug.train.step);
-  return where(page);
-}
 
 test('twenty steps lower the loss, and after a reload the same run goes on', { timeout: 300_000 }, async (t) => {
   const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('mae') });
@@ -51,27 +34,36 @@ test('twenty steps lower the loss, and after a reload the same run goes on', { t
   check();
 });
 
-test('without centring and sharpening it collapses, and going back heals it', { timeout: 300_000 }, async (t) => {
+test('without centring and sharpening, and without EMA, it collapses, and going back heals it', { timeout: 300_000 }, async (t) => {
   const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('dino', 'optim.base_lr=2e-3') });
   await reached(page, 1);
   const before = await trainTo(page, 60);
   assert.notEqual(before.verdict, 'Collapsing');
-  for (const name of ['centring', 'sharpening']) {
-    await page.locator(byTest(`switch-${name}`)).click();
-    await waitFor(page, `${name} to be off`, (name) =>
-      document.querySelector(`[data-testid=switch-${name}]`).getAttribute('aria-checked') === 'false', { argument: name });
+  for (const off of [['centring', 'sharpening'], ['ema']]) {
+    assert.equal(await page.locator(byTest('since')).count(), 0, 'nothing has happened yet');
+    for (const name of off) {
+      await page.locator(byTest(`switch-${name}`)).click();
+      await waitFor(page, `${name} to be off`, (name) =>
+        document.querySelector(`[data-testid=switch-${name}]`).getAttribute('aria-checked') === 'false', { argument: name });
+    }
+    await page.locator(byTest('play')).click();
+    await waitFor(page, 'the collapse', (step) => window.lab.debug.train.verdict === 'Collapsing' && window.lab.debug.train.step >= step, { argument: before.step + 40 });
+    await page.locator(byTest('play')).click();
+    await waitFor(page, 'the alarm', () => document.querySelector('[data-testid=alarm]'));
+    assert.match(await page.locator(byTest('verdict')).textContent(), /Collapsed/);
+    assert.match(await page.locator(byTest('says')).textContent(), /every image|one prototype/);
+    // What became of it, against the moment that was kept.
+    const [head, ...rows] = await page.locator(`${byTest('since')} tr`).evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    assert.deepEqual(head.slice(1), [`step ${before.step}`, 'now']);
+    const figures = Object.fromEntries(rows.map(([name, then, now]) => [name, [then, now].map(Number)]));
+    assert.deepEqual(Object.keys(figures), ['entropy', 'information', 'KL', 'RankMe']);
+    assert.ok(figures.information[1] < 0.5 * figures.information[0], JSON.stringify(figures));
+    await page.waitForTimeout(500);
+    await page.locator(byTest('back')).click();
+    await waitFor(page, 'the kept moment', (step) => window.lab.debug.train.step === step, { argument: before.step });
+    await waitFor(page, 'health', () => window.lab.debug.train.verdict !== 'Collapsing');
+    for (const name of off) assert.equal(await page.locator(byTest(`switch-${name}`)).getAttribute('aria-checked'), 'true');
   }
-  await page.locator(byTest('play')).click();
-  await waitFor(page, 'the collapse', () => window.lab.debug.train.verdict === 'Collapsing');
-  await waitFor(page, 'the alarm', () => document.querySelector('[data-testid=alarm]'));
-  assert.match(await page.locator(byTest('verdict')).textContent(), /Collapsed/);
-  assert.match(await page.locator(byTest('says')).textContent(), /every image|one prototype/);
-  await page.locator(byTest('play')).click();
-  await page.waitForTimeout(500);
-  await page.locator(byTest('back')).click();
-  await waitFor(page, 'the kept moment', (step) => window.lab.debug.train.step === step, { argument: before.step });
-  await waitFor(page, 'health', () => window.lab.debug.train.verdict !== 'Collapsing');
-  assert.equal(await page.locator(byTest('switch-centring')).getAttribute('aria-checked'), 'true');
   check();
 });
 
@@ -267,7 +259,7 @@ test('a link leads to what it says, and no run is lost by it', { timeout: 300_00
   check();
 });
 
-test('curves have axes, and leave as CSV, SVG and PNG', { timeout: 300_000 }, async (t) => {
+test('curves have axes, and leave as CSV, JSON, SVG and PNG', { timeout: 300_000 }, async (t) => {
   const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: address('dino') });
   await reached(page, 1);
   const { step } = await trainTo(page, 11);
@@ -280,25 +272,31 @@ test('curves have axes, and leave as CSV, SVG and PNG', { timeout: 300_000 }, as
   assert.ok(low <= Math.min(...losses) + 0.01 && high >= Math.max(...losses) - 0.01, `${low} to ${high}`);
   assert.match(await chart.locator('svg').getAttribute('aria-label'), new RegExp(`^Loss, nats\\. loss: .* at step 1, .* at step ${step};`));
 
-  const save = async (button) => {
-    const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
-    return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
-  };
-  const csv = await save(page.locator(byTest('curves-csv')));
-  assert.equal(csv.name, `dino-step-${step}-curves.csv`);
-  const [head, ...rows] = csv.bytes.toString().trim().split('\n').map((line) => line.split(','));
+  const table = await save(page, page.locator(byTest('curves-csv')));
+  assert.equal(table.name, `dino-step-${step}-curves.csv`);
+  const [head, ...rows] = csv(table.text);
   assert.deepEqual(rows.map((row) => Number(row[0])), losses.map((_, at) => at + 1));
   assert.deepEqual(rows.map((row) => Math.fround(Number(row[head.indexOf('loss')]))), losses);
+  // The same as JSON, with all that made it: the settings in it begin the run again.
+  const json = await save(page, page.locator(byTest('run-json')));
+  assert.equal(json.name, `dino-step-${step}-run.json`);
+  const { run, look, steps, link } = JSON.parse(json.text);
+  assert.deepEqual(steps.map((one) => [one.step, one.loss]), losses.map((loss, at) => [at + 1, loss]));
+  assert.ok(steps.at(-1).teacher_entropy > 0 && steps.some((one) => one.rankme >= 1), `${json.text.slice(-400)}`);
+  assert.deepEqual([run.method, run.step, run.switches], ['dinov2', step, { centring: true, sharpening: true, ema: true }]);
+  assert.ok(run.settings.includes('model.embed_dim=32') && run.config.includes('embed_dim = 32'), `${run.settings}`);
+  assert.equal(look.prototypes.length, run.prototypes);
+  assert.equal(new URL(link, page.url()).href, page.url());
   await chart.locator('summary').click();
-  const svg = await save(chart.locator(byTest('curve-svg')));
+  const svg = await save(page, chart.locator(byTest('curve-svg')));
   assert.equal(svg.name, `dino-step-${step}-loss.svg`);
   const drawn = await page.evaluate((text) => {
     const read = new DOMParser().parseFromString(text, 'image/svg+xml');
     return { broken: read.querySelector('parsererror')?.textContent, words: [...read.querySelectorAll('text')].map((one) => one.textContent) };
-  }, svg.bytes.toString());
+  }, svg.text);
   assert.equal(drawn.broken, undefined);
   for (const word of ['Loss', 'nats', 'step', '1', String(step)]) assert.ok(drawn.words.includes(word), `${word} in ${drawn.words}`);
-  const png = await save(chart.locator(byTest('curve-png')));
+  const png = await save(page, chart.locator(byTest('curve-png')));
   assert.equal(png.name, `dino-step-${step}-loss.png`);
   assert.equal(png.bytes.subarray(1, 4).toString(), 'PNG');
   assert.deepEqual([png.bytes.readUInt32BE(16), png.bytes.readUInt32BE(20)], [1280, 720]);

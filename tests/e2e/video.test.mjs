@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { address, byTest, cells, frames, said } from './rooms.mjs';
+import { WITHOUT_WEBGPU, openLab, until, waitFor } from './harness.mjs';
+import { address, byTest, cells, frames, pressed, said } from './rooms.mjs';
 
 const CAMERA = { ...WITHOUT_WEBGPU, flags: [...WITHOUT_WEBGPU.flags, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'], permissions: ['camera'] };
 
@@ -19,17 +19,19 @@ test('frames come before any click; pause stops, one frame goes on, colours are 
   const still = await shot(page, 'video-components');
   await page.waitForTimeout(600);
   assert.ok((await shot(page, 'video-components')).equals(still), 'it moves while paused');
-  for (let step = 0; step < 6; step += 1) {
+  const at = async () => Number(/at=(\d+)/.exec(await address(page))[1]);
+  const from = await at();
+  for (let step = 1; step <= 6; step += 1) {
     await page.locator(byTest('video-step')).click();
-    await page.waitForTimeout(250);
+    await until(`step ${step}`, async () => (await at()) === from + step);
   }
-  await page.waitForTimeout(500);
   const moved = await shot(page, 'video-components');
   assert.ok(!moved.equals(still), 'a step shows the same frame');
+  // The frame on show, in colours of its own.
+  const input = await shot(page, 'video-input');
   await page.locator(byTest('video-refit')).click();
-  await page.locator(byTest('video-step')).click();
-  await page.waitForTimeout(800);
-  assert.ok(!(await shot(page, 'video-components')).equals(moved), 'the basis stayed');
+  await until('other colours', async () => !(await shot(page, 'video-components')).equals(moved));
+  assert.ok((await shot(page, 'video-input')).equals(input) && (await at()) === from + 6, 'it moved');
   check();
 });
 
@@ -110,19 +112,26 @@ test('the link of a pause shows its frame and what is followed, the same each ti
   await page.locator(byTest('video-play')).click();
   await page.waitForTimeout(1500);
   const hash = await address(page);
-  assert.match(hash, /^#room=video&sample=harbour&play=no&at=\d+&follow=\d+$/);
-  const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('video-csv')).click()]);
-  const lines = (await readFile(await download.path())).toString().trim().split('\n');
+  // The colours are those of the first frame.
+  assert.match(hash, /^#room=video&sample=harbour&play=no&at=\d+&follow=\d+&colours=1$/);
+  const lines = (await pressed(page, page.locator(byTest('video-csv')))).bytes.toString().trim().split('\n');
   assert.equal(lines[0], 'frame,row,column,likeness,patches,out of sight');
   assert.ok(lines.length > 1 && lines.slice(1).every((line) => /^\d+,\d+,\d+,[-\d.e]+,\d+,(true|false)$/.test(line)), lines[1]);
-  const [input] = await cells(page, 'video-input');
+  const { frames: track, grid, model, link } = JSON.parse((await pressed(page, page.locator(byTest('video-json')))).bytes);
+  assert.deepEqual([track.length, grid, model.name, link], [lines.length - 1, [16, 16], 'tiny', hash]);
+  const last = track.at(-1);
+  const { row, column, likeness, patches } = last;
+  const words = last['out of sight'] ? `Out of sight; last likeness ${likeness.toFixed(2)}` : `Followed: row ${row}, column ${column}, likeness ${likeness.toFixed(2)}, ${patches.length} patches`;
+  assert.ok((await page.locator(byTest('video-thing')).textContent()).startsWith(words), `${words} is not on the screen`);
+  assert.ok(lines.at(-1).startsWith(`${last.frame},${row},${column},`), lines.at(-1));
+  const [input, components] = (await pictures(page)).flat();
   // Left and entered again: the canvases are new.
   await page.locator(byTest('room-see')).click();
   await waitFor(page, 'the room to close', () => !document.querySelector('video.source'));
   await page.locator(byTest('room-video')).click();
   await followed(page);
   await page.waitForTimeout(1500);
-  assert.equal((await cells(page, 'video-input'))[0], input);
+  assert.deepEqual((await pictures(page)).flat().slice(0, 2), [input, components]);
   assert.equal(await address(page), hash);
   check();
 
@@ -135,8 +144,53 @@ test('the link of a pause shows its frame and what is followed, the same each ti
     seen.push(await pictures(other));
   }
   assert.deepEqual(seen[0], seen[1]);
-  assert.equal(seen[0][0][0], input, 'another frame than the sender saw');
+  assert.deepEqual(seen[0].flat().slice(0, 2), [input, components], 'another frame, or other colours, than the sender saw');
   assert.equal(new Set(seen[0].flat()).size, 3);
+});
+
+test('colours fitted to another picture stand in the link', { timeout: 120_000 }, async (t) => {
+  const { page, context } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=video&sample=reef&play=no&at=20' });
+  await frames(page);
+  const shown = async () => (await pictures(page)).flat().slice(0, 2);
+  const becomes = (what, wanted) => until(what, async () => wanted(await shown()));
+  const same = (one) => (other) => other.every((sum, which) => sum === one[which]);
+  const link = '#room=video&sample=reef&play=no&at=20';
+  assert.equal(await address(page), link);
+  await becomes('the frame of the link', ([input, colours]) => input !== colours);
+  const reef = await shown();
+  await page.locator('.images .thumbnail', { hasText: 'lemons' }).click();
+  await becomes('the other picture', (now) => now.every((sum, which) => sum !== reef[which]));
+  const lemons = await shown();
+  const hash = '#room=video&sample=lemons&play=no&at=20&colours-of=reef';
+  assert.equal(await address(page), hash);
+  // Fitted anew they are its own, and the link is short again.
+  await page.locator(byTest('video-refit')).click();
+  await becomes('colours of its own', (now) => now[0] === lemons[0] && now[1] !== lemons[1]);
+  assert.equal(await address(page), '#room=video&sample=lemons&play=no&at=20');
+
+  // In the open page, and in a fresh one.
+  await page.evaluate((hash) => { location.hash = hash; }, hash);
+  await becomes('the colours of the link', same(lemons));
+  assert.equal(await address(page), hash);
+  await page.reload({ waitUntil: 'load' });
+  await frames(page);
+  await becomes('the colours of the link, in a fresh page', same(lemons));
+  assert.equal(await address(page), hash);
+  // The model changes: the frame of the link stays what the colours are fitted to.
+  await page.locator(byTest('built-in')).selectOption('untrained-mae');
+  await becomes('the other model', (now) => now.every((sum, which) => sum !== lemons[which]));
+  assert.match(await address(page), /model=untrained-mae.*&at=20&colours-of=reef$/);
+  // Colours of the visitor's own picture are in no link, and that is said.
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const mae = await shown();
+  const bytes = await readFile(new URL('../../public/samples/apples.jpg', import.meta.url));
+  await page.setInputFiles(byTest('file-input'), { name: 'mine.jpg', mimeType: 'image/jpeg', buffer: bytes });
+  await becomes('my picture', (now) => now.every((sum, which) => sum !== mae[which]));
+  const before = await shown();
+  await page.locator(byTest('video-refit')).click();
+  await becomes('colours of my picture', (now) => now[1] !== before[1]);
+  await page.locator(byTest('copy-link')).click();
+  await waitFor(page, 'the word', () => /Not in the link: .*the frame that the colours were fitted to/.test(document.querySelector('.copy').textContent));
 });
 
 test('a link that does not play shows a frame, and a patch that is not there is dropped with a word', { timeout: 120_000 }, async (t) => {

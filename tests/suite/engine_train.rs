@@ -15,7 +15,9 @@ use lab_core::rng::Rng;
 use lab_core::train::state::{Counters, FORMAT, about, read_about, to_bytes};
 use lab_core::train::{Outcome, Trainer};
 use lab_protocol::ImageId;
-use lab_protocol::train::{Data, Place, Plan, Stages, Status, StepReport, Switches, TrainCommand, TrainEvent, Verdict};
+use lab_protocol::train::{
+    Data, Place, Plan, Stages, Status, StepReport, Switches, TrainCommand, TrainEvent, Verdict, page_preset,
+};
 use pollster::block_on;
 
 /// Makes the page's presets small enough for a test.
@@ -198,6 +200,55 @@ fn a_file_that_was_changed_or_is_no_run_is_told() {
 }
 
 #[test]
+fn a_run_that_is_refused_leaves_the_one_before() {
+    let mut engine = begin("page-mae", &[]);
+    step(&mut engine);
+    let before = saved(&mut engine);
+    let drawn = |images| Data::Drawn { images };
+    for (set, data, words) in [
+        ("model.embed_dim=8192", drawn(IMAGES), "MiB"),
+        ("model.num_heads=7", drawn(IMAGES), "divisor"),
+        ("optim.base_rl=1", drawn(IMAGES), "did you mean"),
+        ("train.seed=1", drawn(1), "too few"),
+        ("train.seed=1", Data::Own { images: vec![ImageId(7), ImageId(8)] }, "no image 7"),
+    ] {
+        let plan = Plan { preset: "page-mae".to_owned(), settings: vec![set.to_owned()], data };
+        let error = block_on(engine.train(TrainCommand::Begin { plan })).expect_err(words).to_string();
+        assert!(error.contains(words), "{words}: {error}");
+        assert!(saved(&mut engine) == before, "{set} was refused, and the run is another one");
+    }
+    assert_eq!(step(&mut engine).step, 1);
+}
+
+#[test]
+fn the_settings_of_a_run_begin_it_again() {
+    for preset in ["page-mae", "page-dino"] {
+        let mut first = begin(preset, &["train.seed=5", "optim.base_lr=2e-3"]);
+        let losses: Vec<f64> = (0..3).map(|_| step(&mut first).loss).collect();
+        if preset == "page-dino" {
+            // A switch is no setting: it was thrown later.
+            ask(&mut first, TrainCommand::Set { switches: Switches { ema: false, ..Switches::default() } });
+        }
+        // As a page knows it that found the run, and never asked for it.
+        let answer = load(&mut engine(), saved(&mut first)).expect("our own file");
+        let Status { method, settings, .. } = status(&answer).clone();
+        assert!(settings.contains(&"train.seed=5".to_owned()), "{settings:?}");
+        assert!(!settings.iter().any(|line| line.starts_with("teacher.")), "{settings:?}");
+        let mut again = engine();
+        let plan = Plan { preset: page_preset(&method).to_owned(), settings, data: Data::Drawn { images: IMAGES } };
+        ask(&mut again, TrainCommand::Begin { plan });
+        let found: Vec<f64> = (0..3).map(|_| step(&mut again).loss).collect();
+        assert_eq!(found, losses, "{preset}");
+    }
+    // A native run of another preset has more to say.
+    let native = Native::begin("tiny-dinov2").bytes();
+    let answer = load(&mut engine(), native).expect("a native file");
+    let Status { method, settings, config, .. } = status(&answer).clone();
+    let again = Config::resolve(Some(page_preset(&method)), None, &settings).expect("settings that can be set");
+    assert_eq!(again.to_toml(), config);
+}
+
+#[test]
 fn slow_motion_adds_up() {
     let mut engine = begin("page-dino", &[]);
     for _ in 0..2 {
@@ -331,11 +382,26 @@ fn switches_make_it_collapse_and_the_kept_moment_brings_it_back() {
     step(&mut engine);
     let again = verdict(&mut engine);
     assert!(again.0 == Verdict::Good, "{again:?}");
-    // Without its moving average the teacher is the student.
+    // Without its moving average the teacher is the student: arXiv 2104.14294, §5.2, figure 6.
     ask(&mut engine, TrainCommand::Set { switches: off(true, true, false) });
     assert_eq!(step(&mut engine).momentum, 0.0);
+    for _ in 0..60 {
+        step(&mut engine);
+    }
+    let ill = verdict(&mut engine);
+    assert!(ill.0 == Verdict::Collapsing, "{ill:?}");
+    // Switched on again it stays so: no image differs from another, so that there is nothing to follow.
     ask(&mut engine, TrainCommand::Set { switches: Switches::default() });
     assert!(step(&mut engine).momentum > 0.9);
+    for _ in 0..40 {
+        step(&mut engine);
+    }
+    let still = verdict(&mut engine);
+    assert!(still.0 == Verdict::Collapsing, "{still:?}");
+    ask(&mut engine, TrainCommand::Back);
+    step(&mut engine);
+    let again = verdict(&mut engine);
+    assert!(again.0 == Verdict::Good, "{again:?}");
 }
 
 fn verdict(engine: &mut Engine) -> (Verdict, String) {

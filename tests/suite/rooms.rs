@@ -153,6 +153,19 @@ fn frames_keep_their_basis_and_a_thing_is_followed() {
     // As the model sees it: no map above.
     assert!(again.input.values().is_none() && again.input.opacity == 0.0);
 
+    // Colours fitted to a frame that what is followed does not see: those of an engine that saw it first.
+    let fit = block_on(engine.fit_frame(&frame(70, 20))).expect("seen");
+    assert_eq!(fit, VideoEvent::Following { on: true });
+    let fitted = block_on(engine.frame(&frame(0, 0))).expect("seen");
+    assert!(fitted.components.host_values != again.components.host_values, "the basis stayed");
+    let VideoEvent::Frame { followed: Some(same), .. } = fitted.event else { panic!("{:?}", fitted.event) };
+    assert_eq!((same.patch, same.lost), (thing.patch, false));
+    let mut other = on_cpu();
+    block_on(other.load_built_in()).expect("loads");
+    block_on(other.frame(&frame(70, 20))).expect("seen");
+    let there = block_on(other.frame(&frame(0, 0))).expect("seen");
+    lab_tests::assert_close("colours", &fitted.components.host_values, &there.components.host_values, 1e-4, 1e-4);
+
     // In the far corner it is found there, not where it was.
     let far = block_on(engine.frame(&frame(140, 140))).expect("seen");
     let VideoEvent::Frame { followed: Some(thing), .. } = far.event else { panic!("{:?}", far.event) };

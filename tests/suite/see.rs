@@ -1,9 +1,9 @@
 //! The room See: rollout, all heads, colours that stay, two models on one image.
 
-use lab_core::engine::{Colouring, Engine};
+use lab_core::engine::{Colouring, Engine, paint};
 use lab_core::kernels::attention::attention_probs;
 use lab_core::models::trace::Trace;
-use lab_protocol::{Foreground, ImageId, ModelSource, Query, SeeEvent, Slot, View};
+use lab_protocol::{Foreground, ImageId, ModelSource, Palette, Query, SeeEvent, Slot, View};
 use lab_tests::{assert_close, golden_file, values};
 use pollster::block_on;
 
@@ -73,6 +73,19 @@ fn colours_stay_from_image_to_image() {
     let dark = parted.host_values.chunks_exact(3).filter(|patch| (0..3).all(|c| patch[c] < parted.low[c])).count();
     let n = parted.host_values.len() / 3;
     assert!((share - (n - dark) as f32 / n as f32).abs() < 1e-6, "{share} is told, {dark} of {n} are dark");
+    // Nor has a background a colour, or a number, in the other palette.
+    engine.set_palette(Palette::BlueYellow);
+    let safe = block_on(engine.view(CAT, &View::SharedPca { foreground })).expect("shows");
+    assert_eq!((safe.palette, &safe.host_values), (Palette::BlueYellow, &parted.host_values));
+    let [side, rows] = [8, parted.summary.grid[0]];
+    let pixels = block_on(paint::paint(&safe, (side * rows) as u32, (side * rows) as u32)).expect("paints");
+    let black = |patch: usize| {
+        let at = (patch / rows * side + side / 2) * side * rows + patch % rows * side + side / 2;
+        pixels[4 * at..4 * at + 3] == [0, 0, 0]
+    };
+    assert_eq!((0..n).filter(|&patch| black(patch)).count(), dark);
+    let (_, sent) = block_on(engine.numbers(Slot::Main, CAT, &View::SharedPca { foreground })).expect("sends");
+    assert_eq!(sent.iter().filter(|value| value.is_nan()).count(), 3 * dark);
     // Without a fit the first image shown is it.
     let mut fresh = on_cpu();
     assert_eq!(block_on(fresh.view(CAT, &view)).expect("shows").summary.fitted, Some(1));

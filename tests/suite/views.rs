@@ -4,7 +4,7 @@ use burn::tensor::wgpu::wgpu;
 use lab_core::device::{self, OpenDevice};
 use lab_core::engine::{Engine, Picture, paint};
 use lab_core::host::ReadAt;
-use lab_protocol::{Foreground, ImageId, MaskView, ModelSource, PatchMask, Query, Slot, View};
+use lab_protocol::{Foreground, ImageId, MaskView, ModelSource, Palette, PatchMask, Query, Slot, View};
 use lab_tests::{Gpu, golden_file, gpu};
 use lab_worker::render::Renderer;
 use pollster::block_on;
@@ -77,7 +77,11 @@ fn shaders_draw_what_their_twin_paints() {
         View::Pca,
         View::SharedPca { foreground: Some(Foreground { threshold: 0.5, below: false }) },
     ];
-    for view in views {
+    let by = |palette| move |view| (palette, view);
+    let safe = views.iter().filter(|view| matches!(view, View::Pca | View::SharedPca { .. })).cloned();
+    let safe: Vec<_> = safe.map(by(Palette::BlueYellow)).collect();
+    for (palette, view) in views.into_iter().map(by(Palette::Rgb)).chain(safe) {
+        engine.set_palette(palette);
         let picture = block_on(engine.view(ImageId(0), &view)).expect("shows");
         let drawn = draw(&gpu, &mut renderer, &picture);
         let painted = block_on(paint::paint(&picture, SIZE[0], SIZE[1])).expect("paints");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use js_sys::{Array, Float32Array, Function, Uint8Array};
-use lab_core::engine::{self, Picture};
+use lab_core::engine::{self, Picture, paint};
 use lab_core::host::ReadAt;
 use lab_protocol::{CanvasId, Command, Event, ModelSource, PROTOCOL, Slot};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -14,12 +14,14 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, OffscreenCanvas};
 
 use crate::canvas::Canvas;
-use crate::host::{BlobFile, bytes_of, now};
+use crate::host::{BlobFile, bytes_of, memory, now};
 use crate::store::open_stored;
 use crate::{files, rooms, wire};
 
 /// Progress is told no more often than this, in milliseconds.
 const PROGRESS_MILLIS: f64 = 50.0;
+/// Side in pixels of a picture that nobody sees.
+const REHEARSAL: u32 = 64;
 
 /// A device, a model, images and canvases.
 #[wasm_bindgen]
@@ -95,12 +97,14 @@ impl Engine {
         {
             let opened = gpu::open().await;
             let (open, gpu) = opened.map_err(|error| JsValue::from_str(&wire::sentence(&error)))?;
-            Ok(Self { engine: engine::Engine::new(open, now), canvases: BTreeMap::new(), gpu })
+            let engine = engine::Engine::new(open, now).with_gauge(memory);
+            Ok(Self { engine, canvases: BTreeMap::new(), gpu })
         }
         #[cfg(not(feature = "gpu"))]
         {
             let open = lab_core::device::cpu();
-            Ok(Self { engine: engine::Engine::new(open, now), canvases: BTreeMap::new() })
+            let engine = engine::Engine::new(open, now).with_gauge(memory);
+            Ok(Self { engine, canvases: BTreeMap::new() })
         }
     }
 
@@ -110,6 +114,7 @@ impl Engine {
     ///
     /// Only what `post` throws; everything else is answered with `failed`.
     pub async fn handle(&mut self, text: String, attachments: Array, post: Function) -> Result<(), JsValue> {
+        lost::tell_by(&post);
         let request = match wire::parse(&text) {
             Ok(request) => request,
             Err(message) => {
@@ -131,6 +136,32 @@ impl Engine {
                 reply.send(Event::Failed { message: wire::sentence(&error) }, &[])
             }
         }
+    }
+}
+
+/// What comes while nobody waits.
+#[wasm_bindgen]
+impl Engine {
+    /// Computes the next of what the rooms will ask first, and draws it where nobody sees it; whether there is more.
+    /// `post` is told when all is done.
+    ///
+    /// # Errors
+    ///
+    /// Only what `post` throws: what fails here is told to whoever asks for it.
+    pub async fn warm(&mut self, post: Function) -> Result<bool, JsValue> {
+        if lost::said().is_some() {
+            return Ok(false);
+        }
+        match self.engine.warm().await {
+            Ok(Some(picture)) => self.rehearse(&picture).await,
+            Ok(None) => return Ok(false),
+            Err(_) => {}
+        }
+        let over = self.engine.is_warm();
+        if over {
+            Reply { post, id: None }.send(Event::Warmed, &[])?;
+        }
+        Ok(!over)
     }
 }
 
@@ -219,6 +250,7 @@ impl Engine {
                 let nearest = self.engine.nearest(image, count).await.map_err(said)?;
                 Ok(Event::Neighbours { image, nearest }.into())
             }
+            Command::Memory => Ok(Event::Memory { memory: self.engine.memory() }.into()),
             Command::SelfCheck => {
                 let self_check = self.engine.self_check().await.map_err(said)?;
                 Ok(Event::SelfChecked { self_check }.into())
@@ -262,25 +294,33 @@ impl Engine {
         attachments: &Array,
         reply: &Reply,
     ) -> Result<Answer, String> {
-        let mut progress = reply.bytes("reading weights");
-        let model = match source {
+        let (name, files) = match source {
             ModelSource::Files => {
                 let files = picked(attachments)?;
-                self.engine.load_into(slot, "", files, &mut progress).await.map_err(said)?
+                (String::new(), files)
             }
             ModelSource::Url { url } => {
                 let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
-                self.engine.load_into(slot, &url, files, &mut progress).await.map_err(said)?
+                (url, files)
             }
             ModelSource::Stored { key } => {
                 let (kept, files) = open_stored(&key).await.map_err(said)?;
-                self.engine.load_into(slot, &kept.name, files, &mut progress).await.map_err(said)?
+                (kept.name, files)
             }
             drawn => {
                 let model = self.engine.load_drawn(slot, &drawn).await.map_err(said)?;
-                model.ok_or("this model needs files or an address")?
+                let model = model.ok_or("this model needs files or an address")?;
+                return Ok(Event::ModelLoaded { model }.into());
             }
         };
+        // Told before weights are read: a machine that has too little may not come to say so later.
+        let fitting = self.engine.weigh(slot, files).await.map_err(said)?;
+        if let Some(message) = &fitting.advice {
+            // Not worth failing for: the answer itself follows.
+            let _ = reply.send(Event::Warning { message: message.clone() }, &[]);
+        }
+        let mut progress = reply.bytes("reading weights");
+        let model = self.engine.load_fitting(fitting, &name, &mut progress).await.map_err(said)?;
         Ok(Event::ModelLoaded { model }.into())
     }
 
@@ -312,6 +352,17 @@ impl Engine {
         target.draw(picture, size).await
     }
 
+    /// Draws a picture where nobody sees it.
+    async fn rehearse(&mut self, picture: &Picture) {
+        #[cfg(feature = "gpu")]
+        if let Some(format) = self.canvases.values().find_map(Canvas::format) {
+            // Whatever is wrong is told when somebody wants to see it.
+            let _ = self.gpu.renderer.rehearse(picture, format);
+            return self.gpu.renderer.finished().await;
+        }
+        let _ = paint::paint(picture, REHEARSAL, REHEARSAL).await;
+    }
+
     /// Whether the page gave this canvas; a sentence where it did not.
     pub(crate) fn has_canvas(&self, canvas: CanvasId) -> Result<(), String> {
         if self.canvases.contains_key(&canvas) { Ok(()) } else { Err(no_canvas(canvas)) }
@@ -324,19 +375,41 @@ fn no_canvas(canvas: CanvasId) -> String {
 
 /// Why the device was lost, if it was.
 mod lost {
-    use std::sync::{Mutex, PoisonError};
+    use std::cell::RefCell;
 
-    static LOST: Mutex<Option<String>> = Mutex::new(None);
+    use js_sys::Function;
+    use lab_protocol::Event;
 
-    /// Remembers it.
+    use super::Reply;
+
+    thread_local! {
+        static LOST: RefCell<Option<String>> = const { RefCell::new(None) };
+        static POST: RefCell<Option<Function>> = const { RefCell::new(None) };
+    }
+
+    /// The way to the page, for a loss that nobody asked about.
+    pub(super) fn tell_by(post: &Function) {
+        POST.with_borrow_mut(|way| {
+            way.get_or_insert_with(|| post.clone());
+        });
+    }
+
+    /// Remembers it, and tells the page at once.
     pub(super) fn note(reason: &str) {
-        let text = format!("The GPU was lost ({reason}). Start the engine anew, or use the CPU engine.");
-        LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+        if said().is_some() {
+            return;
+        }
+        let message = format!("The GPU was lost ({reason}). Start the engine anew, or use the CPU engine.");
+        LOST.set(Some(message.clone()));
+        if let Some(post) = POST.with_borrow(Clone::clone) {
+            // A page that is gone needs no word.
+            let _ = Reply { post, id: None }.send(Event::Lost { message }, &[]);
+        }
     }
 
     /// What to tell.
     pub(super) fn said() -> Option<String> {
-        LOST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        LOST.with_borrow(Clone::clone)
     }
 }
 

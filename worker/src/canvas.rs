@@ -37,6 +37,15 @@ impl Canvas {
         Ok(Self::Plain { canvas, context: context.unchecked_into() })
     }
 
+    /// The format of what the GPU draws on it.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn format(&self) -> Option<wgpu::TextureFormat> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Gpu(surface) => Some(surface.format),
+        }
+    }
+
     /// Draws a picture over the whole canvas, which takes the given size in pixels.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! What the browser lends the engine: time, bytes of blobs, texts of errors.
 
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use lab_core::error::HostError;
 use lab_core::host::{LocalFuture, ReadAt};
+use lab_protocol::Memory;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File, WorkerGlobalScope};
@@ -15,6 +16,22 @@ pub(crate) fn scope() -> WorkerGlobalScope {
 /// Milliseconds since the worker began.
 pub(crate) fn now() -> f64 {
     scope().performance().map_or(0.0, |performance| performance.now())
+}
+
+/// Everything that WebAssembly of 32 bits can address; the browser takes it piece by piece, and gives none back.
+const ADDRESSABLE: u64 = 1 << 32;
+/// Kept free for pictures, and for what lies between pieces.
+const MARGIN: u64 = 128 << 20;
+
+/// What this worker's memory holds and may hold, and what the browser tells of the machine (in Chromium, rounded).
+pub(crate) fn memory() -> Memory {
+    let gib = Reflect::get(&scope().navigator(), &"deviceMemory".into()).ok().and_then(|gib| gib.as_f64());
+    Memory {
+        taken: crate::ALLOCATOR.allocated() as u64,
+        most: ADDRESSABLE - MARGIN,
+        machine: gib.map_or(0, |gib| (gib * f64::from(1 << 30)) as u64),
+        ..Memory::default()
+    }
 }
 
 /// What a JavaScript error says.

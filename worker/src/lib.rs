@@ -28,6 +28,11 @@ mod kept;
 #[cfg(target_family = "wasm")]
 mod rooms;
 
+/// Counts what is held: WebAssembly's own size only ever grows.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
 #[cfg(target_family = "wasm")]
 pub use api::Engine;
 #[cfg(target_family = "wasm")]

@@ -9,6 +9,7 @@ use std::task::{Poll, Waker};
 use lab_core::engine::{Colouring, Picture};
 use lab_core::error::DeviceError;
 use lab_core::kernels::share::share;
+use lab_protocol::Palette;
 use lab_shaders::{HEATMAP, IMAGE, MONTAGE, PIXELS, RGB, Shader, heatmap, image, montage, pixels, rgb};
 
 /// Pipelines on the device and queue that burn computes with.
@@ -77,6 +78,26 @@ impl Renderer {
         }
         self.queue.submit([encoder.finish()]);
         Ok(())
+    }
+
+    /// Draws a picture where nobody sees it, so that its pipeline is compiled before somebody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`draw`](Self::draw).
+    pub fn rehearse(&mut self, picture: &Picture, format: wgpu::TextureFormat) -> Result<(), DeviceError> {
+        const SIDE: u32 = 16;
+        let texture = self.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("rehearsal"),
+            size: wgpu::Extent3d { width: SIDE, height: SIDE, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+            view_formats: &[],
+        });
+        self.draw(picture, &texture.create_view(&Default::default()), format, [SIDE; 2])
     }
 
     /// Hands a drawn frame to its surface.
@@ -290,6 +311,10 @@ fn params(picture: &Picture, [canvas_width, canvas_height]: [u32; 2]) -> Vec<u32
             high_r,
             high_g,
             high_b,
+            palette: match picture.palette {
+                Palette::Rgb => 0,
+                Palette::BlueYellow => 1,
+            },
         }
         .words(),
     }

@@ -183,7 +183,8 @@ fn missing(needs: Needs) -> Result<Vec<Part>> {
             missing.push(Part::WasmTarget);
         }
         let bindgen = locked_version("wasm-bindgen")?;
-        if version_of("wasm-bindgen").as_deref() != Some(&bindgen) {
+        let there = |tool| version_of(tool).as_deref() == Some(&bindgen);
+        if !there("wasm-bindgen") || !there("wasm-bindgen-test-runner") {
             missing.push(Part::WasmBindgen(bindgen));
         }
         if version_of("trunk").as_deref() != Some(TRUNK) {
@@ -232,9 +233,9 @@ fn trunk() -> String {
     format!("--locked --no-default-features trunk@{TRUNK}")
 }
 
-/// The same for wasm-bindgen. Not --locked: its lock file names versions that were withdrawn from the registry.
+/// The same for wasm-bindgen, and for what serves the page's own tests. Not --locked: its lock file names versions that were withdrawn from the registry.
 fn wasm_bindgen(version: &str) -> String {
-    format!("--no-default-features --bin wasm-bindgen wasm-bindgen-cli@{version}")
+    format!("--no-default-features --bin wasm-bindgen --bin wasm-bindgen-test-runner wasm-bindgen-cli@{version}")
 }
 
 /// Installs a Rust tool into the project's cache.

@@ -67,15 +67,15 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
     });
     match built {
         None => {}
-        Some(true) => {
+        Some(Built { page: true, tests }) => {
             // Brotli works on one core for more than a minute.
             std::thread::scope(|scope| {
                 let sizes = checks.then(|| scope.spawn(sizes));
-                step(done, "tests, browser", || browser_tests(plan.filter.as_deref()));
+                step(done, "tests, browser", || browser_tests(plan.filter.as_deref(), tests));
                 done.extend(sizes.into_iter().flat_map(shell::joined));
             });
         }
-        Some(false) => {
+        Some(Built { page: false, .. }) => {
             let tally = Tally { passed: 0, failed: 1 };
             let note = "not run: the page was not built".to_owned();
             done.push(Done { name: "tests, browser", tally, note, time: Duration::ZERO });
@@ -106,14 +106,28 @@ fn native_steps(plan: &Plan, checks: bool, done: &mut Vec<Done>) {
     });
 }
 
-/// What a browser is given; and whether it is there.
-fn page_steps() -> (Vec<Done>, bool) {
-    let mut done = Vec::new();
-    let built = step(&mut done, "set-up of the page's tools", || {
+/// What a browser is given.
+#[derive(Default)]
+struct Built {
+    /// `dist/` is there.
+    page: bool,
+    /// The page's own tests, compiled.
+    tests: Option<PathBuf>,
+}
+
+fn page_steps() -> (Vec<Done>, Built) {
+    let (mut done, mut built) = (Vec::new(), Built::default());
+    built.page = step(&mut done, "set-up of the page's tools", || {
         setup::ensure(Needs { page: true, browser: false, vulkan: false }).map(|()| Tally::default())
     }) && step(&mut done, "clippy and build, page", || {
         web::build(web::Mode::Release, web::Lints::Denied).map(|()| Tally::one(true))
     });
+    if built.page {
+        step(&mut done, "clippy and build, the page's own tests", || {
+            built.tests = Some(web::build_tests(web::Lints::Denied)?);
+            Ok(Tally::one(true))
+        });
+    }
     (done, built)
 }
 
@@ -186,8 +200,8 @@ fn native_tests(filter: Option<&str>) -> Command {
     cargo
 }
 
-/// Serves `dist/` from this process and lets Playwright drive a browser over it.
-fn browser_tests(filter: Option<&str>) -> Result<Tally> {
+/// Serves `dist/` from this process and lets Playwright drive a browser over it, and over the page's own `tests`.
+fn browser_tests(filter: Option<&str>, tests: Option<PathBuf>) -> Result<Tally> {
     let server = Server::bind(&web::dist(), Some(0))?;
     let address = server.address();
     server.spawn();
@@ -209,6 +223,9 @@ fn browser_tests(filter: Option<&str>) -> Result<Tally> {
         node.arg("--test-name-pattern").arg(filter);
     }
     node.args(files).current_dir(&folder).env("LAB_URL", address);
+    if let Some(tests) = tests {
+        node.env("PAGE_TESTS", tests);
+    }
     if let Some(chromium) = setup::chromium() {
         node.env("CHROMIUM", chromium);
     }

@@ -139,7 +139,7 @@ fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result
     cargo.args(["build", "--release", "--package", "lab-worker", "--target", WASM]);
     cargo.args(told).arg("--message-format=json-render-diagnostics");
     eprintln!("$ {}", shell::describe(&cargo));
-    let wasm = artifact(&shell::capture(&mut cargo)?)?;
+    let wasm = artifact(&shell::capture(&mut cargo)?, "lab-worker", false)?;
     // The same code through the same tools gives the same files: nothing to do twice.
     let optimise = mode == Mode::Release;
     let stamp = format!("{} {} {optimise}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
@@ -180,20 +180,30 @@ impl Engine {
     }
 }
 
-/// The .wasm that cargo says it built for the engine, a library or a binary.
-fn artifact(messages: &str) -> Result<PathBuf> {
+/// Compiles the page's own tests, with the page's profile so that no dependency is compiled twice, for
+/// `wasm-bindgen-test-runner` and `tests/e2e/page-own.test.mjs`.
+pub(crate) fn build_tests(lints: Lints) -> Result<PathBuf> {
+    let mut cargo = linted(shell::cargo(), lints);
+    cargo.args(["test", "--no-run", "--release", "--package", "lab-app", "--target", WASM]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    eprintln!("$ {}", shell::describe(&cargo));
+    artifact(&shell::capture(&mut cargo)?, "lab-app", true)
+}
+
+/// The .wasm that cargo says it built of a crate: a library, a binary, or its tests.
+fn artifact(messages: &str, crate_name: &str, tests: bool) -> Result<PathBuf> {
     let found = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| message["reason"] == "compiler-artifact" && message["profile"]["test"] == tests)
         .filter(|message| {
             let name = message["target"]["name"].as_str().unwrap_or_default();
-            name.replace('-', "_") == "lab_worker"
+            name.replace('_', "-") == crate_name
         })
         .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
         .filter_map(|file| file.as_str().map(PathBuf::from))
         .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"));
-    found.context("cargo built lab-worker but named no .wasm file; is it a cdylib or a binary?")
+    found.with_context(|| format!("cargo built {crate_name} but named no .wasm file; is it a cdylib or a binary?"))
 }
 
 /// Optimises a .wasm in place, for speed first: the engine's loops matter more than its last kilobytes.
@@ -411,13 +421,20 @@ mod tests {
 
     #[test]
     fn finds_the_engine_in_cargos_messages() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"name":"lab_core"},"filenames":["/t/liblab_core.rlib"]}"#,
-            "\nnot json\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"lab-worker"},"filenames":["/t/lab-worker.js","/t/lab-worker.wasm"]}"#,
-            "\n"
-        );
-        assert_eq!(artifact(messages).unwrap(), PathBuf::from("/t/lab-worker.wasm"));
-        assert!(artifact("{}").is_err());
+        let message = |name: &str, tests: bool, files: &[&str]| {
+            let (target, profile) = (json!({ "name": name }), json!({ "test": tests }));
+            json!({ "reason": "compiler-artifact", "target": target, "profile": profile, "filenames": files })
+                .to_string()
+        };
+        let messages = [
+            message("lab_core", false, &["/t/liblab_core.rlib"]),
+            "not json".to_owned(),
+            message("lab-worker", false, &["/t/lab-worker.js", "/t/lab-worker.wasm"]),
+            message("lab-app", true, &["/t/deps/lab_app-1.wasm"]),
+        ];
+        let found = |name: &str, tests: bool| artifact(&messages.join("\n"), name, tests);
+        assert_eq!(found("lab-worker", false).unwrap(), PathBuf::from("/t/lab-worker.wasm"));
+        assert_eq!(found("lab-app", true).unwrap(), PathBuf::from("/t/deps/lab_app-1.wasm"));
+        assert!(found("lab-app", false).is_err() && artifact("{}", "lab-worker", false).is_err());
     }
 }

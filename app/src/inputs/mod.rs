@@ -1,29 +1,45 @@
-//! Where images come from: samples, files, a drop anywhere on the page, the clipboard.
+//! Where images come from: samples, files, a drop anywhere on the page (of folders too), the clipboard.
+
+mod dropped;
 
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, DragEvent, Event, FileList, HtmlInputElement, Response};
+use web_sys::{Blob, DragEvent, Event, File, FileList, HtmlInputElement, Response};
 
+use self::dropped::Dropped;
 use crate::link::words;
-use crate::pictures;
-use crate::state::{Picture, Severity, Store};
-use crate::texts;
+use crate::state::{Picture, Severity, Source, Store};
+use crate::{engine, pictures, texts};
+
+/// Images taken of a dropped folder: each is decoded, embedded and kept. The room Probe searches among more.
+const MOST: usize = 500;
 
 /// Drop anywhere, paste anywhere; then the samples: `first` (or the first of them) at once, the others behind it.
-pub(crate) fn listen(store: Store, first: Option<String>) {
+pub(crate) fn listen(store: Store, first: Option<&'static str>) {
     window_event_listener(ev::dragover, |event: DragEvent| event.prevent_default());
     window_event_listener(ev::drop, move |event: DragEvent| {
         event.prevent_default();
-        take(store, event.data_transfer().and_then(|data| data.files()));
+        let Some(data) = event.data_transfer() else { return };
+        let dropped = Dropped::of(&data);
+        if dropped.has_folder() {
+            spawn_local(async move {
+                match dropped.files().await {
+                    Ok(files) => take_folder(store, files),
+                    Err(error) => store.tell(Severity::Error, texts::no_folder(&words(&error))),
+                }
+            });
+        } else {
+            take(store, data.files());
+        }
     });
     window_event_listener(ev::paste, move |event| {
         take(store, event.clipboard_data().and_then(|data| data.files()));
     });
     spawn_local(async move {
-        let first = texts::SAMPLES.iter().position(|sample| Some(sample.name) == first.as_deref()).unwrap_or(0);
+        let first = texts::SAMPLES.iter().position(|sample| Some(sample.name) == first).unwrap_or(0);
         for at in 0..texts::SAMPLES.len() {
             // The chosen one first, then round.
             let sample = &texts::SAMPLES[(first + at) % texts::SAMPLES.len()];
@@ -54,16 +70,36 @@ async fn fetch(path: &str) -> Result<Blob, JsValue> {
 /// Takes images among files and shows the first; says so of anything else.
 fn take(store: Store, files: Option<FileList>) {
     let Some(files) = files else { return };
+    let (images, others) = sort((0..files.length()).filter_map(|at| files.get(at)));
+    others.iter().for_each(|file| store.tell(Severity::Warning, texts::no_image(&file.name())));
+    show(store, images);
+}
+
+/// Takes a dropped folder: a model where it holds one, else its images; says once how much of it was left out.
+fn take_folder(store: Store, files: Vec<File>) {
+    if files.iter().any(|file| file.name() == "config.json") {
+        return engine::load_model(store, Source::Files(files));
+    }
+    let (mut images, others) = sort(files);
+    let found = images.len();
+    images.truncate(MOST);
+    if found > images.len() || !others.is_empty() {
+        store.tell(Severity::Warning, texts::from_folder(images.len(), found, others.len()));
+    }
+    show(store, images);
+}
+
+/// Images, and what is none.
+fn sort(files: impl IntoIterator<Item = File>) -> (Vec<File>, Vec<File>) {
+    files.into_iter().partition(|file| file.type_().starts_with("image/"))
+}
+
+/// Adds images and shows the first.
+fn show(store: Store, files: Vec<File>) {
     let mut first = None;
-    for at in 0..files.length() {
-        let Some(file) = files.get(at) else { continue };
-        if file.type_().starts_with("image/") {
-            let name = file.name();
-            let id = pictures::add(store, file.into(), name, None);
-            first.get_or_insert(id);
-        } else {
-            store.tell(Severity::Warning, texts::no_image(&file.name()));
-        }
+    for file in files {
+        let name = file.name();
+        first.get_or_insert(pictures::add(store, file.into(), name, None));
     }
     if first.is_some() {
         store.selected.set(first);

@@ -1,5 +1,6 @@
 //! The address of this room with its whole state, for the clipboard.
 
+use lab_protocol::MADE;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen_futures::JsFuture;
@@ -14,7 +15,9 @@ fn missing(store: Store) -> Vec<&'static str> {
     let room = store.room.get();
     let own = store.images.with(|images| images.iter().any(|picture| picture.sample.is_none()));
     let files = matches!(store.source.get_value(), Source::Files(_));
-    let shared = [(own, texts::MISSING_PICTURES), (files, texts::MISSING_MODEL)];
+    let made =
+        store.source.with_value(|source| matches!(source, Source::Stored { source, .. } if source.starts_with(MADE)));
+    let shared = [(own, texts::MISSING_PICTURES), (files, texts::MISSING_MODEL), (made, texts::MISSING_MADE)];
     let shared = shared.into_iter().filter(|(missing, _)| *missing).map(|(_, words)| words);
     shared.chain(store.rooms.missing(room)).collect()
 }

@@ -5,16 +5,17 @@ mod attend;
 mod compare;
 mod controls;
 
-use lab_protocol::{Foreground, ModelInfo, Slot};
+use lab_protocol::{Foreground, MADE, ModelInfo, Slot};
 use leptos::prelude::*;
 
 use crate::hash::Address;
-use crate::signals::put;
+use crate::signals::{in_turns, put};
 use crate::state::{Source, Store};
 use crate::texts::see as texts;
 use crate::views::{Attention, Input, Pca, Similarity, Strip};
 pub(crate) use attend::{attend, load_into};
 use compare::{Compare, place_beside};
+pub(crate) use controls::Palettes;
 use controls::{AttentionControls, ColourControls, PinControls};
 
 /// Whether there is something to see; an empty room stands in no navigation.
@@ -165,7 +166,11 @@ impl State {
 
     /// What of it no link holds.
     pub(crate) fn missing(self) -> Vec<&'static str> {
-        let files = self.compare.with(|key| key.as_deref() == Some(FILES)).then_some(texts::MISSING_FILES);
+        let other = self.compare.get();
+        let files = other.as_deref().and_then(|key| match key {
+            FILES => Some(texts::MISSING_FILES),
+            key => key.starts_with(MADE).then_some(texts::MISSING_MADE),
+        });
         let pin = self.pin.get().filter(|(name, _)| sample_of(name).is_none()).map(|_| texts::MISSING_PIN);
         files.into_iter().chain(pin).collect()
     }
@@ -204,6 +209,8 @@ impl State {
 /// The room.
 #[component]
 pub(crate) fn See(store: Store) -> impl IntoView {
+    let turn = in_turns(2);
+    let from = move |least: u8| move || turn.get() >= least;
     view! {
         <p class="lead">{texts::LEAD}</p>
         <div class="stage">
@@ -212,16 +219,22 @@ pub(crate) fn See(store: Store) -> impl IntoView {
                 <AttentionControls store />
             </div>
             <Attention store />
-            <div>
-                <Pca store />
-                <ColourControls store />
-            </div>
-            <div>
-                <Similarity store />
-                <PinControls store />
-            </div>
+            <Show when=from(1)>
+                <div>
+                    <Pca store />
+                    <ColourControls store />
+                </div>
+            </Show>
+            <Show when=from(2)>
+                <div>
+                    <Similarity store />
+                    <PinControls store />
+                </div>
+            </Show>
         </div>
-        <Strip store />
-        <Compare store />
+        <Show when=from(2)>
+            <Strip store />
+            <Compare store />
+        </Show>
     }
 }

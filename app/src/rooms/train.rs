@@ -47,9 +47,22 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// Its word in a status.
+    /// The one of a run.
     pub(crate) fn of(status: &Status) -> Self {
-        if status.method == "mae" { Self::Mae } else { Self::Dino }
+        Self::named(&status.method)
+    }
+
+    /// By its word in a link, or in a status.
+    fn named(word: &str) -> Self {
+        if word == "mae" { Self::Mae } else { Self::Dino }
+    }
+
+    /// Its word in a link.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Dino => "dino",
+            Self::Mae => "mae",
+        }
     }
 }
 
@@ -123,8 +136,6 @@ pub(crate) struct State {
     pub(crate) linked: RwSignal<bool>,
     /// A link has come, and nothing was done about it yet.
     pub(crate) asked: RwSignal<bool>,
-    /// The settings that the run on the engine was begun with.
-    pub(crate) made: RwSignal<String>,
     /// Why the run that was asked for could not begin.
     pub(crate) refused: RwSignal<Option<String>>,
     /// How fast.
@@ -162,7 +173,6 @@ impl State {
             named: RwSignal::new(false),
             linked: RwSignal::new(false),
             asked: RwSignal::new(false),
-            made: RwSignal::new(String::new()),
             refused: RwSignal::new(None),
             pace: RwSignal::new(Pace::Full),
             playing: RwSignal::new(false),
@@ -195,7 +205,7 @@ impl State {
             self.adopt();
             return;
         }
-        put(self.method, if address.get("method") == Some("mae") { Method::Mae } else { Method::Dino });
+        put(self.method, Method::named(address.get("method").unwrap_or_default()));
         put(self.own, address.get("data") == Some("own"));
         put(self.settings, address.get("set").unwrap_or_default().replace(';', "\n"));
         let off = |name: &str| address.get("off").is_some_and(|off| off.split(',').any(|one| one == name));
@@ -211,8 +221,7 @@ impl State {
     pub(crate) fn write(self, address: &mut Address) {
         let method = self.method.get();
         // The default is the run that the browser keeps, whatever it is: a link that means one says so.
-        let word = if method == Method::Mae { "mae" } else { "dino" };
-        address.put("method", self.named.get().then_some(word));
+        address.put("method", self.named.get().then_some(method.word()));
         address.put("data", self.own.get().then_some("own"));
         let settings = self.settings.get();
         let lines: Vec<&str> = settings.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

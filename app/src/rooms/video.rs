@@ -6,7 +6,7 @@
 mod play;
 mod screens;
 
-use lab_protocol::{CanvasId, VideoCommand};
+use lab_protocol::{CanvasId, ImageId, VideoCommand};
 use leptos::html::Video as VideoElement;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -14,8 +14,9 @@ use wasm_bindgen::JsCast;
 use web_sys::{Event, HtmlInputElement, HtmlVideoElement, MediaStream, Url};
 
 use crate::hash::Address;
+use crate::rooms::see::Palettes;
 use crate::signals::put;
-use crate::state::{Severity, Store};
+use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
 use crate::{download, webcam};
 use screens::Screens;
@@ -65,6 +66,24 @@ pub(crate) struct Spot {
     thing: lab_protocol::Followed,
 }
 
+/// A frame that the colours are fitted to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Fit {
+    /// The picture that the pan went over; none for the camera and for clips.
+    picture: Option<ImageId>,
+    /// Its word in a link, where it is a sample.
+    sample: Option<String>,
+    /// The frame's number.
+    at: u32,
+}
+
+impl Fit {
+    /// A frame of the pan over a picture.
+    fn of(picture: &Picture, at: u32) -> Self {
+        Self { picture: Some(picture.id), sample: picture.sample.map(str::to_owned), at }
+    }
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
 pub(crate) struct State {
@@ -90,6 +109,12 @@ pub(crate) struct State {
     wish: RwSignal<Option<u32>>,
     /// The frame and the patch where following began.
     origin: RwSignal<Option<(u32, u32)>>,
+    /// What the colours are fitted to; nothing until the next frame.
+    fitted: RwSignal<Option<Fit>>,
+    /// What they shall be fitted to, as a link says.
+    colours: RwSignal<Option<Fit>>,
+    /// The store's edition that they were fitted in: another engine or model knows nothing of them.
+    edition: StoredValue<u32>,
     /// Where the thing was, a line a frame, the oldest first.
     track: StoredValue<Vec<Spot>>,
     /// Counts loops; an older one ends.
@@ -114,6 +139,9 @@ impl State {
             again: [RwSignal::new(0), RwSignal::new(0)],
             wish: RwSignal::new(None),
             origin: RwSignal::new(None),
+            fitted: RwSignal::new(None),
+            colours: RwSignal::new(None),
+            edition: StoredValue::new(0),
             track: StoredValue::new(Vec::new()),
             round: StoredValue::new(0),
         }
@@ -121,9 +149,13 @@ impl State {
 
     /// Takes over what a link says; what it does not say keeps its default. A link switches no camera on.
     pub(crate) fn read(self, address: &Address) {
-        put(self.playing, address.get("play") != Some("no"));
-        put(self.at, address.number("at").unwrap_or(0));
+        let (at, playing) = (address.number("at").unwrap_or(0), address.get("play") != Some("no"));
+        put(self.playing, playing);
+        put(self.at, at);
         put(self.wish, address.number("follow"));
+        let sample = address.get("colours-of").or(address.get("sample")).map(str::to_owned);
+        let at = address.number("colours").unwrap_or(first(at, playing));
+        put(self.colours, Some(Fit { picture: None, sample, at }));
         self.redraw();
     }
 
@@ -143,21 +175,35 @@ impl State {
         };
         address.put("at", at.filter(|at| *at > 0));
         address.put("follow", self.wish.get().or(patch));
+        let fit = self.colours.get().or(self.fitted.get()).filter(|_| self.feed.get() == Feed::Pan);
+        if let Some(Fit { sample: Some(sample), at: fit, .. }) = fit {
+            address.put("colours", Some(fit).filter(|fit| *fit != first(at.unwrap_or(0), playing)));
+            let here = address.get("sample") == Some(&sample);
+            address.put("colours-of", Some(sample).filter(|_| !here));
+        }
     }
 
     /// What of it no link holds.
     pub(crate) fn missing(self) -> Vec<&'static str> {
-        match self.feed.get() {
-            Feed::Pan => vec![texts::MISSING_COLOURS],
-            Feed::Camera => vec![texts::MISSING_CAMERA],
-            Feed::Clip => vec![texts::MISSING_CLIP],
-        }
+        let colours = self.fitted.get().is_some_and(|fit| fit.sample.is_none());
+        let began = self.origin.get().is_some_and(|(at, _)| !self.playing.get() && at != self.at.get());
+        let seen = match self.feed.get() {
+            Feed::Pan => [(colours, texts::MISSING_COLOURS), (began, texts::MISSING_WAY)],
+            Feed::Camera => [(true, texts::MISSING_CAMERA), (false, "")],
+            Feed::Clip => [(true, texts::MISSING_CLIP), (false, "")],
+        };
+        seen.into_iter().filter(|(missing, _)| *missing).map(|(_, words)| words).collect()
     }
 
     /// Draws the frame on show once more, where nothing moves.
-    fn redraw(self) {
+    pub(crate) fn redraw(self) {
         self.again[0].update(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// The first frame that a link shows: a pan that plays has moved on by then.
+fn first(at: u32, playing: bool) -> u32 {
+    at.wrapping_add(u32::from(playing))
 }
 
 /// The room.
@@ -278,19 +324,19 @@ fn Controls(store: Store) -> impl IntoView {
         }
         state.steps.update(|steps| *steps += 1);
     };
-    let tell = move |command: VideoCommand| {
+    let tell = move |command: VideoCommand, then: fn(State)| {
         spawn_local(async move {
-            if let Err(sentence) = play::ask(store, command, &[]).await {
-                store.tell(Severity::Error, sentence);
+            match play::ask(store, command, &[]).await {
+                Ok(_) => {
+                    then(state);
+                    state.redraw();
+                }
+                Err(sentence) => store.tell(Severity::Error, sentence),
             }
         });
     };
-    let release = move |_| {
-        state.origin.set(None);
-        tell(VideoCommand::Release);
-        state.redraw();
-    };
-    let told = move |result| download::told(store, result);
+    let refit = move |_| tell(VideoCommand::Refit, |state| state.fitted.set(None));
+    let release = move |_| tell(VideoCommand::Release, |state| state.origin.set(None));
     let untracked = move || state.last.with(|last| last.followed.is_none());
     let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
     view! {
@@ -307,7 +353,7 @@ fn Controls(store: Store) -> impl IntoView {
                 {move || if state.playing.get() { texts::PAUSE } else { texts::PLAY }}
             </button>
             <button data-testid="video-step" prop:disabled=move || state.playing.get() on:click=step>{texts::STEP}</button>
-            <button data-testid="video-refit" on:click=move |_| tell(VideoCommand::Refit)>{texts::REFIT}</button>
+            <button data-testid="video-refit" on:click=refit>{texts::REFIT}</button>
             <button
                 data-testid="video-release"
                 prop:disabled=untracked
@@ -315,14 +361,29 @@ fn Controls(store: Store) -> impl IntoView {
             >
                 {texts::RELEASE}
             </button>
-            <button data-testid="video-save" title=texts::SAVE on:click=move |_| told(screens::save())>"PNG"</button>
+            <Palettes store />
+            <button
+                data-testid="video-save"
+                title=texts::SAVE
+                on:click=move |_| download::told(store, screens::save())
+            >
+                "PNG"
+            </button>
             <button
                 data-testid="video-csv"
                 title=texts::SAVE_TRACK
                 prop:disabled=untracked
-                on:click=move |_| told(screens::save_track(state))
+                on:click=move |_| screens::save_track(store, true)
             >
                 "CSV"
+            </button>
+            <button
+                data-testid="video-json"
+                title=texts::SAVE_TRACK
+                prop:disabled=untracked
+                on:click=move |_| screens::save_track(store, false)
+            >
+                "JSON"
             </button>
         </div>
     }

@@ -61,7 +61,7 @@ pub(crate) const TOURS: [Tour; 6] = [
             Step {
                 title: "Tokens are directions",
                 text: &[
-                    "A token has far more numbers than an eye can read. Its three strongest directions over the picture, drawn as red, green and blue, give a first impression: patches of one colour have like tokens.",
+                    "A token has far more numbers than an eye can read. Its three strongest directions over the picture, drawn as colours, give a first impression: patches of one colour have like tokens.",
                     "With random weights the colours follow brightness and place. A trained model colours things: a cat, its ears, the ground.",
                 ],
                 state: "room=see&sample=reef&patch=119",
@@ -202,6 +202,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                 text: &[
                     "Sharpening alone lets one prototype win everywhere. Subtracting the mean output takes away what all pictures share, so that no prototype can be everybody's answer.",
                     "Each pulls against the other. What remains is the information that the answer holds about the picture; at zero the network has collapsed, one way or the other.",
+                    "Both need a teacher that follows slowly. As the student's own copy it loses the picture too, within some tens of steps.",
                 ],
                 state: "room=see&sample=harbour",
                 stage: Views::Teacher,

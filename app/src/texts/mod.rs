@@ -104,6 +104,7 @@ pub(crate) const SKIP: &str = "Skip to the room";
 pub(crate) const COPY_LINK: &str = "Copy link";
 pub(crate) const MISSING_PICTURES: &str = "your own pictures";
 pub(crate) const MISSING_MODEL: &str = "the model from your files";
+pub(crate) const MISSING_MADE: &str = "the network that only this browser keeps";
 pub(crate) const MISSING_RUN: &str = "the run itself";
 
 /// A link that was copied, and what no link can hold.
@@ -155,7 +156,7 @@ pub(crate) const DISMISS: &str = "Dismiss";
 // Images.
 pub(crate) const IMAGES: &str = "Images";
 pub(crate) const DROP: &str = "Choose images";
-pub(crate) const DROP_HINT: &str = "or drop or paste them anywhere; nothing is uploaded";
+pub(crate) const DROP_HINT: &str = "or drop them, or a folder of them, or paste; nothing is uploaded";
 pub(crate) const ON_SHOW: &str = "on show";
 pub(crate) const NO_PICTURE: &str =
     "There is no picture. Choose one in the panel Images, or drop or paste it anywhere; nothing is uploaded.";
@@ -168,6 +169,26 @@ pub(crate) fn remove(name: &str) -> String {
 /// A file that is no image.
 pub(crate) fn no_image(name: &str) -> String {
     format!("{name} is no image: JPEG, PNG, WebP, GIF, TIFF and BMP are read. For a model, use the model panel.")
+}
+
+/// What was taken of a dropped folder, and what was not.
+pub(crate) fn from_folder(taken: usize, images: usize, others: usize) -> String {
+    let rest = if others == 0 { String::new() } else { format!(" Left out as no images: {others}.") };
+    match taken < images {
+        true => format!("Images taken: the first {taken} of {images}; the room Probe searches among more.{rest}"),
+        false => format!("Images taken: {taken}.{rest}"),
+    }
+}
+
+/// A dropped folder that the browser does not read.
+pub(crate) fn no_folder(reason: &str) -> String {
+    format!("The folder could not be read ({reason}). Choose its images with the button instead.")
+}
+
+/// A link that asks for a sample that the page does not have.
+pub(crate) fn unknown_sample(name: &str) -> String {
+    let names: Vec<&str> = SAMPLES.iter().map(|sample| sample.name).collect();
+    format!("This link asks for the sample “{name}”, which is none of {}: another picture is shown.", names.join(", "))
 }
 
 /// A sample that could not be fetched.
@@ -229,6 +250,20 @@ pub(crate) fn running(info: &lab_protocol::EngineInfo) -> String {
         lab_protocol::EngineKind::Gpu => "GPU engine",
     };
     format!("{kind}: {}", info.device)
+}
+
+/// What an engine takes of memory, and what it may.
+pub(crate) fn memory(kind: lab_protocol::EngineKind, memory: &lab_protocol::Memory) -> String {
+    let size = storage::size;
+    let lab_protocol::Memory { taken, most, gpu, piece, .. } = *memory;
+    match kind {
+        lab_protocol::EngineKind::Cpu => format!("Memory: {} of {} taken.", size(taken), size(most)),
+        lab_protocol::EngineKind::Gpu => format!(
+            "Memory: {} of the GPU's; how much it has no browser tells. One tensor takes at most {}.",
+            size(gpu),
+            size(piece)
+        ),
+    }
 }
 
 /// A choice of engine; `None` leaves it to the page.

@@ -74,8 +74,19 @@ pub(crate) const MARGINS: &str = "The hardest pictures first";
 pub(crate) const MARGINS_HINT: &str =
     "Margin: the probability of the true class less that of the strongest other. Below zero it was mistaken.";
 pub(crate) const EXPORT: &str = "Save the probe";
-pub(crate) const EXPORT_JSON: &str = "Save the report";
+pub(crate) const EXPORT_JSON: &str = "Report as JSON";
+pub(crate) const EXPORT_CLASSES: &str = "Classes as CSV";
+pub(crate) const EXPORT_PICTURES: &str = "Pictures as CSV";
+/// First columns of the classes; a column an answer follows.
+pub(crate) const CLASSES_CSV: [&str; 6] = ["classifier", "class", "pictures", "precision", "recall", "F1"];
+/// Columns of the pictures.
+pub(crate) const PICTURES_CSV: [&str; 5] = ["classifier", "picture", "class", "answer", "margin"];
 pub(crate) const IMPORT: &str = "Open a probe…";
+
+/// The column of the pictures that were taken for a class.
+pub(crate) fn taken_for(name: &str) -> String {
+    format!("taken for {name}")
+}
 
 /// A share in whole percent.
 pub(crate) fn percent(share: f64) -> String {

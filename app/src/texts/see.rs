@@ -91,6 +91,9 @@ pub(crate) const PCA_EXPLAIN: &str = "Patches of like colour have like tokens.";
 pub(crate) const BASIS: &str = "Basis";
 pub(crate) const BASIS_OWN: &str = "This picture";
 pub(crate) const BASIS_SHARED: &str = "All pictures";
+pub(crate) const PALETTE: &str = "Colours";
+pub(crate) const PALETTE_RGB: &str = "Red, green, blue";
+pub(crate) const PALETTE_SAFE: &str = "Blue to yellow";
 pub(crate) const FOREGROUND: &str = "Foreground only";
 pub(crate) const THRESHOLD: &str = "PC1 threshold";
 pub(crate) const SIDE: &str = "Foreground lies";
@@ -104,19 +107,29 @@ pub(crate) fn fitted(images: u32) -> String {
     format!("One basis for all, fitted on {images} pictures: the same thing keeps its colour.")
 }
 
+/// How many components are colours, and which.
+fn colours(safe: bool) -> [&'static str; 2] {
+    if safe { ["two", "dark to light and blue to yellow"] } else { ["three", "red, green and blue"] }
+}
+
 /// What the PCA view shows.
-pub(crate) fn pca_label(shared: bool, foreground: bool) -> &'static str {
-    match (shared, foreground) {
-        (false, _) => "First three principal components of the patch tokens as red, green and blue",
-        (true, false) => "First three principal components of all pictures' patch tokens as red, green and blue",
-        (true, true) => "Principal components of the foreground of all pictures as red, green and blue",
-    }
+pub(crate) fn pca_label(shared: bool, foreground: bool, safe: bool) -> String {
+    let [count, how] = colours(safe);
+    let what = match (shared, foreground) {
+        (false, _) => "the patch tokens",
+        (true, false) => "all pictures' patch tokens",
+        (true, true) => "the foreground of all pictures",
+    };
+    format!("First {count} principal components of {what} as {how}")
 }
 
 /// The PCA view's numbers.
-pub(crate) fn pca_caption(summary: &Summary, millis: f64) -> String {
-    let share =
-        |shares: [f32; 3]| format!("The three components hold {} of the variance. ", percent(shares.iter().sum()));
+pub(crate) fn pca_caption(summary: &Summary, safe: bool, millis: f64) -> String {
+    let [count, _] = colours(safe);
+    let share = |shares: [f32; 3]| {
+        let sum = shares.iter().take(if safe { 2 } else { 3 }).sum();
+        format!("The {count} components hold {} of the variance. ", percent(sum))
+    };
     let share = summary.explained.map(share).unwrap_or_default();
     let part = |part: f32| format!("{} of this picture is foreground. ", percent(part));
     format!("{share}{}{}", summary.foreground.map(part).unwrap_or_default(), time(millis))
@@ -192,6 +205,7 @@ pub(crate) fn link_asks(url: &str) -> String {
 
 // Links.
 pub(crate) const MISSING_FILES: &str = "the second model from your files";
+pub(crate) const MISSING_MADE: &str = "the second network, which only this browser keeps";
 pub(crate) const MISSING_PIN: &str = "the patch kept from your own picture";
 
 /// A layer that is not there.

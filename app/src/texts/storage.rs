@@ -2,6 +2,8 @@
 
 use lab_protocol::StoredModel;
 
+use super::see::COMPARE;
+
 pub(crate) const TITLE: &str = "Kept models";
 pub(crate) const NONE: &str =
     "None yet. A model that you fetch is kept in this browser, checked, and loads without a network from then on.";
@@ -48,7 +50,7 @@ pub(crate) fn kept(model: &StoredModel) -> String {
     };
     match model.stored {
         0 => whole,
-        stored => format!("{whole} · fetched {} · last used {}", day(stored), day(model.used)),
+        stored => format!("{whole} · kept since {} · last used {}", day(stored), day(model.used)),
     }
 }
 
@@ -66,6 +68,13 @@ pub(crate) fn hash(model: &StoredModel) -> String {
 /// The whole hash, for copying and comparing.
 pub(crate) fn whole_hash(model: &StoredModel) -> String {
     model.files.iter().map(|file| format!("{}: {}", file.name, file.sha256)).collect::<Vec<_>>().join("\n")
+}
+
+/// A model that was made here and is kept.
+pub(crate) fn made(name: &str) -> String {
+    format!(
+        "“{name}” is kept in this browser: load it under “{TITLE}”, or in the room See beside another one, under “{COMPARE}”."
+    )
 }
 
 /// The delete button.

@@ -135,8 +135,8 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 }
 
 /// What to do about a collapse.
-pub(crate) const ALARM: &str = "Every image gets the same answer: nothing of the picture is left in it. Switch centring, sharpening or EMA on again, \
-     or go back to before.";
+pub(crate) const ALARM: &str = "Every image gets the same answer: nothing of the picture is left in it. Switching on again what is off heals it no \
+     more, since nothing tells two images apart: go back to before, or begin anew.";
 
 /// What features know of drawn shapes.
 pub(crate) fn knn(share: f64) -> String {
@@ -151,12 +151,14 @@ pub(crate) const SANDBOX: &str = "Collapse sandbox";
 pub(crate) const SANDBOX_HINT: &str =
     "Three things keep DINO from giving every image the same answer. Switch one off while it runs, and watch.";
 pub(crate) const CENTRING: &str = "Centring";
-pub(crate) const CENTRING_SAYS: &str = "no prototype may win always";
+pub(crate) const CENTRING_SAYS: &str =
+    "no prototype may win always; off, few are left, from the start only one: entropy 0";
 pub(crate) const SHARPENING: &str = "Sharpening";
-pub(crate) const SHARPENING_SAYS: &str = "the teacher must decide";
+pub(crate) const SHARPENING_SAYS: &str = "the teacher must decide; off, it says the same of all: entropy 1";
 pub(crate) const EMA: &str = "EMA";
-pub(crate) const EMA_SAYS: &str = "the teacher follows slowly";
-pub(crate) const KEEP: &str = "Keep this moment";
+pub(crate) const EMA_SAYS: &str =
+    "the teacher follows slowly; off, it is the student itself: both run in circles, and the image is lost";
+pub(crate) const KEEP_MOMENT: &str = "Keep this moment";
 pub(crate) const BACK: &str = "Back to before";
 
 /// What was kept.
@@ -165,6 +167,13 @@ pub(crate) fn kept(step: Option<u64>) -> String {
         Some(step) => format!("Kept: step {step}."),
         None => "Nothing is kept yet; the first switch keeps the moment before it.".to_owned(),
     }
+}
+
+pub(crate) const SINCE: &str = "What became of it, as means of ten steps";
+
+/// The moment that was kept, and the last one.
+pub(crate) fn since(kept: u64) -> [String; 2] {
+    [format!("step {kept}"), "now".to_owned()]
 }
 
 // Looks.
@@ -186,7 +195,8 @@ pub(crate) fn picture(title: &str, row: usize) -> String {
 pub(crate) fn prototypes(shares: &[f32]) -> String {
     let most = shares.iter().copied().fold(0.0, f32::max);
     let used = shares.iter().filter(|&&share| share > 0.25 / shares.len() as f32).count();
-    format!("{} prototypes; {used} of them are used, the busiest takes {}.", shares.len(), percent(most))
+    let are = if used == 1 { "is" } else { "are" };
+    format!("{} prototypes; {used} of them {are} used, the busiest takes {}.", shares.len(), percent(most))
 }
 
 // Curves.
@@ -201,7 +211,8 @@ pub(crate) const TEACHER_HINT: &str = "Entropy 0: one prototype takes all. Infor
 pub(crate) const ENTROPY: &str = "entropy";
 pub(crate) const INFORMATION: &str = "information";
 pub(crate) const KL: &str = "KL of teacher and student";
-pub(crate) const KL_HINT: &str = "How much the student still has to learn from the teacher; 0 in collapse.";
+pub(crate) const KL_HINT: &str =
+    "How much the student still has to learn from the teacher; 0 where both say the same of all.";
 pub(crate) const KL_SHORT: &str = "KL";
 pub(crate) const RANK: &str = "RankMe";
 pub(crate) const RANK_HINT: &str = "How many directions the features use; 1 is collapse.";
@@ -217,6 +228,7 @@ pub(crate) const STEPS: &str = "step";
 pub(crate) const NATS: &str = "nats";
 pub(crate) const SHARE: &str = "share";
 pub(crate) const SAVE_CURVES: &str = "Save all curves as CSV";
+pub(crate) const SAVE_RUN: &str = "Settings and figures as JSON";
 
 /// How files of this run are called.
 pub(crate) fn file(status: &Status) -> String {
@@ -405,9 +417,11 @@ pub(crate) const DOWNLOAD: &str = "Download the run";
 pub(crate) const OPEN: &str = "Open a run…";
 pub(crate) const SEE: &str = "Open the model in See";
 pub(crate) const EXPORT: &str = "Download the model";
+pub(crate) const KEEP: &str = "Keep this network";
 pub(crate) const FORGET: &str = "Forget the saved run";
 pub(crate) const FILES_HINT: &str = "A run is one safetensors file: native-trainer pretrain DATA --from FILE --out RUN goes on with it, and this page opens \
-     the state.safetensors of a native run. A model is a Hugging Face folder, for native-trainer embed and transformers.";
+     the state.safetensors of a native run. A model is a Hugging Face folder, for native-trainer embed and transformers. A \
+     network that is kept stands among the kept models: two steps of a run can be compared in See.";
 
 /// Where the run is safe.
 pub(crate) fn saved(saved: &Saved) -> String {
@@ -425,6 +439,11 @@ fn lower(sentence: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
+/// The name of a run's network as it stands.
+pub(crate) fn network(status: &Status) -> String {
+    format!("{} run, step {}", method(Method::of(status)), status.step)
+}
+
 /// A model that was trained here, on its way to See.
 pub(crate) fn opened(step: u64) -> String {
     format!("The model of step {step} is open in See, until you load another one.")
@@ -432,6 +451,8 @@ pub(crate) fn opened(step: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]

@@ -21,13 +21,16 @@ pub(crate) const TRACK: [&str; 6] = ["frame", "row", "column", "likeness", "patc
 
 // Links.
 pub(crate) const MISSING_COLOURS: &str = "the frame that the colours were fitted to";
+pub(crate) const MISSING_WAY: &str = "how the followed thing looked before this frame";
+pub(crate) const NO_COLOURS: &str = "The colours of this link were fitted to a picture that is not here: they are fitted \
+                                     to the frame on show instead.";
 pub(crate) const MISSING_CAMERA: &str = "what the camera sees";
 pub(crate) const MISSING_CLIP: &str = "your clip";
 
 pub(crate) const INPUT: &str = "As the model sees it";
 pub(crate) const INPUT_EXPLAIN: &str = "Click or tap a thing, or choose a patch with the arrow keys and press Enter.";
 pub(crate) const COMPONENTS: &str = "Components";
-pub(crate) const COMPONENTS_EXPLAIN: &str = "The first three of the frame that the basis was fitted to.";
+pub(crate) const COMPONENTS_EXPLAIN: &str = "By the basis of one frame: patches of like colour have like tokens.";
 pub(crate) const LIKENESS: &str = "Likeness";
 pub(crate) const LIKENESS_EXPLAIN: &str = "Cosine of every patch with what is followed.";
 pub(crate) const NOTHING: &str = "Nothing is followed yet.";

@@ -1,6 +1,6 @@
-//! The three directions in which the patch tokens differ most, as red, green and blue.
+//! The directions in which the patch tokens differ most, as colours.
 
-use lab_protocol::{Slot, View};
+use lab_protocol::{Palette, Slot, View};
 use leptos::prelude::*;
 
 use crate::state::{Shown, Store};
@@ -30,13 +30,18 @@ pub(crate) fn Pca(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
         };
         Some(Paint::View { slot, view })
     });
-    let label = Signal::derive(move || texts::pca_label(see.shared.get(), see.foreground().is_some()).to_owned());
+    let safe = move || store.palette.get() == Palette::BlueYellow;
+    let label = Signal::derive(move || texts::pca_label(see.shared.get(), see.foreground().is_some(), safe()));
     let caption = Signal::derive(move || {
         let Shown { summary, millis } = shown.get()?;
-        Some(texts::pca_caption(&summary, millis))
+        Some(texts::pca_caption(&summary, safe(), millis))
     });
     let share =
         move |index: usize| shown.get().and_then(|shown| shown.summary.explained).map(|shares| percent(shares[index]));
+    // The class of its colour in either palette.
+    let component = move |index: usize, class: [&'static str; 2]| {
+        view! { <li class=move || class[usize::from(safe())]>{format!("PC{} ", index + 1)} {move || share(index)}</li> }
+    };
     let mark: Signal<Option<u32>> = Signal::derive(|| None);
     let test = if slot == Slot::Main { "view-pca" } else { "other-pca" };
     view! {
@@ -45,9 +50,8 @@ pub(crate) fn Pca(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
                 <Picker store label mark grid />
             </Surface>
             <ul class="legend components" aria-hidden="true">
-                <li class="red">"PC1 " {move || share(0)}</li>
-                <li class="green">"PC2 " {move || share(1)}</li>
-                <li class="blue">"PC3 " {move || share(2)}</li>
+                {component(0, ["red", "shade"])} {component(1, ["green", "tint"])}
+                <Show when=move || !safe()>{component(2, ["blue"; 2])}</Show>
             </ul>
         </Figure>
     }

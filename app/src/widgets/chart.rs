@@ -2,14 +2,13 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::JsValue;
 use web_sys::XmlSerializer;
 
-use crate::download;
-use crate::texts;
 pub(crate) use crate::widgets::frame::{Axes, Series};
 use crate::widgets::frame::{Frame, MARGIN, WIDTH};
 use crate::widgets::width;
+use crate::{csv, download, texts};
 
 /// The chart, its legend, its numbers as a table, and the ways to keep it. `name` is the file's.
 #[component]
@@ -18,6 +17,8 @@ pub(crate) fn Chart(
     #[prop(into)] label: Signal<String>,
     axes: Axes,
     #[prop(into)] series: Signal<Vec<Series>>,
+    /// Told whether a file could be made.
+    told: Callback<Result<(), JsValue>>,
 ) -> impl IntoView {
     let axes = StoredValue::new(axes);
     // Drawn as wide as it stands, so that its words keep their size.
@@ -49,21 +50,20 @@ pub(crate) fn Chart(
     let svg = NodeRef::<leptos::svg::Svg>::new();
     let save_svg = move |_| {
         // The file carries its own colours: a viewer has no style sheet of ours.
-        let text = svg.get_untracked().and_then(|svg| {
-            let serializer = XmlSerializer::new().ok()?;
-            serializer.serialize_to_string(svg.unchecked_ref()).ok()
-        });
-        if let Some(text) = text {
+        let Some(svg) = svg.get_untracked() else { return };
+        let text = XmlSerializer::new().and_then(|serializer| serializer.serialize_to_string(&svg));
+        told.run(text.and_then(|text| {
             let styled = text.replacen('>', &format!("><style>{SVG_STYLE}</style>"), 1);
-            drop(download::text(&format!("{name}.svg"), "image/svg+xml", &styled));
-        }
+            download::text(&format!("{name}.svg"), "image/svg+xml", &styled)
+        }));
     };
     let save_csv = move |_| {
         let lines = series.get_untracked().into_iter().flat_map(|series| {
-            series.points.into_iter().map(move |[x, y]| format!("{},{x},{y}\n", series.name)).collect::<Vec<_>>()
+            let line = |[x, y]: [f64; 2]| vec![series.name.to_owned(), x.to_string(), y.to_string()];
+            series.points.into_iter().map(line).collect::<Vec<_>>()
         });
-        let head = axes.with_value(|axes| format!("series,{},{}\n", axes.x, axes.y));
-        drop(download::text(&format!("{name}.csv"), "text/csv", &(head + &lines.collect::<String>())));
+        let head = axes.with_value(|axes| ["series", axes.x, axes.y].map(str::to_owned));
+        told.run(download::text(&format!("{name}.csv"), "text/csv", &csv::table(&head, &lines.collect::<Vec<_>>())));
     };
     let rows = move || {
         let row = |series: Series| {
@@ -118,7 +118,7 @@ pub(crate) fn Chart(
                 <summary>{texts::NUMBERS}</summary>
                 <div class="scroll" tabindex="0" role="region" aria-label=texts::NUMBERS><table>{rows}</table></div>
                 <button on:click=save_svg data-testid="save-svg">"SVG"</button>
-                <button on:click=save_csv>"CSV"</button>
+                <button on:click=save_csv data-testid="chart-csv">"CSV"</button>
             </details>
         </div>
     }

@@ -53,12 +53,12 @@ pub(crate) fn Curves(
 ) -> impl IntoView {
     let drawn = move || {
         let curves = curves.get();
-        let ([low, high], [first, last]) = extent(&curves, range);
-        let [bottom, top, left, right] = ticks(&curves, range);
+        let extent = Extent::of(&curves, range);
+        let [bottom, top, left, right] = extent.ticks();
         let label = curves.iter().map(in_words).collect::<Vec<_>>().join(" ");
         let unit_said = if unit.is_empty() { String::new() } else { format!(", {unit}") };
         let lines = curves.iter().enumerate().map(|(number, curve)| {
-            let path = path(&curve.points, [low, high], [first, last]);
+            let path = extent.path(&curve.points);
             view! { <path class=if number == 0 { "curve" } else { "curve second" } d=path /> }
         });
         let legend = curves.iter().enumerate().map(|(number, curve)| {
@@ -133,8 +133,8 @@ async fn paint(name: &str, svg: &str) -> Result<(), JsValue> {
 
 /// The chart as a file of its own.
 fn picture(title: &str, unit: &str, curves: &[Curve], range: Option<[f32; 2]>) -> String {
-    let (values, steps) = extent(curves, range);
-    let [low, high, first, last] = ticks(curves, range);
+    let extent = Extent::of(curves, range);
+    let [low, high, first, last] = extent.ticks();
     let [width, height] = PAPER;
     let [left, top, right, bottom] = FRAME;
     let mut svg = format!(
@@ -163,7 +163,7 @@ fn picture(title: &str, unit: &str, curves: &[Curve], range: Option<[f32; 2]>) -
     svg.push_str("</g><g fill=\"none\" stroke-width=\"2\">");
     let (across, down) = ((right - left) / WIDTH, (bottom - top) / HEIGHT);
     for (x, curve, line) in keys {
-        let path = path(&curve.points, values, steps);
+        let path = extent.path(&curve.points);
         let _ = write!(
             svg,
             "<path {line} d=\"M{x} 51h28\"/><path {line} vector-effect=\"non-scaling-stroke\" d=\"{path}\" \
@@ -171,18 +171,6 @@ fn picture(title: &str, unit: &str, curves: &[Curve], range: Option<[f32; 2]>) -
         );
     }
     svg + "</g></svg>\n"
-}
-
-/// What stands at the ends of both axes: smallest and largest value, first and last step; nothing where nothing was
-/// measured.
-fn ticks(curves: &[Curve], range: Option<[f32; 2]>) -> [String; 4] {
-    let ([low, high], [first, last]) = extent(curves, range);
-    let steps = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
-    if steps == 0 && range.is_none() {
-        return Default::default();
-    }
-    let step = |at: u64, measured: bool| if measured { at.to_string() } else { String::new() };
-    [texts::number(low), texts::number(high), step(first, steps > 0), step(last, steps > 1)]
 }
 
 /// A curve's last value, for its legend.
@@ -209,68 +197,101 @@ fn in_words(curve: &Curve) -> String {
     )
 }
 
-/// Smallest and largest value, first and last step.
-fn extent(curves: &[Curve], range: Option<[f32; 2]>) -> ([f32; 2], [u64; 2]) {
-    let points = || curves.iter().flat_map(|curve| &curve.points);
-    let [mut low, mut high] = range.unwrap_or([f32::MAX, f32::MIN]);
-    points().for_each(|point| (low, high) = (low.min(point.1), high.max(point.1)));
-    if low > high {
-        (low, high) = (0.0, 1.0);
-    } else if low == high {
-        // A level line lies in the middle.
-        let room = (0.1 * low.abs()).max(0.1);
-        (low, high) = (low - room, high + room);
-    }
-    let first = points().map(|point| point.0).min().unwrap_or(0);
-    let last = points().map(|point| point.0).max().unwrap_or(1);
-    ([low, high], [first, last.max(first + 1)])
+/// What curves span together.
+struct Extent {
+    /// Smallest and largest value, apart.
+    values: [f32; 2],
+    /// First and last step, apart.
+    steps: [u64; 2],
+    /// Points of the longest curve.
+    points: usize,
+    /// The values are shown before anything is measured.
+    always: bool,
 }
 
-fn path(points: &[(u64, f32)], [low, high]: [f32; 2], [first, last]: [u64; 2]) -> String {
-    let every = points.len().div_ceil(POINTS).max(1);
-    let height = f64::from((high - low).max(1e-9));
-    let mut path = String::new();
-    for (at, &(step, value)) in points.iter().enumerate() {
-        if at % every != 0 && at + 1 != points.len() {
-            continue;
+impl Extent {
+    fn of(curves: &[Curve], range: Option<[f32; 2]>) -> Self {
+        let [mut low, mut high] = range.unwrap_or([f32::MAX, f32::MIN]);
+        let [mut first, mut last] = [u64::MAX, 0];
+        for &(step, value) in curves.iter().flat_map(|curve| &curve.points) {
+            (low, high) = (low.min(value), high.max(value));
+            (first, last) = (first.min(step), last.max(step));
         }
-        let x = (step - first) as f64 / (last - first) as f64 * WIDTH;
-        // A margin of 3: the line has a width of its own.
-        let y = HEIGHT - 3.0 - f64::from(value - low) / height * (HEIGHT - 6.0);
-        let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        } else if low == high {
+            // A level line lies in the middle.
+            let room = (0.1 * low.abs()).max(0.1);
+            (low, high) = (low - room, high + room);
+        }
+        let points = curves.iter().map(|curve| curve.points.len()).max().unwrap_or(0);
+        first = if points == 0 { 0 } else { first };
+        Self { values: [low, high], steps: [first, last.max(first + 1)], points, always: range.is_some() }
     }
-    path
+
+    /// What stands at the ends of both axes: smallest and largest value, first and last step; nothing where nothing was
+    /// measured.
+    fn ticks(&self) -> [String; 4] {
+        let &Self { values: [low, high], steps: [first, last], points, always } = self;
+        if points == 0 && !always {
+            return Default::default();
+        }
+        let step = |at: u64, measured: bool| if measured { at.to_string() } else { String::new() };
+        [texts::number(low), texts::number(high), step(first, points > 0), step(last, points > 1)]
+    }
+
+    /// A curve within a frame of [`WIDTH`] by [`HEIGHT`].
+    fn path(&self, points: &[(u64, f32)]) -> String {
+        let ([low, high], [first, last]) = (self.values, self.steps);
+        let every = points.len().div_ceil(POINTS).max(1);
+        let height = f64::from((high - low).max(1e-9));
+        let mut path = String::new();
+        for (at, &(step, value)) in points.iter().enumerate() {
+            if at % every != 0 && at + 1 != points.len() {
+                continue;
+            }
+            let x = (step - first) as f64 / (last - first) as f64 * WIDTH;
+            // A margin of 3: the line has a width of its own.
+            let y = HEIGHT - 3.0 - f64::from(value - low) / height * (HEIGHT - 6.0);
+            let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+        }
+        path
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]
     fn a_curve_spans_its_frame() {
         let points = vec![(10, 1.0), (20, 3.0), (30, 2.0)];
         let curves = [Curve { name: "loss", points: points.clone() }];
-        let (values, steps) = extent(&curves, None);
-        assert_eq!((values, steps), ([1.0, 3.0], [10, 30]));
-        assert_eq!(path(&points, values, steps), "M0.0 93.0L150.0 3.0L300.0 48.0");
+        let extent = Extent::of(&curves, None);
+        assert_eq!((extent.values, extent.steps), ([1.0, 3.0], [10, 30]));
+        assert_eq!(extent.path(&points), "M0.0 93.0L150.0 3.0L300.0 48.0");
         assert!(in_words(&curves[0]).contains("1.00 at step 10, 2.00 at step 30; between 1.00 and 3.00"));
     }
 
     #[test]
     fn nothing_and_long_curves_are_drawn_too() {
-        assert_eq!(extent(&[], None), ([0.0, 1.0], [0, 1]));
+        let nothing = Extent::of(&[], None);
+        assert_eq!((nothing.values, nothing.steps), ([0.0, 1.0], [0, 1]));
         let points: Vec<(u64, f32)> = (0..10_000).map(|step| (step, step as f32)).collect();
-        let path = path(&points, [0.0, 9999.0], [0, 9999]);
+        let path = Extent::of(&[Curve { name: "loss", points: points.clone() }], None).path(&points);
         assert!(path.matches('L').count() <= POINTS + 1 && path.ends_with("L300.0 3.0"), "{}", path.len());
     }
 
     #[test]
     fn axes_say_where_they_begin_and_end() {
         let curve = |points: &[(u64, f32)]| [Curve { name: "loss", points: points.to_vec() }];
-        assert_eq!(ticks(&curve(&[(1, 4.0), (40, 2.0)]), None), ["2.00", "4.00", "1", "40"]);
-        assert_eq!(ticks(&curve(&[(1, 4.0)]), None), ["3.60", "4.40", "1", ""], "there is no second step yet");
-        assert_eq!(ticks(&curve(&[]), None), ["", "", "", ""]);
-        assert_eq!(ticks(&[], Some([0.0, 1.0])), ["0.00", "1.00", "", ""]);
+        let ticks = |points: &[(u64, f32)]| Extent::of(&curve(points), None).ticks();
+        assert_eq!(ticks(&[(1, 4.0), (40, 2.0)]), ["2.00", "4.00", "1", "40"]);
+        assert_eq!(ticks(&[(1, 4.0)]), ["3.60", "4.40", "1", ""], "there is no second step yet");
+        assert_eq!(ticks(&[]), ["", "", "", ""]);
+        assert_eq!(Extent::of(&[], Some([0.0, 1.0])).ticks(), ["0.00", "1.00", "", ""]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The ways to keep a picture: as PNG, and its numbers as CSV or JSON.
 
 use js_sys::Float32Array;
-use lab_protocol::{Command, Event, SeeCommand, SeeEvent};
+use lab_protocol::{Command, Event, ModelInfo, SeeCommand, SeeEvent, View};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde_json::{Value, json};
 
 use crate::state::{Severity, Store};
 use crate::texts;
@@ -15,10 +16,15 @@ use crate::{csv, download};
 struct Numbers {
     grid: [usize; 2],
     channels: Vec<String>,
+    /// Of each channel, a value a patch, row by row.
     planes: Vec<Vec<f32>>,
+    /// Who computed them.
+    model: ModelInfo,
+    /// What they are, exactly.
+    view: Value,
 }
 
-/// Three buttons behind one word.
+/// Three buttons behind one word; the picture itself has no numbers.
 #[component]
 pub(crate) fn Export(
     store: Store,
@@ -40,20 +46,34 @@ pub(crate) fn Export(
         spawn_local(async move {
             match ask(store, paint.get_untracked()).await {
                 Err(sentence) => store.tell(Severity::Error, sentence),
-                Ok(Numbers { grid, channels, planes }) if csv => {
+                Ok(Numbers { grid, channels, planes, .. }) if csv => {
                     told(download::text(&name("csv"), "text/csv", &csv::grid_csv(grid, &channels, &planes)));
                 }
-                Ok(found) => told(download::text(&name("json"), "application/json", &json(store, &label, &found))),
+                Ok(Numbers { grid, channels, planes, model, view }) => {
+                    let channel = |(name, values)| json!({ "name": name, "values": values });
+                    let object = json!({
+                        "what": label.get_untracked(),
+                        "image": store.picture_untracked().map(|picture| picture.name),
+                        "model": download::describe(&model),
+                        "view": view,
+                        "grid": grid,
+                        "channels": channels.into_iter().zip(planes).map(channel).collect::<Vec<_>>(),
+                    });
+                    download::json(store, &name("json"), object);
+                }
             }
         });
     };
+    let counts = move || !matches!(paint.get(), Some(Paint::View { view: View::Input, .. }));
     view! {
         <details class="export">
             <summary>{texts::SAVE}</summary>
             <div class="menu">
                 <button data-testid="save-png" on:click=png>"PNG"</button>
-                <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
-                <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>
+                <Show when=counts>
+                    <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
+                    <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>
+                </Show>
             </div>
         </details>
     }
@@ -65,39 +85,31 @@ async fn ask(store: Store, paint: Option<Paint>) -> Result<Numbers, String> {
         Some(Paint::View { slot, view }) => (slot, view),
         Some(Paint::Mask { .. }) => {
             let result = store.rooms.mask.result.get_untracked().ok_or(texts::NOTHING_TO_SAVE)?;
-            let channels = vec!["squared error".to_owned(), "hidden".to_owned()];
             let hidden = store.rooms.mask.hidden.get_untracked().unwrap_or_default();
             let hidden = hidden.into_iter().map(|hidden| f32::from(u8::from(hidden))).collect();
-            return Ok(Numbers { grid: result.grid, channels, planes: vec![result.losses, hidden] });
+            return Ok(Numbers {
+                grid: result.grid,
+                channels: vec!["squared error".to_owned(), "hidden".to_owned()],
+                planes: vec![result.losses, hidden],
+                model: untrack(|| store.painter()).map(|(model, _)| model).unwrap_or_default(),
+                view: json!({ "show": "mask", "loss": result.loss, "norm_pix": result.norm_pix }),
+            });
         }
         None => return Err(texts::NOTHING_TO_SAVE.to_owned()),
     };
     let link = store.link.get_untracked().ok_or(texts::NO_ENGINE)?;
     let image = store.selected.get_untracked().ok_or(texts::NOTHING_TO_SAVE)?;
+    let model = untrack(|| store.model_in(slot)).unwrap_or_default();
+    let mut said = json!(view);
+    if let View::Similarity { from, .. } = view {
+        // The page's own number for it says nothing outside.
+        said["from"] = untrack(|| store.name_of(from)).into();
+    }
     let answer = link.ask(Command::See(SeeCommand::Numbers { slot, image, view }), &[]).await?;
     let (Event::See(SeeEvent::Numbers { grid, channels }), vectors) = answer else {
         return Err(texts::UNEXPECTED.to_owned());
     };
     let all = Float32Array::new(&vectors.get(0)).to_vec();
     let planes = all.chunks((grid[0] * grid[1]).max(1)).map(<[f32]>::to_vec).collect();
-    Ok(Numbers { grid, channels, planes })
-}
-
-fn json(store: Store, label: &Signal<String>, Numbers { grid, channels, planes }: &Numbers) -> String {
-    let model = store.model.get_untracked().unwrap_or_default();
-    let link = untrack(|| store.address(store.room.get()).format());
-    let planes: Vec<_> = channels
-        .iter()
-        .zip(planes)
-        .map(|(name, values)| serde_json::json!({ "name": name, "values": values }))
-        .collect();
-    let value = serde_json::json!({
-        "what": label.get_untracked(),
-        "image": store.picture_untracked().map(|picture| picture.name),
-        "model": { "name": model.name, "family": model.family, "untrained": model.untrained },
-        "grid": grid,
-        "channels": planes,
-        "link": format!("#{link}"),
-    });
-    value.to_string()
+    Ok(Numbers { grid, channels, planes, model, view: said })
 }

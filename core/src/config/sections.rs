@@ -27,6 +27,14 @@ impl Method {
         }
     }
 
+    /// The word that a configuration has for it: `mae`, `dinov2`.
+    pub fn word(self) -> String {
+        match toml::Value::try_from(self) {
+            Ok(toml::Value::String(word)) => word,
+            other => unreachable!("a method is a word: {other:?}"),
+        }
+    }
+
     /// The features that a model is judged by: DINO trains its class token, MAE's patches carry more.
     pub fn judged_by(self) -> Pooling {
         match self {

@@ -171,14 +171,37 @@ impl Images {
         self.entry(image)?.seen.as_ref().ok_or_else(|| EngineError::NoImage { image: image.0 }.into())
     }
 
+    /// The images whose tokens are at hand, the one used last at the end.
+    pub(super) fn at_hand(&self) -> &[ImageId] {
+        &self.recent
+    }
+
+    /// The image whose tokens were used last, and its patch rows and columns.
+    pub(super) fn latest(&self) -> Option<(ImageId, [usize; 2])> {
+        let image = *self.recent.last()?;
+        Some((image, self.all[&image].seen.as_ref()?.output.grid))
+    }
+
+    /// Bytes of the tokens at hand.
+    pub(super) fn bytes_seen(&self, model: &Model) -> u64 {
+        self.each_seen(model).sum()
+    }
+
+    /// Bytes of each image's tokens at hand, the one used last at the end.
+    fn each_seen(&self, model: &Model) -> impl Iterator<Item = u64> {
+        let depth = model.config().depth;
+        self.recent.iter().map(move |image| {
+            self.all[image].seen.as_ref().map_or(0, |seen| {
+                let [_, tokens, dim] = seen.output.last_hidden_state.dims();
+                // Queries, keys and values of each block, and the output.
+                4 * (tokens * dim) as u64 * (3 * depth + 1) as u64
+            })
+        })
+    }
+
     /// Lets go of the tokens, and of the pixels, of images not used of late.
     fn make_room(&mut self, model: &Model) {
-        let bytes = |seen: &Seen| {
-            let [_, tokens, dim] = seen.output.last_hidden_state.dims();
-            // Queries, keys and values of each block, and the output.
-            4 * (tokens * dim) as u64 * (3 * model.config().depth + 1) as u64
-        };
-        let each: Vec<u64> = self.recent.iter().map(|image| self.all[image].seen.as_ref().map_or(0, bytes)).collect();
+        let each: Vec<u64> = self.each_seen(model).collect();
         let mut keep = 0;
         let mut sum = 0;
         for size in each.iter().rev() {

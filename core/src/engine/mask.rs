@@ -44,6 +44,11 @@ impl State {
         self.last = None;
     }
 
+    /// Bytes of the room's own model.
+    pub(super) fn bytes(&self) -> u64 {
+        self.mae.as_ref().map_or(0, |model| model.info().bytes)
+    }
+
     pub(super) fn put(&mut self, model: Model) {
         *self = Self { mae: Some(model), last: None };
     }

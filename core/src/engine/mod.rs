@@ -3,11 +3,13 @@
 //!
 //! - [`Engine`]: one device, at most one model, the images given to it, and what the model saw in the last few of them
 //! - [`Picture`]: numbers on the device and how to colour them
+//! - [`memory`]: what it may take, and whether a model fits; `warm`: what will be asked first, computed ahead
 //! - [`paint`]: a picture's pixels, computed on the CPU: the twin of `shaders/views`
 //! - `views` and `see`, [`mask`], [`train`], [`probe`], [`video`]: what each room asks; a room's state is a struct of its own
 
 mod images;
 pub mod mask;
+pub mod memory;
 pub mod paint;
 mod picture;
 pub mod probe;
@@ -15,8 +17,9 @@ mod see;
 pub mod train;
 pub mod video;
 mod views;
+mod warm;
 
-use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, ParityReport, SelfCheck};
+use lab_protocol::{EngineInfo, ImageId, Kernels, ModelInfo, PROTOCOL, Palette, ParityReport, SelfCheck, Slot};
 
 use crate::device::{self, OpenDevice, readback};
 use crate::error::{EngineError, Error};
@@ -24,7 +27,7 @@ use crate::formats::{Checkpoint, ModelFiles};
 use crate::host::ReadAt;
 use crate::kernels::{mode, self_check};
 use crate::models::model::tiny_config;
-use crate::models::{LoadOptions, Model, inspect, load};
+use crate::models::{LoadOptions, Model, load};
 use crate::parity;
 use crate::probe::neighbours::nearest;
 use images::Images;
@@ -46,6 +49,7 @@ const BUILT_IN_SEED: u64 = 7;
 pub struct Engine {
     open: OpenDevice,
     clock: Clock,
+    gauge: Option<memory::Gauge>,
     model: Option<Model>,
     images: Images,
     see: see::State,
@@ -53,6 +57,8 @@ pub struct Engine {
     train: train::State,
     probe: probe::State,
     video: video::State,
+    palette: Palette,
+    warm: warm::State,
 }
 
 /// An image's embedding, on the host.
@@ -76,6 +82,7 @@ impl Engine {
         Self {
             open,
             clock,
+            gauge: None,
             model: None,
             images: Images::default(),
             see: see::State::default(),
@@ -83,6 +90,8 @@ impl Engine {
             train: train::State::default(),
             probe: probe::State::default(),
             video: video::State::default(),
+            palette: Palette::default(),
+            warm: warm::State::default(),
         }
     }
 
@@ -117,27 +126,19 @@ impl Engine {
         Ok(self_check::run(&self.open.device).await?)
     }
 
-    /// Loads a model from files and forgets the one before. Where the files hold no model the old one stays.
+    /// Loads a model from files and forgets the one before. Where the files hold no model, or one that does not fit, the
+    /// old one stays.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with the files.
+    /// Whatever is wrong with the files; as [`weigh`](Self::weigh).
     pub async fn load_model(
         &mut self,
         name: &str,
         files: Vec<Box<dyn ReadAt>>,
         progress: &mut Progress<'_>,
     ) -> Result<ModelInfo, Error> {
-        let files = ModelFiles::from_files(files).await?;
-        // From headers alone, before the memory of the old model is given up.
-        let parameters = inspect(&files).await?.info.parameters;
-        self.forget_model();
-        let half = self.open.info.f16 && 4 * parameters > LARGE;
-        let mut model = load(files, &self.open.device, LoadOptions { half }, progress).await?;
-        if !name.is_empty() {
-            model.rename(name);
-        }
-        Ok(self.model.insert(model).info().clone())
+        self.load_into(Slot::Main, name, files, progress).await
     }
 
     /// Loads the model that ships with the program: DINOv2's architecture, small, and untrained.
@@ -159,6 +160,7 @@ impl Engine {
         self.images.forget_embeddings();
         self.see.forget_main();
         self.mask.forget_result();
+        self.warm = warm::State::default();
     }
 
     /// The model, if one is loaded.

@@ -2,10 +2,12 @@
 //!
 //! The CPU engine shows these; a test holds them against what the shaders draw.
 
+use lab_protocol::Palette;
+
 use super::picture::{Colouring, NO_VALUE, Picture};
 use crate::device::readback;
 use crate::error::DeviceError;
-use crate::image::color::viridis;
+use crate::image::color::{blue_yellow, viridis};
 
 /// Red, green, blue and alpha of a canvas of `width` by `height` pixels, row by row.
 ///
@@ -33,7 +35,12 @@ pub async fn paint(picture: &Picture, width: u32, height: u32) -> Result<Vec<u8>
                 Colouring::Rgb => {
                     let index = 3 * patch_index(picture, at);
                     let values = &picture.host_values[index..index + 3];
-                    let colour = [0, 1, 2].map(|c| scaled(values[c], picture.low[c], picture.high[c]));
+                    let scaled = [0, 1, 2].map(|c| scaled(values[c], picture.low[c], picture.high[c]));
+                    let colour = match picture.palette {
+                        Palette::Rgb => scaled,
+                        Palette::BlueYellow if values[0] < NO_VALUE => [0.0; 3],
+                        Palette::BlueYellow => blue_yellow([scaled[0], scaled[1]]),
+                    };
                     over(&image, at, colour, picture.opacity)
                 }
             };

@@ -1,7 +1,7 @@
 //! A picture before it is drawn: numbers on the device, and how to colour them.
 
 use burn::tensor::Tensor;
-use lab_protocol::Summary;
+use lab_protocol::{Palette, Summary};
 
 use crate::image::preprocess::Preprocess;
 
@@ -12,7 +12,7 @@ pub enum Colouring {
     Image,
     /// One value a patch in viridis (`heatmap`).
     Heatmap,
-    /// Three values a patch as red, green and blue (`rgb`).
+    /// Three values a patch in the picture's palette (`rgb`).
     Rgb,
     /// Many maps side by side, each by its own scale (`montage`).
     Montage,
@@ -25,6 +25,8 @@ pub enum Colouring {
 pub struct Picture {
     /// How to colour.
     pub colouring: Colouring,
+    /// How three values become a colour.
+    pub palette: Palette,
     /// Numbers about it, for caption and screen reader.
     pub summary: Summary,
     /// Side of a patch in picture pixels.
@@ -51,7 +53,7 @@ pub struct Picture {
     pub tiles: [usize; 2],
 }
 
-/// Values below this are none: a heat map shows the picture there.
+/// Values below this are none: a heat map shows the picture there, colours are black.
 pub const NO_VALUE: f32 = -1e30;
 
 impl Picture {

@@ -1,16 +1,16 @@
 //! The room See: a second model beside the first, and a basis for colours that stays.
 
 use burn::tensor::Tensor;
-use lab_protocol::{ImageId, ModelInfo, ModelSource, SeeEvent, Slot, View};
+use lab_protocol::{ImageId, ModelInfo, ModelSource, Palette, SeeEvent, Slot, View};
 
 use super::images::Images;
 use super::views::patches;
-use super::{BUILT_IN_SEED, Colouring, Engine, LARGE, Picture, Progress};
+use super::{BUILT_IN_SEED, Colouring, Engine, NO_VALUE, Picture, Progress};
 use crate::error::{EngineError, Error};
-use crate::formats::ModelFiles;
 use crate::host::ReadAt;
+use crate::models::Model;
+use crate::models::fit::Weighed;
 use crate::models::model::{tiny_config, tiny_mae_config};
-use crate::models::{LoadOptions, Model, inspect, load};
 use crate::probe::colours::Colours;
 
 /// Images of one fit: more would not change the colours, and their tokens stay on the device.
@@ -47,6 +47,11 @@ impl State {
         }
     }
 
+    /// Bytes that the second model takes, with what it saw.
+    pub(super) fn bytes(&self) -> u64 {
+        self.other.as_ref().map_or(0, |other| other.model.info().bytes + other.images.bytes_seen(&other.model))
+    }
+
     pub(super) fn take_image(&mut self, images: &Images, image: ImageId) {
         if let Some(other) = &mut self.other {
             other.images.take_from(images, image);
@@ -74,11 +79,12 @@ impl Engine {
         }
     }
 
-    /// Loads a model from files into a slot. Where the files hold no model, the slot keeps what it has.
+    /// Loads a model from files into a slot. Where the files hold no model, or one that does not fit, the slot keeps what
+    /// it has.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with the files.
+    /// Whatever is wrong with the files; as [`weigh`](Self::weigh).
     pub async fn load_into(
         &mut self,
         slot: Slot,
@@ -86,26 +92,15 @@ impl Engine {
         files: Vec<Box<dyn ReadAt>>,
         progress: &mut Progress<'_>,
     ) -> Result<ModelInfo, Error> {
-        if slot == Slot::Main {
-            return self.load_model(name, files, progress).await;
-        }
-        let files = ModelFiles::from_files(files).await?;
-        // From headers alone, before the memory of the old model is given up.
-        let parameters = inspect(&files).await?.info.parameters;
-        self.unload(slot);
-        let half = self.open.info.f16 && 4 * parameters > LARGE;
-        let mut model = load(files, &self.open.device, LoadOptions { half }, progress).await?;
-        if !name.is_empty() {
-            model.rename(name);
-        }
-        Ok(self.put(slot, model))
+        let fitting = self.weigh(slot, files).await?;
+        self.load_fitting(fitting, name, progress).await
     }
 
     /// Loads a model that needs no files into a slot; `None` where the source is files or an address.
     ///
     /// # Errors
     ///
-    /// The device's; [`EngineError::NoModel`] for a twin of nothing.
+    /// The device's; [`EngineError::NoModel`] for a twin of nothing, [`EngineError::Memory`] for one that does not fit.
     pub async fn load_drawn(&mut self, slot: Slot, source: &ModelSource) -> Result<Option<ModelInfo>, Error> {
         let device = self.open.device.clone();
         let model = match source {
@@ -115,14 +110,16 @@ impl Engine {
                 Model::untrained_mae(encoder, decoder, BUILT_IN_SEED, &device).await?
             }
             ModelSource::Twin { seed } => {
-                self.model.as_ref().ok_or(EngineError::NoModel)?.random_twin(u64::from(*seed)).await?
+                let model = self.model.as_ref().ok_or(EngineError::NoModel)?;
+                self.check_room(slot, &Weighed::of_twin(model))?;
+                model.random_twin(u64::from(*seed)).await?
             }
             ModelSource::Files | ModelSource::Url { .. } | ModelSource::Stored { .. } => return Ok(None),
         };
         Ok(Some(self.put(slot, model)))
     }
 
-    fn put(&mut self, slot: Slot, model: Model) -> ModelInfo {
+    pub(super) fn put(&mut self, slot: Slot, model: Model) -> ModelInfo {
         let info = model.info().clone();
         match slot {
             Slot::Main => {
@@ -144,6 +141,11 @@ impl Engine {
             Slot::Other => self.see.other = None,
             Slot::Mae => self.mask.unload(),
         }
+    }
+
+    /// Draws components in a palette from now on.
+    pub fn set_palette(&mut self, palette: Palette) {
+        self.palette = palette;
     }
 
     /// Fits the basis of [`View::SharedPca`] on these images.
@@ -187,11 +189,12 @@ impl Engine {
     }
 }
 
-/// A picture's values plane by plane.
+/// A picture's values plane by plane; none is no number.
 fn planes(picture: &Picture) -> Vec<f32> {
-    let values = &picture.host_values;
+    let told = |&value: &f32| if value < NO_VALUE { f32::NAN } else { value };
+    let values: Vec<f32> = picture.host_values.iter().map(told).collect();
     match picture.colouring {
         Colouring::Rgb => (0..3).flat_map(|channel| values.iter().copied().skip(channel).step_by(3)).collect(),
-        _ => values.clone(),
+        _ => values,
     }
 }

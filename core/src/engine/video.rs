@@ -90,8 +90,22 @@ impl Engine {
             }
             VideoCommand::Release => self.video.following = None,
             VideoCommand::Refit => self.video.basis = None,
-            VideoCommand::Frame { .. } => {}
+            VideoCommand::Frame { .. } | VideoCommand::Fit => {}
         }
+        Ok(VideoEvent::Following { on: self.video.following.is_some() })
+    }
+
+    /// Takes the components' basis from a frame, which is no frame of what is followed.
+    ///
+    /// # Errors
+    ///
+    /// As [`frame`](Self::frame).
+    pub async fn fit_frame(&mut self, image: &Rgb8) -> Result<VideoEvent, Error> {
+        let before = std::mem::take(&mut self.video);
+        let seen = self.frame(image).await;
+        let basis = self.video.basis.take().or(before.basis);
+        self.video = State { basis, ..before };
+        seen?;
         Ok(VideoEvent::Following { on: self.video.following.is_some() })
     }
 
@@ -147,8 +161,10 @@ impl Engine {
             let labels = following.labels.next(&tokens);
             (found, labels)
         });
+        let palette = self.palette;
         let picture = |colouring, values: Tensor<2>, host_values: Vec<f32>| Picture {
             colouring,
+            palette,
             summary: Summary { grid, ..Summary::default() },
             patch_size: model.config().patch_size,
             opacity: 1.0,

@@ -1,11 +1,11 @@
 //! From a view's name to its [`Picture`]: attention, principal components, similarity, or the input itself.
 
 use burn::tensor::{Tensor, TensorData};
-use lab_protocol::{Foreground, HeadSummary, ImageId, Query, Slot, Summary, View};
+use lab_protocol::{Foreground, HeadSummary, ImageId, Palette, Query, Slot, Summary, View};
 
 use super::Engine;
 use super::images::Seen;
-use super::picture::{Colouring, Picture};
+use super::picture::{Colouring, NO_VALUE, Picture};
 use crate::device::readback;
 use crate::error::{EngineError, Error};
 use crate::kernels::attention::attention_probs;
@@ -37,6 +37,7 @@ impl Engine {
     ///
     /// As [`view`](Self::view), and [`EngineError::EmptySlot`].
     pub async fn view_in(&mut self, slot: Slot, image: ImageId, view: &View) -> Result<Picture, Error> {
+        let palette = self.palette;
         let (model, images, colours) = self.seat(slot)?;
         // The other image first: with little room, one may push the other out.
         let clicked = match view {
@@ -48,7 +49,7 @@ impl Engine {
         };
         let seen = images.tokens(image, model).await?;
         let summary = Summary { grid: seen.output.grid, ..Summary::default() };
-        match (view, clicked) {
+        let picture = match (view, clicked) {
             (View::Attention { layer, head, query }, _) => attention(model, seen, *layer, *head, *query, summary).await,
             (View::Heads { layer, query, columns }, _) => heads(model, seen, *layer, *query, *columns, summary).await,
             (View::Rollout { layer, query }, _) => rollout(model, seen, *layer, *query, summary).await,
@@ -62,7 +63,8 @@ impl Engine {
             (View::Input | View::Similarity { .. }, _) => {
                 Ok(Picture { opacity: 0.0, ..picture(model, &seen.pixels, Colouring::Image, summary) })
             }
-        }
+        };
+        picture.map(|picture| Picture { palette, ..picture })
     }
 }
 
@@ -217,7 +219,7 @@ async fn shared(
     summary.explained = Some(scale.explained);
     summary.fitted = Some(fitted.images as u32);
     summary.foreground = foreground;
-    (summary.min, summary.max) = extremes(host.iter().copied());
+    (summary.min, summary.max) = extremes(host.iter().copied().filter(|value| *value > NO_VALUE));
     summary.peak = peak(host.iter().copied().step_by(COMPONENTS));
     let picture = picture(model, &seen.pixels, Colouring::Rgb, summary);
     Ok(Picture { low: scale.low, high: scale.high, values: Some(values), host_values: host, ..picture })
@@ -252,6 +254,7 @@ fn heatmap(model: &Model, seen: &Seen, values: Tensor<2>, host: Vec<f32>, mut su
 pub(super) fn picture(model: &Model, pixels: &Tensor<4>, colouring: Colouring, summary: Summary) -> Picture {
     Picture {
         colouring,
+        palette: Palette::default(),
         summary,
         patch_size: model.config().patch_size,
         opacity: 1.0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lab_protocol::ModelInfo;
 
-use super::config::Head;
+use super::config::{Head, VitConfig};
 use super::keys::{Family, recognise};
 use super::model::{describe, preprocessing};
 use crate::error::Error;
@@ -48,9 +48,6 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
     let mut info = describe(files, &layout, &preprocess, 0);
     info.bytes = 4 * info.parameters;
     let grid = info.img_size / config.patch_size;
-    let tokens = config.tokens(grid, grid) as u64;
-    // Residual stream, its norm, and the larger of qkv and the feed-forward's width.
-    let widest = (2 * config.embed_dim + (3 * config.embed_dim).max(2 * config.ffn_hidden())) as u64;
     let mut stored = BTreeMap::new();
     for name in files.checkpoint.names() {
         if let Some(entry) = files.checkpoint.entry(name) {
@@ -77,7 +74,7 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
         info,
         layout: layout.family.title(),
         flops_per_image: config.flops(grid, grid),
-        activation_bytes_per_image: 4 * tokens * widest,
+        activation_bytes_per_image: activation_bytes(config, grid),
         licence: licence.map(str::to_owned),
         ignored: layout.ignored,
         unknown: layout.unknown,
@@ -85,4 +82,11 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
         wrong_dtype,
         stored,
     })
+}
+
+/// The most that the activations of one image of `grid` by `grid` patches take at once in f32, in bytes.
+pub(super) fn activation_bytes(config: &VitConfig, grid: usize) -> u64 {
+    // Residual stream, its norm, and the larger of qkv and the feed-forward's width.
+    let widest = 2 * config.embed_dim + (3 * config.embed_dim).max(2 * config.ffn_hidden());
+    4 * (config.tokens(grid, grid) * widest) as u64
 }

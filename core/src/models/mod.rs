@@ -4,6 +4,7 @@
 //! - [`vit`], [`mae`]: the forward passes, one page each; [`dino_head`]: what DINO and iBOT put behind an encoder
 //! - [`keys`]: which family a checkpoint is, and which of its tensors is which of ours
 //! - [`parameters`]: tensors from a checkpoint (streamed) or from a seed
+//! - [`fit`]: what a model needs of memory, and which released one needs less
 //! - [`model`]: all of it together, with the preprocessing it wants
 //! - [`trace`]: what a forward pass shows to those who look
 
@@ -11,6 +12,7 @@ pub mod config;
 pub mod dino_head;
 pub mod export;
 pub mod fingerprint;
+pub mod fit;
 pub mod inspect;
 pub mod keys;
 pub mod mae;

@@ -95,7 +95,7 @@ pub(super) fn preprocessing(files: &ModelFiles, layout: &Layout) -> Result<Prepr
     let size = layout.config.img_size as u32;
     Ok(match layout.family {
         // facebook/dinov2-*: positions are stored at 518, pictures come at 224 from a short side of 256.
-        Family::Dinov2 | Family::Original if size == 518 && !swiglu_7b(&layout.config) => {
+        Family::Dinov2 | Family::Original if stored_at_518(&layout.config) => {
             Preprocess::short_side_crop(256, 224)
         }
         Family::Dinov2 | Family::Original | Family::Vit => Preprocess::short_side_equal(size),
@@ -105,9 +105,9 @@ pub(super) fn preprocessing(files: &ModelFiles, layout: &Layout) -> Result<Prepr
     })
 }
 
-/// Web-DINO 7B at 518 is trained at 518; DINOv2's own models only store their positions there.
-fn swiglu_7b(config: &VitConfig) -> bool {
-    config.embed_dim == 4096
+/// Whether only the positions are of 518 pixels: DINOv2's own models; Web-DINO's 7B, 4096 wide, is trained there.
+pub(super) fn stored_at_518(config: &VitConfig) -> bool {
+    config.img_size == 518 && config.embed_dim != 4096
 }
 
 /// What a checkpoint is, for people.

@@ -14,8 +14,8 @@ use crate::kernels::gather_tokens::gather_tokens;
 
 /// Fewer patches than this have no three components worth seeing.
 const FEWEST: usize = 8;
-/// How far below the darkest colour a patch of the background lies.
-const BELOW: f32 = 1.0;
+/// The value of a patch of the background: far below anything that is drawn.
+const BACKGROUND: f32 = -1e31;
 
 /// Scores and the values between which they are drawn.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Colours {
 /// Colours of one image.
 #[derive(Debug)]
 pub struct Coloured {
-    /// `[N, 3]`; a background lies below `low`.
+    /// `[N, 3]`; a background lies far below anything that is drawn.
     pub values: Tensor<2>,
     /// Between which values to draw, and what they hold.
     pub scale: Scale,
@@ -112,11 +112,8 @@ impl Colours {
             first.iter().map(|&score| f32::from(u8::from(self.whole.is_foreground(score, foreground)))).collect();
         let share = inside.iter().sum::<f32>() / inside.len().max(1) as f32;
         let inside = Tensor::<2>::from_data(TensorData::new(inside, [first.len(), 1]), &tokens.device());
-        let row = |values: [f32; COMPONENTS]| {
-            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [1, COMPONENTS]), &tokens.device())
-        };
-        let outside = row(scale.low.map(|low| low - BELOW)) * (inside.clone() * -1.0 + 1.0); // [N, 3]
-        let values = scale.basis.apply(tokens.clone()) * inside + outside;
+        let outside = (inside.clone() * -1.0 + 1.0) * BACKGROUND; // [N, 1]
+        let values = scale.basis.apply(tokens) * inside + outside;
         Ok(Coloured { values, scale, foreground: Some(share) })
     }
 

@@ -13,6 +13,9 @@ use super::event::{Step, Verdict};
 const YOUNG: u64 = 50;
 /// Steps over which the loss is averaged.
 const WINDOW: usize = 50;
+/// Entropy of a teacher that puts everything on one prototype, as a share of ln K. Where that is another one from image
+/// to image its answer still tells something: a run that has learned loses its centring so.
+const SURE: f64 = 0.02;
 
 /// What is looked at; what a method lacks is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -99,7 +102,8 @@ impl Course {
 
 /// The verdict, and the numbers that led to it.
 pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
-    let &Vitals { step, warmup, rankme, best_rankme, feature_std, loss, best_loss, .. } = vitals;
+    let &Vitals { step, warmup, teacher_entropy, information, rankme, best_rankme, feature_std, loss, best_loss } =
+        vitals;
     if !(loss.is_finite() && rankme.is_finite() && feature_std.is_finite()) {
         return (Verdict::Diverging, format!("the loss is {loss:.3}; lower optim.base_lr"));
     }
@@ -110,6 +114,15 @@ pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
     if let Some(says) = collapse(vitals) {
         // A new head tells little apart; the warm-up is there for that.
         return (if step < warmup { Verdict::Watch } else { Verdict::Collapsing }, says);
+    }
+    if let Some(entropy) = teacher_entropy.filter(|entropy| *entropy < SURE) {
+        let told = information.unwrap_or_default();
+        return (
+            Verdict::Watch,
+            format!(
+                "teacher entropy {entropy:.2} of ln K: it is sure of every image; its answer tells {told:.2} of what it could"
+            ),
+        );
     }
     if rankme < 0.5 * best_rankme {
         return (Verdict::Watch, format!("RankMe fell to {rankme:.1} from {best_rankme:.1}"));
@@ -124,10 +137,10 @@ pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
 fn collapse(vitals: &Vitals) -> Option<String> {
     let &Vitals { teacher_entropy, information, rankme, feature_std, .. } = vitals;
     let entropy = teacher_entropy.unwrap_or_default();
-    if teacher_entropy.is_some_and(|entropy| entropy < 0.02) {
-        return Some(format!("teacher entropy {entropy:.2} of ln K, one prototype takes all"));
-    }
     if let Some(information) = information.filter(|information| *information < 0.05) {
+        if entropy < SURE {
+            return Some(format!("teacher entropy {entropy:.2} of ln K, one prototype takes all"));
+        }
         return Some(format!(
             "teacher entropy {entropy:.2} of ln K, and its answer tells {information:.3} of what it could: every image \
              gets the same"
@@ -161,7 +174,9 @@ mod tests {
         };
         check(well, Verdict::Good, "RankMe 40.0");
         check(Vitals { step: 3, ..well }, Verdict::Young, "3 steps");
-        check(Vitals { teacher_entropy: Some(0.01), ..well }, Verdict::Collapsing, "teacher entropy 0.01 of ln K");
+        let sure = Vitals { teacher_entropy: Some(0.01), ..well };
+        check(sure, Verdict::Watch, "sure of every image; its answer tells 0.40");
+        check(Vitals { information: Some(0.0), ..sure }, Verdict::Collapsing, "one prototype takes all");
         check(
             Vitals { teacher_entropy: Some(1.0), information: Some(0.0), ..well },
             Verdict::Collapsing,

@@ -23,6 +23,10 @@ pub(crate) async fn obey(
         SeeCommand::Fit { slot, images } => {
             Ok(Event::See(engine.engine.fit(slot, &images).await.map_err(said)?).into())
         }
+        SeeCommand::Colour { palette } => {
+            engine.engine.set_palette(palette);
+            Ok(Event::Done.into())
+        }
         SeeCommand::Numbers { slot, image, view } => {
             let (event, numbers) = engine.engine.numbers(slot, image, &view).await.map_err(said)?;
             Ok(Answer { event: Event::See(event), vectors: vec![numbers], bytes: Vec::new() })

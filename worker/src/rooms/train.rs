@@ -37,8 +37,9 @@ pub(crate) async fn obey(
         TrainCommand::Save { to: Place::Browser } => save(engine).await,
         TrainCommand::Load { from: Place::Browser, data } => load(engine, &data).await,
         TrainCommand::Load { from: Place::Page, data } => {
+            let begun = engine.engine.load_run(picked(attachments)?, &data).await.map_err(said)?;
             PICTURES_KEPT.set(false);
-            Ok(answer(engine.engine.load_run(picked(attachments)?, &data).await.map_err(said)?))
+            Ok(answer(begun))
         }
         TrainCommand::Close => {
             if let Ok(folder) = Folder::open(FOLDER).await {
@@ -49,10 +50,12 @@ pub(crate) async fn obey(
             Ok(answer(engine.engine.train(TrainCommand::Close).await.map_err(said)?))
         }
         command => {
-            if matches!(command, TrainCommand::Begin { .. }) {
+            let begins = matches!(command, TrainCommand::Begin { .. });
+            let done = engine.engine.train(command).await.map_err(said)?;
+            if begins {
                 PICTURES_KEPT.set(false);
             }
-            Ok(answer(engine.engine.train(command).await.map_err(said)?))
+            Ok(answer(done))
         }
     }
 }

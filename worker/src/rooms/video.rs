@@ -11,13 +11,14 @@ use crate::host::words;
 
 /// Carries out what the room asks.
 pub(crate) async fn obey(engine: &mut Engine, command: VideoCommand, attachments: &Array) -> Result<Answer, String> {
-    let VideoCommand::Frame { input, components, likeness, size } = command else {
-        return Ok(Event::Video(engine.engine.video(&command).map_err(said)?).into());
+    let (input, components, likeness, size) = match command {
+        VideoCommand::Frame { input, components, likeness, size } => (input, components, likeness, size),
+        VideoCommand::Fit => {
+            return Ok(Event::Video(engine.engine.fit_frame(&image(attachments)?).await.map_err(said)?).into());
+        }
+        command => return Ok(Event::Video(engine.engine.video(&command).map_err(said)?).into()),
     };
-    let bitmap = attachment::<ImageBitmap>(attachments, "an ImageBitmap")?;
-    let image = pixels(&bitmap);
-    bitmap.close();
-    let frame = engine.engine.frame(&image?).await.map_err(said)?;
+    let frame = engine.engine.frame(&image(attachments)?).await.map_err(said)?;
     if let Some(canvas) = input {
         engine.draw(canvas, &frame.input, size).await?;
     }
@@ -28,6 +29,14 @@ pub(crate) async fn obey(engine: &mut Engine, command: VideoCommand, attachments
         engine.draw(canvas, picture, size).await?;
     }
     Ok(Event::Video(frame.event).into())
+}
+
+/// The attached frame.
+fn image(attachments: &Array) -> Result<Rgb8, String> {
+    let bitmap = attachment::<ImageBitmap>(attachments, "an ImageBitmap")?;
+    let image = pixels(&bitmap);
+    bitmap.close();
+    image
 }
 
 /// A bitmap's colours.

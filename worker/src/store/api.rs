@@ -1,4 +1,4 @@
-//! What JavaScript sees of the store: `new Store()` and `store.handle(text, post)`, beside the engine and never waiting
+//! What JavaScript sees of the store: `new Store()` and `store.handle(text, attachments, post)`, beside the engine and never waiting
 //! for it.
 
 use std::cell::Cell;
@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::download::{Desk, Listener};
-use super::opfs;
+use super::{keep, opfs};
 use crate::host::now;
 use crate::wire;
 
@@ -61,18 +61,18 @@ impl Store {
         Self::default()
     }
 
-    /// Carries out a `storage` command of `lab-protocol`.
+    /// Carries out a `storage` command of `lab-protocol`, with its attachments.
     ///
     /// # Errors
     ///
     /// Only what `post` throws; everything else is answered with `failed`.
-    pub async fn handle(&self, text: String, post: Function) -> Result<(), JsValue> {
+    pub async fn handle(&self, text: String, attachments: Array, post: Function) -> Result<(), JsValue> {
         let request = wire::parse(&text).map_err(|error| JsValue::from_str(&error))?;
         let reply = Reply { post, id: request.id, last: Cell::new(f64::NEG_INFINITY) };
         let Command::Storage(command) = request.command else {
             return reply.send(Event::Failed { message: "This is no command of the store.".to_owned() });
         };
-        match self.obey(command, &reply).await {
+        match self.obey(command, &attachments, &reply).await {
             Ok(event) => reply.send(Event::Storage(event)),
             Err(sentence) => reply.send(Event::Failed { message: wire::sentence(&sentence) }),
         }
@@ -80,11 +80,14 @@ impl Store {
 }
 
 impl Store {
-    async fn obey(&self, command: StorageCommand, reply: &Reply) -> Result<StorageEvent, String> {
+    async fn obey(&self, command: StorageCommand, attachments: &Array, reply: &Reply) -> Result<StorageEvent, String> {
         match command {
             StorageCommand::Fetch { source, mirror } => {
                 let (model, received) = self.desk.fetch(&source, &mirror, reply).await?;
                 Ok(StorageEvent::Fetched { model, received })
+            }
+            StorageCommand::Keep { name, files } => {
+                Ok(StorageEvent::Fetched { model: keep::keep(&name, &files, attachments).await?, received: 0 })
             }
             StorageCommand::Cancel => {
                 self.desk.stop();

@@ -13,7 +13,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::address::{Address, hex, is_sha256};
 use super::answer::{Answer, CHANGED, Next, decide, vouched};
-use super::opfs;
+use super::opfs::{self, megabytes};
 use crate::host::{scope, words};
 
 /// Weights in the order in which Hugging Face's loader looks for them; those that end in `.json` list shards.
@@ -465,7 +465,7 @@ impl Fetch<'_> {
                 megabytes(quota),
                 megabytes(usage)
             );
-            return Err(Failure::Cut(format!("{sentence}; {}", self.what_to_delete().await)));
+            return Err(Failure::Cut(format!("{sentence}; {}", opfs::what_to_delete(&self.model.key).await)));
         }
         Ok(())
     }
@@ -474,7 +474,7 @@ impl Fetch<'_> {
     async fn keep_record(&self) -> Result<(), Failure> {
         match opfs::keep(self.model).await {
             Err(sentence) if sentence.ends_with(opfs::FULL) => {
-                Err(Failure::Cut(format!("{sentence}; {}", self.what_to_delete().await)))
+                Err(Failure::Cut(format!("{sentence}; {}", opfs::what_to_delete(&self.model.key).await)))
             }
             written => Ok(written?),
         }
@@ -485,23 +485,7 @@ impl Fetch<'_> {
             "QuotaExceededError" => format!("{name} does not fit: {}", opfs::FULL),
             _ => format!("{name} cannot be written: {}", words(error)),
         };
-        Failure::Cut(format!("{sentence}; {}", self.what_to_delete().await))
-    }
-
-    /// The largest other models, by name.
-    async fn what_to_delete(&self) -> String {
-        let mut others = match opfs::list().await {
-            Ok(lab_protocol::storage::StorageEvent::Listed { models, .. }) => models,
-            _ => Vec::new(),
-        };
-        others.retain(|model| model.key != self.model.key && model.bytes() > 0);
-        others.sort_by_key(|model| std::cmp::Reverse(model.bytes()));
-        let named: Vec<String> =
-            others.iter().take(3).map(|model| format!("{} ({})", model.name, megabytes(model.bytes()))).collect();
-        match named.is_empty() {
-            true => "free some of the disk, or take a smaller model".to_owned(),
-            false => format!("delete from the stored models {}", named.join(" or ")),
-        }
+        Failure::Cut(format!("{sentence}; {}", opfs::what_to_delete(&self.model.key).await))
     }
 
     /// Holds length and hash to what was promised.
@@ -591,8 +575,4 @@ async fn body(reader: &JsValue) -> Result<Vec<u8>, String> {
         }
         bytes.extend(piece.unchecked_into::<Uint8Array>().to_vec());
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -3,6 +3,7 @@
 //! - [`address`]: from what a user types to a folder on a server
 //! - [`answer`]: what a server's answer to a request for the rest of a file means
 //! - `download` (browser): the stream to the disk, hashed as it passes, taken up again where it was cut
+//! - `keep` (browser): models that were made here, whole from the start
 //! - `opfs` (browser): folders, files and records
 //! - `api` (browser): the class `Store` that `public/engine/worker.js` drives beside the engine
 //!
@@ -15,6 +16,8 @@ pub mod answer;
 mod api;
 #[cfg(target_family = "wasm")]
 mod download;
+#[cfg(target_family = "wasm")]
+mod keep;
 #[cfg(target_family = "wasm")]
 mod opfs;
 

@@ -5,7 +5,6 @@
 //! a writer holds its file alone.
 
 use js_sys::{Array, Uint8Array};
-use lab_core::error::HostError;
 use lab_core::host::ReadAt;
 use lab_protocol::storage::{StorageEvent, StoredModel};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -55,9 +54,9 @@ pub(super) const RECORD: &str = "record.json";
 /// How a sentence about a full disk ends.
 pub(super) const FULL: &str = "the browser gives this site no more room";
 
-fn failed(error: JsValue) -> String {
+pub(super) fn failed(error: JsValue) -> String {
     match kind(&error).as_str() {
-        "QuotaExceededError" => format!("the model's record does not fit: {FULL}"),
+        "QuotaExceededError" => format!("the model does not fit: {FULL}"),
         _ => format!("the browser's file system says: {}", words(&error)),
     }
 }
@@ -89,16 +88,28 @@ pub(super) async fn record(key: &str) -> Result<Option<StoredModel>, String> {
 pub(super) async fn keep(model: &StoredModel) -> Result<(), String> {
     let folder = folder(&model.key, true).await.map_err(failed)?;
     let text = serde_json::to_vec(model).map_err(|error| error.to_string())?;
-    let handle = writer(&folder, RECORD).await.map_err(failed)?;
-    let written = write(&handle, &Uint8Array::from(text.as_slice()), 0.0)
-        .and_then(|()| truncate(&handle, text.len() as f64))
+    put(&folder, RECORD, &Uint8Array::from(text.as_slice())).await
+}
+
+/// Writes a whole file.
+pub(super) async fn put(folder: &JsValue, name: &str, bytes: &Uint8Array) -> Result<(), String> {
+    let handle = writer(folder, name).await.map_err(failed)?;
+    let written = write(&handle, bytes, 0.0)
+        .and_then(|()| truncate(&handle, f64::from(bytes.length())))
         .and_then(|()| flush(&handle));
     close(&handle).map_err(failed)?;
     written.map_err(failed)
 }
 
-/// Everything that is kept, the one used last first.
+/// Everything that is kept, the one used last first, and the room.
 pub(super) async fn list() -> Result<StorageEvent, String> {
+    let models = models().await?;
+    let (usage, quota) = estimate().await;
+    Ok(StorageEvent::Listed { models, usage, quota })
+}
+
+/// Everything that is kept, the one used last first.
+pub(super) async fn models() -> Result<Vec<StoredModel>, String> {
     let mut models = Vec::new();
     let all = folder("", false).await.map_err(failed)?;
     if !all.is_null() {
@@ -110,8 +121,7 @@ pub(super) async fn list() -> Result<StorageEvent, String> {
         }
     }
     models.sort_by(|a, b| b.used.cmp(&a.used).then(b.stored.cmp(&a.stored)));
-    let (usage, quota) = estimate().await;
-    Ok(StorageEvent::Listed { models, usage, quota })
+    Ok(models)
 }
 
 /// Throws a model away.
@@ -133,30 +143,53 @@ pub(super) fn today() -> u64 {
     js_sys::Date::now() as u64
 }
 
+/// The largest models but this one, by name: what to delete where the disk is full.
+pub(super) async fn what_to_delete(key: &str) -> String {
+    let mut others = models().await.unwrap_or_default();
+    others.retain(|model| model.key != key && model.bytes() > 0);
+    others.sort_by_key(|model| std::cmp::Reverse(model.bytes()));
+    let named: Vec<String> =
+        others.iter().take(3).map(|model| format!("{} ({})", model.name, megabytes(model.bytes()))).collect();
+    match named.is_empty() {
+        true => "free some of the disk, or take a smaller model".to_owned(),
+        false => format!("delete from the stored models {}", named.join(" or ")),
+    }
+}
+
+/// Bytes as people read them.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// A kept model and its files, each held to the length in its record. It counts as used from now on.
 ///
 /// # Errors
 ///
-/// When it is not there, not whole, or another length than it was.
-pub(crate) async fn open(key: &str) -> Result<(StoredModel, Vec<Box<dyn ReadAt>>), HostError> {
-    let broken = |name: &str, reason: String| HostError::Read { name: name.to_owned(), offset: 0, len: 0, reason };
-    let gone = || broken(key, "no such model is kept here: fetch it again".to_owned());
-    let mut model = record(key).await.map_err(|reason| broken(key, reason))?.ok_or_else(gone)?;
+/// A sentence, when it is not there, not whole, or another length than it was.
+pub(crate) async fn open(key: &str) -> Result<(StoredModel, Vec<Box<dyn ReadAt>>), String> {
+    let gone = || {
+        format!(
+            "this browser keeps no model {key}: it was kept in another one, or deleted; keep it again in the room Train, or \
+             fetch it anew"
+        )
+    };
+    let mut model = record(key).await?.ok_or_else(gone)?;
     if !model.complete {
-        return Err(broken(&model.name, "only a part of it has come: fetch it again to go on".to_owned()));
+        return Err(format!("only a part of {} has come: fetch it again to go on", model.name));
     }
-    let place = folder(key, false).await.map_err(|error| broken(key, failed(error)))?;
+    let place = folder(key, false).await.map_err(failed)?;
     let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
     for kept in &model.files {
-        let found = file(&place, &kept.name).await.map_err(|error| broken(&kept.name, failed(error)))?;
+        let found = file(&place, &kept.name).await.map_err(failed)?;
         let found = BlobFile::new(found.dyn_into::<Blob>().map_err(|_| gone())?);
         if found.len() != kept.bytes {
-            let reason = format!(
-                "{} bytes are kept, {} were checked: delete the model and fetch it again",
+            return Err(format!(
+                "{} of {} has {} bytes, {} were checked: delete the model and fetch it again",
+                kept.name,
+                model.name,
                 found.len(),
                 kept.bytes
-            );
-            return Err(broken(&kept.name, reason));
+            ));
         }
         files.push(Box::new(found));
     }

@@ -5,6 +5,8 @@
 
 use leptos::prelude::*;
 
+use crate::download;
+use crate::state::Store;
 use crate::texts::learn as texts;
 use crate::widgets::chart::{Axes, Chart, Series};
 use crate::widgets::segments::Segments;
@@ -30,7 +32,7 @@ const WEB_MAE: [[f64; 4]; 3] = [[49.19, 50.59, 50.92, 51.50], [26.5, 30.3, 31.1,
 
 /// The chart and what it measures.
 #[component]
-pub(crate) fn Scale() -> impl IntoView {
+pub(crate) fn Scale(store: Store) -> impl IntoView {
     let measure = RwSignal::new(Measure::Average);
     let options = vec![
         (Measure::Average, texts::SCALE_AVERAGE),
@@ -59,7 +61,7 @@ pub(crate) fn Scale() -> impl IntoView {
         <figure class="view scale">
             <h2>{texts::SCALE_TITLE}</h2>
             <Segments legend=texts::SCALE_MEASURE name="measure" options value=measure />
-            <Chart name="scale" label axes series />
+            <Chart name="scale" label axes series told=Callback::new(move |result| download::told(store, result)) />
             <figcaption>{texts::SCALE_SOURCE}</figcaption>
         </figure>
     }

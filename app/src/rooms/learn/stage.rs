@@ -41,7 +41,7 @@ pub(crate) fn Stage(store: Store, stage: Signal<Views>) -> impl IntoView {
         }
         Views::Mask => view! { <Bench store /> }.into_any(),
         Views::Teacher => view! { <Teacher store /> }.into_any(),
-        Views::Scale => view! { <Scale /> }.into_any(),
+        Views::Scale => view! { <Scale store /> }.into_any(),
         Views::Search => {
             view! { <div class="search"><Images store /></div><div class="stage"><Input store /><Similarity store /></div> }
                 .into_any()

@@ -78,6 +78,19 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
         let lines: Vec<_> = names.into_iter().zip(&answers.probs).map(line).collect();
         download::told(store, download::text("teacher.csv", "text/csv", &csv::table(&head, &lines)));
     };
+    let save_json = move |_| {
+        let answers = answers.get_untracked();
+        let object = serde_json::json!({
+            "model": download::model(store),
+            "temperature": f64::from(temperature.get_untracked()) / 100.0,
+            "centred": centred.get_untracked(),
+            "pictures": names.get_untracked(),
+            "outputs": outputs.get_untracked(),
+            "answers": answers.probs,
+            "bits": { "of the mean answer": answers.mean, "of an answer": answers.each, "told": answers.mean - answers.each },
+        });
+        download::json(store, "teacher.json", object);
+    };
     let verdict = move || {
         let answers = answers.get();
         texts::teacher_verdict(answers.each, answers.mean, answers.probs.len())
@@ -115,7 +128,10 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
                 <tbody>{rows}</tbody>
             </table>
             <figcaption aria-live="polite" data-testid="teacher-verdict">{verdict}</figcaption>
-            <button data-testid="teacher-csv" title=texts::SAVE_ANSWERS on:click=save>"CSV"</button>
+            <div class="buttons">
+                <button data-testid="teacher-csv" title=texts::SAVE_ANSWERS on:click=save>"CSV"</button>
+                <button data-testid="teacher-json" title=texts::SAVE_ANSWERS on:click=save_json>"JSON"</button>
+            </div>
         </figure>
     }
 }

@@ -40,6 +40,8 @@ pub(super) fn write(classes: &Described, address: &mut Address) {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     fn there_and_back(classes: Described) -> Option<Described> {

@@ -6,11 +6,11 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::{Event, HtmlInputElement};
 
-use super::{Shot, Trained, ask_probe};
-use crate::download;
+use super::{Reports, Shot, Trained, ask_probe};
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::widgets::segments::Segments;
+use crate::{csv, download};
 
 /// The hardest pictures that are listed.
 const HARDEST: usize = 12;
@@ -46,11 +46,25 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
             }
         });
     };
-    let export_report = move |_| {
-        let Some(reports) = state.trained.get_untracked().and_then(|trained| trained.reports) else { return };
-        let value = serde_json::json!({ "knn": reports.knn, "linear": reports.linear });
-        let made = download::text("probe-report.json", "application/json", &format!("{value:#}\n"));
-        download::told(store, made);
+    let whole = move |_| {
+        let Some(Trained { names, shots, reports: Some(reports) }) = state.trained.get_untracked() else { return };
+        let object = serde_json::json!({
+            "model": download::model(store),
+            "features": state.features.get_untracked(),
+            "k": state.k.get_untracked(),
+            "c": state.c.get_untracked(),
+            "standardise": state.standardise.get_untracked(),
+            "classes": names,
+            "pictures": shots.iter().map(|shot| &shot.name).collect::<Vec<_>>(),
+            "linear": reports.linear,
+            "knn": reports.knn,
+        });
+        download::json(store, "probe-report.json", object);
+    };
+    let save = move |name: &str, table: fn(&Trained, &Reports) -> String| {
+        let Some(trained) = state.trained.get_untracked() else { return };
+        let Some(reports) = &trained.reports else { return };
+        download::told(store, download::text(name, "text/csv", &table(&trained, reports)));
     };
     let import = move |event: Event| {
         let input = event_target::<HtmlInputElement>(&event);
@@ -74,6 +88,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
         });
     };
     let nothing = move || state.trained.with(Option::is_none);
+    let unreported = move || state.trained.with(|trained| trained.as_ref().is_none_or(|all| all.reports.is_none()));
     view! {
         <section class="panel" aria-labelledby="result-title" data-testid="probe-result">
             <h2 id="result-title">{texts::RESULT}</h2>
@@ -87,7 +102,21 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
             {body}
             <div class="buttons">
                 <button data-testid="probe-export" prop:disabled=nothing on:click=export>{texts::EXPORT}</button>
-                <button prop:disabled=nothing on:click=export_report>{texts::EXPORT_JSON}</button>
+                <button data-testid="report-json" prop:disabled=unreported on:click=whole>{texts::EXPORT_JSON}</button>
+                <button
+                    data-testid="classes-csv"
+                    prop:disabled=unreported
+                    on:click=move |_| save("probe-classes.csv", classes)
+                >
+                    {texts::EXPORT_CLASSES}
+                </button>
+                <button
+                    data-testid="margins-csv"
+                    prop:disabled=unreported
+                    on:click=move |_| save("probe-pictures.csv", pictures)
+                >
+                    {texts::EXPORT_PICTURES}
+                </button>
                 <label class="button">
                     <input type="file" accept=".safetensors" data-testid="probe-import" on:change=import />
                     {texts::IMPORT}
@@ -95,6 +124,37 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
             </div>
         </section>
     }
+}
+
+/// Both classifiers, with their names.
+fn both(reports: &Reports) -> [(&'static str, &ProbeReport); 2] {
+    [(texts::LINEAR, &reports.linear), (texts::KNN, &reports.knn)]
+}
+
+/// A line a classifier and class: how well it is found, and for what its pictures were taken.
+fn classes(trained: &Trained, reports: &Reports) -> String {
+    let head = texts::CLASSES_CSV.map(str::to_owned).into_iter();
+    let head: Vec<String> = head.chain(trained.names.iter().map(|name| texts::taken_for(name))).collect();
+    let lines = both(reports).into_iter().flat_map(|(by, report)| {
+        report.classes.iter().zip(&report.confusion).map(move |(class, row)| {
+            let figures = [class.precision, class.recall, class.f1].map(|figure| figure.to_string());
+            let words = [by.to_owned(), class.name.clone(), class.support.to_string()];
+            words.into_iter().chain(figures).chain(row.iter().map(u32::to_string)).collect()
+        })
+    });
+    csv::table(&head, &lines.collect::<Vec<_>>())
+}
+
+/// A line a classifier and picture: its class, what it was taken for, and by what margin.
+fn pictures(trained: &Trained, reports: &Reports) -> String {
+    let name = |class: u32| trained.names.get(class as usize).cloned().unwrap_or_default();
+    let lines = both(reports).into_iter().flat_map(|(by, report)| {
+        report.samples.iter().zip(&trained.shots).map(move |(sample, shot)| {
+            let words = [by.to_owned(), shot.name.clone(), name(sample.truth), name(sample.predicted)];
+            words.into_iter().chain([sample.margin.to_string()]).collect()
+        })
+    });
+    csv::table(&texts::PICTURES_CSV.map(str::to_owned), &lines.collect::<Vec<_>>())
 }
 
 #[component]

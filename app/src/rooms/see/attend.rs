@@ -1,6 +1,6 @@
 //! Keeps the engine's second model and its shared colours as the room's state wants them.
 
-use lab_protocol::{Command, Event, ImageId, ModelInfo, SeeCommand, SeeEvent, Slot};
+use lab_protocol::{Command, Event, ImageId, ModelInfo, Palette, SeeCommand, SeeEvent, Slot};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
@@ -13,6 +13,23 @@ use crate::{stored, texts};
 /// Watches the store.
 pub(crate) fn attend(store: Store) {
     let see = store.rooms.see;
+    // How components are coloured: told to each engine, which then draws them anew.
+    Effect::new(move |before: Option<Palette>| {
+        let palette = store.palette.get();
+        let told = palette != Palette::default() || before.is_some_and(|before| before != palette);
+        if let Some(link) = store.link.get().filter(|_| told) {
+            spawn_local(async move {
+                match link.ask(Command::See(SeeCommand::Colour { palette }), &[]).await {
+                    Ok(_) => batch(|| {
+                        see.edition.update(|edition| *edition += 1);
+                        store.rooms.video.redraw();
+                    }),
+                    Err(sentence) => tell(store, &link, sentence),
+                }
+            });
+        }
+        palette
+    });
     // A second model: when the engine, the wish, or the model that a twin copies has changed.
     let wish = Memo::new(move |_| {
         let key = see.compare.get()?;

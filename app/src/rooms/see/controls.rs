@@ -1,6 +1,6 @@
 //! Which block, which head, who asks; by which basis; with which patch.
 
-use lab_protocol::Slot;
+use lab_protocol::{Palette, Slot};
 use leptos::prelude::*;
 
 use super::Map;
@@ -74,6 +74,13 @@ pub(crate) fn AttentionControls(store: Store) -> impl IntoView {
     }
 }
 
+/// How components are coloured, in every room.
+#[component]
+pub(crate) fn Palettes(store: Store) -> impl IntoView {
+    let palettes = vec![(Palette::Rgb, see::PALETTE_RGB), (Palette::BlueYellow, see::PALETTE_SAFE)];
+    view! { <Segments legend=see::PALETTE name="palette" options=palettes value=store.palette /> }
+}
+
 /// Own or shared basis, the foreground's threshold, and a button that fits anew.
 #[component]
 pub(crate) fn ColourControls(store: Store) -> impl IntoView {
@@ -93,6 +100,7 @@ pub(crate) fn ColourControls(store: Store) -> impl IntoView {
     view! {
         <div class="controls">
             <Segments legend=see::BASIS name="basis" options=bases value=state.shared />
+            <Palettes store />
             <Show when=move || state.shared.get()>
                 <label class="check">
                     <input

@@ -38,7 +38,7 @@ impl State {
                 method,
                 data: self.own.get() != matches!(status.data, Data::Own { .. }),
                 // Another method has another preset: its keys need no comparison.
-                settings: !method && !self.made.with(|made| same_settings(made, &asked, &status.config, switched)),
+                settings: !method && !same_settings(&status.settings, &asked, &status.config, switched),
                 switches: !method && Method::of(status) == Method::Dino && self.wanted.get() != status.switches,
             })
         })?;
@@ -61,21 +61,10 @@ impl State {
             put(self.method, Method::of(status));
             put(self.own, matches!(status.data, Data::Own { .. }));
             put(self.wanted, status.switches);
+            put(self.settings, status.settings.join("\n"));
         });
-        put(self.settings, self.made.get_untracked());
         put(self.named, true);
         put(self.refused, None);
-    }
-
-    /// A run that the page did not begin itself: of the settings in the choices it has those, or none that is known.
-    pub(super) fn guess_made(self) {
-        let asked = self.settings.get_untracked();
-        let holds = self.status.with_untracked(|status| {
-            status
-                .as_ref()
-                .is_some_and(|status| same_settings("", &asked, &status.config, status.switches != Switches::default()))
-        });
-        put(self.made, if holds { asked } else { String::new() });
     }
 
     /// The user has chosen. What is asked of a run that stands is no link's any more; a run that could not begin stays it.

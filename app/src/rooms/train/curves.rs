@@ -30,10 +30,15 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
     let shapes = Memo::new(move |_| state.curves.with(|curves| curves.names.iter().any(|name| name == "knn")));
     let of = Signal::derive(move || state.status.with(|status| status.as_ref().map(texts::file)).unwrap_or_default());
     let told = Callback::new(move |result| download::told(store, result));
+    let name = move |what: &str, ending: &str| csv::file_name(&format!("{} {what}", of.get_untracked()), ending);
     let save = move |_| {
-        let (name, table) =
-            (csv::file_name(&format!("{} curves", of.get_untracked()), "csv"), state.curves.with_untracked(table));
-        told.run(download::text(&name, "text/csv", &table));
+        told.run(download::text(&name("curves", "csv"), "text/csv", &state.curves.with_untracked(table)));
+    };
+    let save_run = move |_| {
+        let (status, look) = (state.status.get_untracked(), state.look.get_untracked());
+        let object =
+            state.curves.with_untracked(|curves| run(status.as_ref(), look.map(|look| look.0).as_ref(), curves));
+        download::json(store, &name("run", "json"), object);
     };
     view! {
         <section class="panel curve-panel" aria-labelledby="curves-title" data-testid="curves">
@@ -99,9 +104,34 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
             </div>
             <div class="buttons">
                 <button data-testid="curves-csv" on:click=save>{texts::SAVE_CURVES}</button>
+                <button data-testid="run-json" on:click=save_run>{texts::SAVE_RUN}</button>
             </div>
         </section>
     }
+}
+
+/// A run for other programs: what it is, how it was judged last, and the figures of each step, counted from 1.
+fn run(status: Option<&train::Status>, look: Option<&train::Look>, curves: &train::Curves) -> serde_json::Value {
+    let step = |(step, row): &(u64, Vec<Option<f32>>)| {
+        let mut object = serde_json::json!({ "step": step + 1 });
+        for (name, value) in curves.names.iter().zip(row) {
+            if let Some(value) = value {
+                object[name] = (*value).into();
+            }
+        }
+        object
+    };
+    let steps: Vec<_> = curves.rows.iter().map(step).collect();
+    let judged = |look: &train::Look| {
+        serde_json::json!({
+            "step": look.step,
+            "verdict": look.verdict,
+            "says": look.says,
+            "figures": look.figures,
+            "prototypes": look.prototypes,
+        })
+    };
+    serde_json::json!({ "run": status, "look": look.map(judged), "steps": steps })
 }
 
 /// Every curve as comma-separated values: a line a step, counted from 1; empty where nothing was measured.
@@ -120,6 +150,8 @@ fn table(curves: &train::Curves) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     #[test]
@@ -129,5 +161,8 @@ mod tests {
         curves.add(1, [("loss", 4.25), ("knn", 0.5)]);
         curves.add(2, [("knn", 0.75)]);
         assert_eq!(table(&curves), "step,loss,knn\n1,4.5,\n2,4.25,0.5\n3,,0.75\n");
+        let object = run(None, None, &curves);
+        let steps = r#"[{"loss":4.5,"step":1},{"knn":0.5,"loss":4.25,"step":2},{"knn":0.75,"step":3}]"#;
+        assert_eq!(object["steps"].to_string(), steps);
     }
 }

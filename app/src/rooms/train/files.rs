@@ -9,9 +9,9 @@ use web_sys::{Blob, BlobPropertyBag, Event, File, HtmlInputElement};
 use super::run;
 use crate::state::{Severity, Source, Store};
 use crate::texts::train as texts;
-use crate::{download, engine};
+use crate::{download, engine, stored};
 
-/// Download, open, export, forget.
+/// Download, open, keep, export, forget.
 #[component]
 pub(super) fn Files(store: Store) -> impl IntoView {
     let state = store.rooms.train;
@@ -31,6 +31,13 @@ pub(super) fn Files(store: Store) -> impl IntoView {
             engine::load_model(store, Source::Files(files));
             let step = state.steps().unwrap_or(0);
             store.tell(Severity::Warning, texts::opened(step));
+        });
+    };
+    let keep = move |_| {
+        run::fetch(store, TrainCommand::Export, move |files| {
+            if let Some(name) = state.status.with_untracked(|status| status.as_ref().map(texts::network)) {
+                stored::keep(store, name, files);
+            }
         });
     };
     let pick = move |event: Event| {
@@ -61,6 +68,7 @@ pub(super) fn Files(store: Store) -> impl IntoView {
                     {texts::OPEN}
                 </label>
                 <button data-testid="open-in-see" disabled=move || !ready() on:click=see>{texts::SEE}</button>
+                <button data-testid="keep-network" disabled=move || !ready() on:click=keep>{texts::KEEP}</button>
                 <button
                     data-testid="download-model"
                     disabled=move || !ready()

@@ -1,6 +1,6 @@
 //! The verdict in words, the alarm, and the switches that make DINO collapse.
 
-use lab_protocol::train::{Switches, TrainCommand, Verdict};
+use lab_protocol::train::{Curves, Switches, TrainCommand, Verdict};
 use leptos::prelude::*;
 
 use super::run;
@@ -70,6 +70,25 @@ pub(super) fn Sandbox(store: Store) -> impl IntoView {
     });
     let kept = move || state.status.with(|status| status.as_ref().and_then(|status| status.kept));
     let ready = move || state.status.with(Option::is_some) && !state.busy.get();
+    let compared = move || {
+        let kept = kept()?;
+        let rows = state.curves.with(|curves| since(curves, kept));
+        let row = |(name, values): (&'static str, [f32; 2])| {
+            let cells = values.map(|value| view! { <td>{format!("{value:.2}")}</td> }).collect_view();
+            view! { <tr><th scope="row">{name}</th>{cells}</tr> }
+        };
+        (!rows.is_empty()).then(|| {
+            view! {
+                <table class="pairs" data-testid="since">
+                    <caption class="hint">{texts::SINCE}</caption>
+                    <thead>
+                        <tr><td></td>{texts::since(kept).map(|head| view! { <th scope="col">{head}</th> }).collect_view()}</tr>
+                    </thead>
+                    <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
+                </table>
+            }
+        })
+    };
     let one = move |switch: &'static Switch| {
         let on = move || *(switch.of)(&mut switches.get());
         let toggle = move |_| {
@@ -109,10 +128,64 @@ pub(super) fn Sandbox(store: Store) -> impl IntoView {
                     {texts::BACK}
                 </button>
                 <button data-testid="keep" disabled=move || !ready() on:click=move |_| run::command(store, TrainCommand::Keep)>
-                    {texts::KEEP}
+                    {texts::KEEP_MOMENT}
                 </button>
             </div>
             <p class="hint">{move || texts::kept(kept())}</p>
+            {compared}
         </section>
+    }
+}
+
+/// What shows a collapse: its name in the curves, and for people.
+const FIGURES: [(&str, &str); 4] = [
+    ("teacher_entropy", texts::ENTROPY),
+    ("information", texts::INFORMATION),
+    ("kl", texts::KL_SHORT),
+    ("rankme", texts::RANK),
+];
+/// Steps over which a figure is averaged: from batch to batch it jumps.
+const WINDOW: u64 = 10;
+
+/// Each figure before a step and now: means over the last steps. Nothing where no step was made since.
+fn since(curves: &Curves, kept: u64) -> Vec<(&'static str, [f32; 2])> {
+    if curves.rows.last().is_none_or(|row| row.0 < kept) {
+        return Vec::new();
+    }
+    let row = |(column, name): (&str, &'static str)| {
+        let points = curves.points(column);
+        let mean = |end: u64| {
+            let points = &points[..points.partition_point(|point| point.0 < end)];
+            let last = points.last()?.0;
+            let recent: Vec<f32> = points.iter().filter(|point| point.0 + WINDOW > last).map(|point| point.1).collect();
+            Some(recent.iter().sum::<f32>() / recent.len() as f32)
+        };
+        Some((name, [mean(kept)?, mean(u64::MAX)?]))
+    };
+    FIGURES.into_iter().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn before_and_now_are_means_of_the_last_steps() {
+        let mut curves = Curves::default();
+        for step in 0..40 {
+            let jump = if step % 2 == 0 { 0.1 } else { -0.1 };
+            curves.add(step, [("information", if step < 20 { 0.5 } else { 0.2 } + jump)]);
+            if step % 10 == 9 {
+                curves.add(step, [("rankme", step as f64)]);
+            }
+        }
+        let rows = since(&curves, 20);
+        assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [texts::INFORMATION, texts::RANK]);
+        assert!((rows[0].1[0] - 0.5).abs() < 1e-6 && (rows[0].1[1] - 0.2).abs() < 1e-6, "{rows:?}");
+        assert_eq!(rows[1].1, [19.0, 39.0]);
+        assert!(since(&curves, 40).is_empty(), "nothing has happened yet");
+        assert!(since(&Curves::default(), 0).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use futures_channel::oneshot;
 use js_sys::{Array, Date, Uint8Array};
-use lab_protocol::train::{Data, Place, Plan, Stages, Status, Switches, TrainCommand, TrainEvent};
+use lab_protocol::train::{Data, Place, Plan, Stages, Status, Switches, TrainCommand, TrainEvent, page_preset};
 use lab_protocol::{Command, Event, ImageId};
 use leptos::ev;
 use leptos::prelude::*;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 
-use super::{DRAWN, Inside, Method, Pace, Saved, State, cut};
+use super::{DRAWN, Inside, Pace, Saved, State, cut};
 use crate::debug;
 use crate::engine::is_loss;
 use crate::link::Link;
@@ -80,6 +80,7 @@ pub(crate) fn attend(store: Store) {
             save_now();
         }
     });
+    // A hidden page trains on, until the browser freezes it; it may throw it away then without a word.
     drop(document().add_event_listener_with_callback("visibilitychange", hidden.as_ref().unchecked_ref()));
     hidden.forget(); // as long as the page
     debug::publish_train(state);
@@ -151,11 +152,8 @@ async fn arrived(store: Store, link: &Link, had: Option<u64>, found: Result<bool
             let step = state.steps().unwrap_or(0);
             if let Some(had) = had {
                 store.tell(Severity::Warning, texts::goes_on(step, had));
-            } else {
-                state.guess_made();
-                if !state.named.get_untracked() {
-                    state.adopt();
-                }
+            } else if !state.named.get_untracked() {
+                state.adopt();
             }
             if had.is_none() && state.gives_way() {
                 begin(store, link).await;
@@ -198,10 +196,9 @@ async fn begin(store: Store, link: &Link) {
     let wanted = state.wanted.get_untracked();
     let begun = async {
         let plan = plan(store, link).await?;
-        let settings = plan.settings.join("\n");
-        Ok::<_, String>((settings, ask(link, TrainCommand::Begin { plan }, &[]).await?))
+        ask(link, TrainCommand::Begin { plan }, &[]).await
     };
-    let (settings, (event, bytes)) = match begun.await {
+    let (event, bytes) = match begun.await {
         Ok(begun) => begun,
         Err(sentence) => {
             if !gone(store, &sentence) {
@@ -211,9 +208,8 @@ async fn begin(store: Store, link: &Link) {
         }
     };
     take(store, link, event, &bytes);
-    state.made.set(settings);
+    state.adopt();
     put(state.wanted, wanted);
-    put(state.named, true);
     state.saved.set(Saved::Never);
     let result = async {
         if state.is_dino() && wanted != Switches::default() {
@@ -249,10 +245,7 @@ fn complain(store: Store, result: Result<(), String>) {
 /// What the room's choices come to; the engine is given the images that it lacks.
 async fn plan(store: Store, link: &Link) -> Result<Plan, String> {
     let state = store.rooms.train;
-    let preset = match state.method.get_untracked() {
-        Method::Dino => "page-dino",
-        Method::Mae => "page-mae",
-    };
+    let preset = page_preset(state.method.get_untracked().word());
     let settings = state.settings.get_untracked();
     let settings = settings.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     let data = if state.own.get_untracked() {
@@ -346,7 +339,6 @@ pub(super) fn open(store: Store, files: Vec<JsValue>) {
         let command = TrainCommand::Load { from: Place::Page, data };
         let (event, bytes) = ask(&link, command, &files).await?;
         take(store, &link, event, &bytes);
-        state.guess_made();
         state.adopt();
         state.inside.set(None);
         look(store, &link).await?;

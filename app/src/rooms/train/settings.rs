@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 /// Whether a run made of some settings, now with this configuration (TOML), is the one that is asked for. While a switch
 /// is off, `teacher.*` says nothing about how the run was begun.
-pub(super) fn same_settings(made: &str, asked: &str, config: &str, switched: bool) -> bool {
-    let (made, asked) = (settings(made), settings(asked));
+pub(super) fn same_settings(made: &[String], asked: &str, config: &str, switched: bool) -> bool {
+    let made = settings(made.iter().map(String::as_str));
+    let asked = settings(asked.lines());
     let stands = |(key, value): (&&str, &&str)| match made.get(key) {
         Some(own) => same_value(own, value),
         None if switched && key.starts_with("teacher.") => true,
@@ -15,9 +16,10 @@ pub(super) fn same_settings(made: &str, asked: &str, config: &str, switched: boo
 }
 
 /// `section.key=value` lines; the last one of a key holds.
-fn settings(text: &str) -> BTreeMap<&str, &str> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+fn settings<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, &'a str> {
     lines
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
         .map(|line| line.split_once('=').unwrap_or((line, "")))
         .map(|(key, value)| (key.trim(), value.trim()))
         .collect()
@@ -51,6 +53,8 @@ fn same_value(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     use super::*;
 
     const CONFIG: &str = "method = \"dinov2\"\n\n[model]\ndepth = 3\n\n[crops]\nglobal_scale = [0.4, 1.0]\n\n[optim]\n\
@@ -75,14 +79,15 @@ mod tests {
 
     #[test]
     fn a_run_is_known_by_its_settings() {
-        let same = |made, asked| same_settings(made, asked, CONFIG, false);
-        assert!(same("", ""));
-        assert!(same("", "optim.base_lr=2e-3\n model.depth = 3"), "a run that was found again");
-        assert!(!same("", "model.depth=4"));
-        assert!(!same("", "model.dept=3"), "a key that no run has");
-        assert!(same("model.depth=2\nmodel.depth=3", "model.depth=3"), "the last one holds");
-        assert!(!same("model.depth=3", ""), "a link without a setting of the run's");
-        assert!(!same("", "teacher.centering=centering"));
-        assert!(same_settings("", "teacher.centering=centering", CONFIG, true), "a switch has changed it");
+        let depth = ["model.depth=3".to_owned()];
+        let same = |made: &[String], asked| same_settings(made, asked, CONFIG, false);
+        assert!(same(&[], ""));
+        assert!(same(&[], "optim.base_lr=2e-3\n model.depth = 3"), "what the preset says itself");
+        assert!(!same(&[], "model.depth=4"));
+        assert!(!same(&[], "model.dept=3"), "a key that no run has");
+        assert!(same(&depth, "model.depth=2\nmodel.depth=3"), "the last one holds");
+        assert!(!same(&depth, ""), "a link without a setting of the run's");
+        assert!(!same(&[], "teacher.centering=centering"));
+        assert!(same_settings(&[], "teacher.centering=centering", CONFIG, true), "a switch has changed it");
     }
 }

@@ -1,6 +1,5 @@
 //! The loop: a frame when the engine is free, its answer, the next frame.
 
-use js_sys::Array;
 use lab_protocol::{Command, Event, VideoCommand, VideoEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -8,9 +7,9 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
-use super::{Feed, Last, Spot};
+use super::{Feed, Fit, Last, Spot};
 use crate::link::{Link, words};
-use crate::state::{Severity, Store};
+use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
 
 /// The pan's window in pixels; the model's own size is smaller.
@@ -111,7 +110,20 @@ async fn run(store: Store, round: u32) {
             state.steps.set(0);
             state.again[1].set(asked);
         };
-        let bitmap = match grab(store, &mut pan, at).await {
+        let over = store.picture_untracked().filter(|_| state.feed.get_untracked() == Feed::Pan);
+        let shows = over.as_ref().map_or_else(Fit::default, |picture| Fit::of(picture, at));
+        let Some(link) = store.link.get_untracked() else { return };
+        match colours(store, &mut pan, &shows).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(sentence) => {
+                if here(store, &link) {
+                    fail(sentence);
+                }
+                return;
+            }
+        }
+        let bitmap = match grab(store, &mut pan, over, at).await {
             Ok(Some(bitmap)) => bitmap,
             Ok(None) => continue,
             Err(error) => {
@@ -122,7 +134,6 @@ async fn run(store: Store, round: u32) {
         let [input, components, likeness] = state.canvases.get_untracked();
         let side = state.side.get_untracked();
         let command = VideoCommand::Frame { input, components, likeness, size: [side, side] };
-        let Some(link) = store.link.get_untracked() else { return };
         match send(&link, command, &bitmap).await {
             Ok(VideoEvent::Frame { grid, millis, explained, followed }) => {
                 let time = now();
@@ -133,6 +144,9 @@ async fn run(store: Store, round: u32) {
                     note(store, Spot { count, grid, thing });
                 }
                 batch(|| {
+                    if state.fitted.with_untracked(Option::is_none) {
+                        state.fitted.set(Some(shows));
+                    }
                     state.at.set(at);
                     state.again[1].set(asked);
                     state.steps.update(|steps| *steps = steps.saturating_sub(u32::from(moves)));
@@ -145,14 +159,65 @@ async fn run(store: Store, round: u32) {
             }
             Ok(VideoEvent::Following { .. }) => {}
             Err(sentence) => {
-                // An engine that was exchanged meanwhile is no failure.
-                if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+                if here(store, &link) {
                     fail(sentence);
                 }
                 return;
             }
         }
     }
+}
+
+/// Whether an engine is the one at work: one that was exchanged meanwhile is no failure.
+fn here(store: Store, link: &Link) -> bool {
+    store.link.get_untracked().is_some_and(|now| now.same(link))
+}
+
+/// Has the colours fitted as they shall be, before the frame that comes; false while the picture for it is on its way.
+async fn colours(store: Store, pan: &mut Pan, next: &Fit) -> Result<bool, String> {
+    let state = store.rooms.video;
+    let edition = store.edition.get_untracked();
+    if state.edition.get_value() != edition {
+        // Another engine or model: the same frame again.
+        state.edition.set_value(edition);
+        let before = state.fitted.get_untracked().filter(|fit| fit.picture.is_some());
+        batch(|| {
+            state.colours.update(|wish| *wish = wish.take().or(before));
+            state.fitted.set(None);
+        });
+    }
+    let Some(wish) = state.colours.get_untracked().filter(|_| next.picture.is_some()) else { return Ok(true) };
+    let named = |picture: &&Picture| match &wish {
+        Fit { picture: Some(id), .. } => picture.id == *id,
+        Fit { sample: Some(name), .. } => picture.sample == Some(name.as_str()),
+        _ => Some(picture.id) == next.picture,
+    };
+    let Some(picture) = store.images.with_untracked(|images| images.iter().find(named).cloned()) else {
+        if store.samples_done.get_untracked() {
+            state.colours.set(None);
+            store.tell(Severity::Warning, texts::NO_COLOURS);
+        }
+        return Ok(false);
+    };
+    let fit = Fit::of(&picture, wish.at);
+    let fitted = state.fitted.get_untracked();
+    if fitted.as_ref() == Some(&fit) {
+        state.colours.set(None);
+        return Ok(true);
+    }
+    let comes = fit == *next;
+    if !comes {
+        let drawn = async { bitmap(pan.draw(&picture, fit.at).await?.as_ref()).await };
+        let bitmap = drawn.await.map_err(|error| texts::no_frame(&words(&error)))?;
+        ask(store, VideoCommand::Fit, &[bitmap]).await?;
+    } else if fitted.is_some() {
+        ask(store, VideoCommand::Refit, &[]).await?;
+    }
+    batch(|| {
+        state.colours.set(None);
+        state.fitted.set((!comes).then_some(fit));
+    });
+    Ok(true)
 }
 
 /// Remembers where the thing was.
@@ -182,12 +247,11 @@ async fn next_paint() {
 }
 
 /// The newest frame; nothing while the source has none yet.
-async fn grab(store: Store, pan: &mut Pan, at: u32) -> Result<Option<JsValue>, JsValue> {
+async fn grab(store: Store, pan: &mut Pan, over: Option<Picture>, at: u32) -> Result<Option<JsValue>, JsValue> {
     let state = store.rooms.video;
-    let source: Array = Array::new();
-    match state.feed.get_untracked() {
-        Feed::Pan => match pan.draw(store, at).await? {
-            Some(canvas) => source.push(&canvas),
+    let source: JsValue = match state.feed.get_untracked() {
+        Feed::Pan => match over {
+            Some(picture) => pan.draw(&picture, at).await?.into(),
             None => return Ok(None),
         },
         Feed::Camera | Feed::Clip => {
@@ -196,16 +260,20 @@ async fn grab(store: Store, pan: &mut Pan, at: u32) -> Result<Option<JsValue>, J
             if video.ready_state() < 2 || video.video_width() == 0 {
                 return Ok(None);
             }
-            source.push(&video)
+            video.into()
         }
     };
-    // Through its name: web-sys has one function for each kind of source.
-    let make = js_sys::Reflect::get(&window(), &"createImageBitmap".into())?.dyn_into::<js_sys::Function>()?;
-    let promise = make.apply(&window(), &source)?.dyn_into::<js_sys::Promise>()?;
-    JsFuture::from(promise).await.map(Some)
+    bitmap(&source).await.map(Some)
 }
 
-/// A window that sways over the picture on show.
+/// What a canvas or a video shows, for the engine.
+async fn bitmap(source: &JsValue) -> Result<JsValue, JsValue> {
+    // Through its name: web-sys has one function for each kind of source.
+    let make = js_sys::Reflect::get(&window(), &"createImageBitmap".into())?.dyn_into::<js_sys::Function>()?;
+    JsFuture::from(make.call1(&window(), source)?.dyn_into::<js_sys::Promise>()?).await
+}
+
+/// A window that sways over a picture.
 #[derive(Default)]
 struct Pan {
     image: Option<(String, HtmlImageElement)>,
@@ -213,22 +281,26 @@ struct Pan {
 }
 
 impl Pan {
-    async fn draw(&mut self, store: Store, at: u32) -> Result<Option<HtmlCanvasElement>, JsValue> {
-        let Some(picture) = store.picture_untracked() else { return Ok(None) };
-        if self.image.as_ref().is_none_or(|(url, _)| *url != picture.url) {
-            let image = HtmlImageElement::new()?;
-            image.set_src(&picture.url);
-            JsFuture::from(image.decode()).await?;
-            self.image = Some((picture.url, image));
-        }
-        let Some((_, image)) = &self.image else { return Ok(None) };
-        if self.canvas.is_none() {
-            let canvas: HtmlCanvasElement = document().create_element("canvas")?.unchecked_into();
-            canvas.set_width(WINDOW);
-            canvas.set_height(WINDOW);
-            self.canvas = Some(canvas);
-        }
-        let Some(canvas) = &self.canvas else { return Ok(None) };
+    async fn draw(&mut self, picture: &Picture, at: u32) -> Result<HtmlCanvasElement, JsValue> {
+        let image = match &self.image {
+            Some((url, image)) if *url == picture.url => image.clone(),
+            _ => {
+                let image = HtmlImageElement::new()?;
+                image.set_src(&picture.url);
+                JsFuture::from(image.decode()).await?;
+                self.image = Some((picture.url.clone(), image.clone()));
+                image
+            }
+        };
+        let canvas = match &self.canvas {
+            Some(canvas) => canvas.clone(),
+            None => {
+                let canvas: HtmlCanvasElement = document().create_element("canvas")?.unchecked_into();
+                canvas.set_width(WINDOW);
+                canvas.set_height(WINDOW);
+                self.canvas.insert(canvas).clone()
+            }
+        };
         let context = canvas.get_context("2d")?.ok_or("no 2d context")?.dyn_into::<CanvasRenderingContext2d>()?;
         let (width, height) = (f64::from(image.natural_width()), f64::from(image.natural_height()));
         let side = 0.72 * width.min(height);
@@ -236,8 +308,8 @@ impl Pan {
         let (x, y) = ((width - side) * sway(1.0), (height - side) * sway(0.63));
         let window = f64::from(WINDOW);
         context.draw_image_with_html_image_element_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
-            image, x, y, side, side, 0.0, 0.0, window, window,
+            &image, x, y, side, side, 0.0, 0.0, window, window,
         )?;
-        Ok(Some(canvas.clone()))
+        Ok(canvas)
     }
 }

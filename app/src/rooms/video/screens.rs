@@ -1,13 +1,14 @@
 //! What the engine drew of a frame, and what is followed, above it.
 
-use lab_protocol::{CanvasId, Command};
+use lab_protocol::{CanvasId, Command, Followed};
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde_json::json;
 use wasm_bindgen::prelude::*;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, KeyboardEvent, PointerEvent};
 
-use super::{Feed, Spot, State, canvas, play};
+use super::{Feed, Spot, canvas, play};
 use crate::grid::{patch_from_key, patch_from_pixel, place};
 use crate::link::{Link, words};
 use crate::signals::put;
@@ -257,22 +258,33 @@ pub(super) fn save() -> Result<(), JsValue> {
     download::png("frame.png", &whole)
 }
 
-/// Where the thing was in every frame, as CSV; rows and columns count from 1.
-pub(super) fn save_track(state: State) -> Result<(), JsValue> {
-    let line = |Spot { count, grid: [_, columns], thing }: &Spot| {
-        let columns = (*columns as u32).max(1);
-        let [row, column] = [thing.patch / columns + 1, thing.patch % columns + 1];
-        let size = thing.region.len();
-        [
-            count.to_string(),
-            row.to_string(),
-            column.to_string(),
-            thing.score.to_string(),
-            size.to_string(),
-            thing.lost.to_string(),
-        ]
-        .to_vec()
+/// Where the thing was in every frame, as CSV or JSON; rows and columns count from 1.
+pub(super) fn save_track(store: Store, as_csv: bool) {
+    let state = store.rooms.video;
+    let place = |Spot { count, grid: [_, columns], thing }: Spot| {
+        let columns = (columns as u32).max(1);
+        ([count, thing.patch / columns + 1, thing.patch % columns + 1], thing)
     };
-    let lines: Vec<Vec<String>> = state.track.with_value(|track| track.iter().map(line).collect());
-    download::text("followed.csv", "text/csv", &csv::table(&texts::TRACK.map(str::to_owned), &lines))
+    let spots = state.track.get_value().into_iter().map(place);
+    if as_csv {
+        let line = |(place, Followed { score, region, lost, .. }): ([u32; 3], Followed)| {
+            let place = place.into_iter().map(|number| number.to_string());
+            place.chain([score.to_string(), region.len().to_string(), lost.to_string()]).collect()
+        };
+        let lines: Vec<Vec<String>> = spots.map(line).collect();
+        let text = csv::table(&texts::TRACK.map(str::to_owned), &lines);
+        return download::told(store, download::text("followed.csv", "text/csv", &text));
+    }
+    let object = |([frame, row, column], Followed { score, region, lost, .. }): ([u32; 3], Followed)| {
+        json!({
+            "frame": frame, "row": row, "column": column, "likeness": score, "patches": region, "out of sight": lost,
+        })
+    };
+    let object = json!({
+        "image": store.picture_untracked().map(|picture| picture.name),
+        "model": download::model(store),
+        "grid": state.last.with_untracked(|last| last.grid),
+        "frames": spots.map(object).collect::<Vec<_>>(),
+    });
+    download::json(store, "followed.json", object);
 }

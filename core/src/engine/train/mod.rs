@@ -91,8 +91,8 @@ impl Engine {
     async fn begin_run(&mut self, plan: &Plan) -> Result<Answer, Error> {
         let config = Config::resolve(Some(&plan.preset), None, &plan.settings)?;
         let pictures = self.pictures(&plan.data, &config)?;
-        // The old run's memory goes first.
-        self.train.session = None;
+        // The run before stays until the new one stands: it may be refused. At its begin a run is little more than its
+        // weights, so that both have room.
         let session = Session::begin(config, plan.data.clone(), pictures, &self.open.device).await?;
         Ok(self.train.session.insert(session).begun(None))
     }

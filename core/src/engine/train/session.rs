@@ -40,6 +40,8 @@ pub(super) struct Session {
     trainer: Trainer,
     /// The configuration with every switch on.
     begun: Config,
+    /// In what it differs from the page's preset, `section.key=value`.
+    settings: Vec<String>,
     data: Data,
     pictures: Pictures,
     sampler: Sampler,
@@ -82,6 +84,9 @@ impl Session {
         if needs > MOST_MEMORY {
             return Err(TrainError::TooLarge { needs: needs >> 20, most: MOST_MEMORY >> 20 }.into());
         }
+        let preset = Config::resolve(Some(lab_protocol::train::page_preset(&config.method.word())), None, &[])?;
+        let settings =
+            config.differences(&preset).into_iter().map(|(key, value, _)| format!("{key}={value}")).collect();
         let trainer = Trainer::begin(config.clone(), images, device).await?;
         let recipe = trainer.preprocess();
         let (looked_at, kinds) = pictures.held_out(HEALTH);
@@ -96,6 +101,7 @@ impl Session {
             rng: Rng::new(config.train.seed),
             counters: Counters { format: FORMAT, step: 0, cursor: 0, bad_images: 0, bad_steps: 0, images },
             begun: config,
+            settings,
             data,
             pictures,
             refused_in_row: 0,
@@ -175,7 +181,7 @@ impl Session {
         let config = self.trainer.config();
         let dino = config.method == Method::Dinov2;
         Status {
-            method: if dino { "dinov2" } else { "mae" }.to_owned(),
+            method: config.method.word(),
             step: self.trainer.steps_made(),
             total_steps: self.trainer.schedules().total,
             warmup: self.trainer.schedules().warmup(),
@@ -191,6 +197,7 @@ impl Session {
             kept: self.kept.as_ref().map(|kept| kept.step),
             bad_steps: self.counters.bad_steps,
             config: config.to_toml(),
+            settings: self.settings.clone(),
         }
     }
 

@@ -95,9 +95,7 @@ pub(super) fn preprocessing(files: &ModelFiles, layout: &Layout) -> Result<Prepr
     let size = layout.config.img_size as u32;
     Ok(match layout.family {
         // facebook/dinov2-*: positions are stored at 518, pictures come at 224 from a short side of 256.
-        Family::Dinov2 | Family::Original if stored_at_518(&layout.config) => {
-            Preprocess::short_side_crop(256, 224)
-        }
+        Family::Dinov2 | Family::Original if stored_at_518(&layout.config) => Preprocess::short_side_crop(256, 224),
         Family::Dinov2 | Family::Original | Family::Vit => Preprocess::short_side_equal(size),
         Family::VitMae | Family::OriginalMae => Preprocess::square_bilinear(size),
         Family::Clip => Preprocess::clip(size),

@@ -225,7 +225,7 @@ test('a GPU lost in the middle of a run is replaced, and the run goes on', { tim
   const { page } = await openLab(t, { path: trainLink('gpu', 'mae', ...tiny), allow: OF_A_LOSS });
   await reached(page, 1);
   await page.locator(byTest('play')).click();
-  await reached(page, 3);
+  await reached(page, 2);
   await page.locator(byTest('play')).click();
   await waitFor(page, 'the save', () => window.lab.debug.train.saved === window.lab.debug.train.step);
   const { step, losses } = await page.evaluate(() => ({ ...window.lab.debug.train, losses: [...window.lab.debug.train.losses] }));
@@ -235,7 +235,7 @@ test('a GPU lost in the middle of a run is replaced, and the run goes on', { tim
   await waitFor(page, 'the loss to be noticed', () => window.lab.debug.losses === 1);
   await said(page, /new engine starts by itself/);
   await waitFor(page, 'the run', () => /run goes on/.test(document.querySelector('[role=alert]').textContent), { timeout: 200_000 });
-  await reached(page, step + 3);
+  await reached(page, step + 1);
   assert.match(await status(page), /GPU engine/);
   const after = await page.evaluate(() => [...window.lab.debug.train.losses]);
   assert.deepEqual(after.slice(0, losses.length), losses, 'the curve came along');

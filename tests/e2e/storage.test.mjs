@@ -130,7 +130,7 @@ test('a file that changed, or a server without ranges, begins anew and says so',
   });
   site.rules[WEIGHTS] = { cutAt: 100_000, ranges: false };
   const cut = fetch('/models/tiny/');
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await until('the first answer', () => site.log.some(([path]) => path === WEIGHTS));
   site.rules[WEIGHTS] = { ranges: false };
   const found = await cut;
   assert.equal(found.error, undefined, found.error);

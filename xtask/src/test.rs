@@ -217,7 +217,7 @@ fn browser_tests(filter: Option<&str>, tests: Option<PathBuf>) -> Result<Tally> 
     }
     let native = native_trainer()?;
     let mut node = shell::command("node");
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    node.args(["--test", "--test-concurrency=2", "--test-reporter=spec"]);
     node.env("NATIVE_TRAINER", native);
     if let Some(filter) = filter {
         node.arg("--test-name-pattern").arg(filter);

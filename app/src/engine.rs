@@ -179,7 +179,7 @@ pub(crate) fn load_model(store: Store, source: Source) {
     }));
     spawn_local(async move {
         let answer = ask_for_model(&link, source.clone()).await;
-        if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+        if !store.runs_on(&link) {
             // Another engine took over meanwhile, with the model of before; or one is about to.
             return load_model(store, source);
         }

@@ -1,7 +1,7 @@
 //! What a link to the lab holds: `#room=see&sample=reef&patch=40&engine=cpu&layer=3&head=0&query=patch`.
 //!
-//! An address is a list of keys and values. The page's own come first (room, sample, model, patch, engine, palette), then those
-//! of the room it leads to; each room reads and writes its own. What has its default is left out.
+//! An address is a list of keys and values. The page's own come first (room, sample, model, patch, engine,
+//! palette), then those of the room it leads to; each room reads and writes its own. What has its default is left out.
 
 use std::str::FromStr;
 

@@ -9,7 +9,7 @@ use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
-use crate::signals::{in_turns, put};
+use crate::signals::{Turns, put};
 use crate::state::{Source, Store};
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
@@ -30,8 +30,7 @@ pub(crate) fn Lab() -> impl IntoView {
     keep_address(store);
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
-    let turn = in_turns(3);
-    let from = move |least: u8| move || turn.get() >= least;
+    let turns = Turns::to(3);
     view! {
         <a class="skip" href="#room" on:click=skip>{texts::SKIP}</a>
         <header>
@@ -44,18 +43,18 @@ pub(crate) fn Lab() -> impl IntoView {
         <main class:beside=beside>
             <Show when=beside>
                 <div class="side">
-                    <Show when=from(2)>
+                    <Show when=turns.from(2)>
                         <Images store />
                         <ModelPanel store />
                     </Show>
-                    <Show when=from(3)>
+                    <Show when=turns.from(3)>
                         <StoredPanel store />
                         <EnginePanel store />
                     </Show>
                 </div>
             </Show>
             <div id="room" class="room" tabindex="-1" data-testid="room">
-                <Show when=from(1)>
+                <Show when=turns.from(1)>
                     <Open store />
                 </Show>
             </div>

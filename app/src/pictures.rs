@@ -116,7 +116,7 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
     let edition = store.edition.get_untracked();
     let answer = work(store, link, picture).await;
     let stale = store.edition.get_untracked() != edition
-        || !store.link.get_untracked().is_some_and(|now| now.same(link))
+        || !store.runs_on(link)
         || !store.images.with_untracked(|images| images.iter().any(|other| other.id == picture.id));
     match answer {
         _ if stale => {}

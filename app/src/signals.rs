@@ -11,18 +11,29 @@ pub(crate) fn put<T: PartialEq + Send + Sync + 'static>(signal: RwSignal<T>, val
     }
 }
 
-/// Counts to `last`, each number in a task of its own, for what is laid out piece by piece: as a whole a page would keep the
-/// browser from its work for longer than a twentieth of a second.
-pub(crate) fn in_turns(last: u8) -> RwSignal<u8> {
-    let turn = RwSignal::new(0);
-    for next in 1..=last {
-        set_timeout(
-            move || {
-                // What is laid out may be gone by then.
-                let _ = turn.try_set(next);
-            },
-            Duration::ZERO,
-        );
+/// The turns in which something is laid out piece by piece: as a whole a page would keep the browser from its work for
+/// longer than a twentieth of a second.
+#[derive(Clone, Copy)]
+pub(crate) struct Turns(RwSignal<u8>);
+
+impl Turns {
+    /// Counts to `last`, each number in a task of its own.
+    pub(crate) fn to(last: u8) -> Self {
+        let turn = RwSignal::new(0);
+        for next in 1..=last {
+            set_timeout(
+                move || {
+                    // What is laid out may be gone by then.
+                    let _ = turn.try_set(next);
+                },
+                Duration::ZERO,
+            );
+        }
+        Self(turn)
     }
-    turn
+
+    /// Whether a turn has come.
+    pub(crate) fn from(self, least: u8) -> impl Fn() -> bool + Copy + Send + Sync + 'static {
+        move || self.0.get() >= least
+    }
 }

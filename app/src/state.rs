@@ -278,6 +278,11 @@ impl Store {
         });
     }
 
+    /// Whether an engine is still the one at work: what fails on one that was exchanged meanwhile is no failure.
+    pub(crate) fn runs_on(self, link: &Link) -> bool {
+        self.link.get_untracked().is_some_and(|now| now.same(link))
+    }
+
     /// The image on show.
     pub(crate) fn picture(self) -> Option<Picture> {
         let selected = self.selected.get();

@@ -93,14 +93,20 @@ fn press(element: &HtmlElement, key: &str) -> bool {
     event.default_prevented()
 }
 
+/// Whose the signals of a test are, for as long as it runs.
+fn owned() -> Owner {
+    let owner = Owner::new();
+    owner.set();
+    owner
+}
+
 fn store(hash: &str) -> Store {
     Store::new(&Address::parse(hash))
 }
 
 #[test]
 async fn segments_follow_their_signal_and_tell_of_a_choice() {
-    let owner = Owner::new();
-    owner.set();
+    let _owner = owned();
     let (value, heard) = (RwSignal::new(1), RwSignal::new(Vec::new()));
     let changed = Callback::new(move |chosen: i32| heard.update(|heard| heard.push(chosen)));
     let options = vec![(1, "one"), (2, "two"), (3, "three")];
@@ -136,8 +142,7 @@ async fn bars_rise_and_hang_from_zero() {
 
 #[test]
 async fn curves_say_that_nothing_was_measured_and_then_what_was() {
-    let owner = Owner::new();
-    owner.set();
+    let _owner = owned();
     let curves = RwSignal::new(vec![Curve { name: "student", points: Vec::new() }]);
     let it = mounted(move || {
         view! {
@@ -169,8 +174,7 @@ async fn curves_say_that_nothing_was_measured_and_then_what_was() {
 
 #[test]
 async fn notices_wait_until_they_are_sent_away() {
-    let owner = Owner::new();
-    owner.set();
+    let _owner = owned();
     let store = store("");
     let it = mounted(move || view! { <Notices store /> });
     assert_eq!(attribute(&it.one("div"), "role"), "alert");
@@ -195,8 +199,7 @@ async fn notices_wait_until_they_are_sent_away() {
 
 #[test]
 async fn the_picker_obeys_arrows_and_stops_at_the_border() {
-    let owner = Owner::new();
-    owner.set();
+    let _owner = owned();
     let store = store("#patch=5");
     store.grid.set([3, 4]);
     let mark = Signal::derive(move || Some(store.patch()));
@@ -215,8 +218,7 @@ async fn the_picker_obeys_arrows_and_stops_at_the_border() {
 
 #[test]
 async fn the_navigation_marks_the_open_room_and_its_links_hold_what_the_rooms_hold() {
-    let owner = Owner::new();
-    owner.set();
+    let _owner = owned();
     let store = store("#room=mask&patch=7");
     let it = mounted(move || view! { <Navigation store /> });
     let current = |it: &Mounted<_>| attribute(&it.one("[aria-current=page]"), "data-testid");

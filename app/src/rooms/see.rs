@@ -9,13 +9,12 @@ use lab_protocol::{Foreground, MADE, ModelInfo, Slot};
 use leptos::prelude::*;
 
 use crate::hash::Address;
-use crate::signals::{in_turns, put};
+use crate::signals::{Turns, put};
 use crate::state::{Source, Store};
 use crate::texts::see as texts;
 use crate::views::{Attention, Input, Pca, Similarity, Strip};
 pub(crate) use attend::{attend, load_into};
 use compare::{Compare, place_beside};
-pub(crate) use controls::Palettes;
 use controls::{AttentionControls, ColourControls, PinControls};
 
 /// Whether there is something to see; an empty room stands in no navigation.
@@ -209,8 +208,7 @@ impl State {
 /// The room.
 #[component]
 pub(crate) fn See(store: Store) -> impl IntoView {
-    let turn = in_turns(2);
-    let from = move |least: u8| move || turn.get() >= least;
+    let turns = Turns::to(2);
     view! {
         <p class="lead">{texts::LEAD}</p>
         <div class="stage">
@@ -219,20 +217,20 @@ pub(crate) fn See(store: Store) -> impl IntoView {
                 <AttentionControls store />
             </div>
             <Attention store />
-            <Show when=from(1)>
+            <Show when=turns.from(1)>
                 <div>
                     <Pca store />
                     <ColourControls store />
                 </div>
             </Show>
-            <Show when=from(2)>
+            <Show when=turns.from(2)>
                 <div>
                     <Similarity store />
                     <PinControls store />
                 </div>
             </Show>
         </div>
-        <Show when=from(2)>
+        <Show when=turns.from(2)>
             <Strip store />
             <Compare store />
         </Show>

@@ -1,8 +1,8 @@
 //! The room Train: DINO or MAE learns in the page, step by step, on drawn pictures or the user's own.
 //!
 //! `run` drives the engine, one small command after another; `choice` holds what a link asks for against the run that
-//! stands, `settings` its settings; the rest shows what comes back: `controls`, `health` with the collapse sandbox, `curves`, `looks`, `slow`
-//! (inside one step) and `files`.
+//! stands, `settings` its settings; the rest shows what comes back: `controls`, `health` with the collapse sandbox,
+//! `curves`, `looks`, `slow` (inside one step) and `files`.
 
 mod choice;
 mod controls;

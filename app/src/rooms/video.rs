@@ -14,10 +14,10 @@ use wasm_bindgen::JsCast;
 use web_sys::{Event, HtmlInputElement, HtmlVideoElement, MediaStream, Url};
 
 use crate::hash::Address;
-use crate::rooms::see::Palettes;
 use crate::signals::put;
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
+use crate::views::Palettes;
 use crate::{download, webcam};
 use screens::Screens;
 
@@ -339,6 +339,12 @@ fn Controls(store: Store) -> impl IntoView {
     let release = move |_| tell(VideoCommand::Release, |state| state.origin.set(None));
     let untracked = move || state.last.with(|last| last.followed.is_none());
     let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
+    let track = move |test: &'static str, ending: &'static str, csv: bool| {
+        let save = move |_| screens::save_track(store, csv);
+        view! {
+            <button data-testid=test title=texts::SAVE_TRACK prop:disabled=untracked on:click=save>{ending}</button>
+        }
+    };
     view! {
         <div class="controls" role="group" aria-label=texts::SOURCE>
             <button aria-pressed=move || pressed(Feed::Pan) data-testid="feed-pan" on:click=pan>{texts::PAN}</button>
@@ -369,22 +375,8 @@ fn Controls(store: Store) -> impl IntoView {
             >
                 "PNG"
             </button>
-            <button
-                data-testid="video-csv"
-                title=texts::SAVE_TRACK
-                prop:disabled=untracked
-                on:click=move |_| screens::save_track(store, true)
-            >
-                "CSV"
-            </button>
-            <button
-                data-testid="video-json"
-                title=texts::SAVE_TRACK
-                prop:disabled=untracked
-                on:click=move |_| screens::save_track(store, false)
-            >
-                "JSON"
-            </button>
+            {track("video-csv", "CSV", true)}
+            {track("video-json", "JSON", false)}
         </div>
     }
 }

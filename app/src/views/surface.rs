@@ -145,7 +145,7 @@ fn Drawing(
                 Err(sentence) => {
                     let _ = drawn.try_set(Some(wanted));
                     let here = attached.try_get_untracked().is_some();
-                    if here && store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+                    if here && store.runs_on(&link) {
                         store.tell(Severity::Error, sentence);
                     }
                 }

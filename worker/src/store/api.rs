@@ -1,5 +1,5 @@
-//! What JavaScript sees of the store: `new Store()` and `store.handle(text, attachments, post)`, beside the engine and never waiting
-//! for it.
+//! What JavaScript sees of the store: `new Store()` and `store.handle(text, attachments, post)`, beside the engine and
+//! never waiting for it.
 
 use std::cell::Cell;
 

@@ -80,7 +80,7 @@ pub(crate) fn attend(store: Store) {
 async fn load(store: Store, link: Link, key: String) {
     let state = store.rooms.mask;
     let answer = load_into(&link, Slot::Mae, Source::of_key(&key, 0)).await;
-    if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+    if !store.runs_on(&link) {
         return;
     }
     match answer {
@@ -114,7 +114,7 @@ fn ask(store: Store, desk: Desk, command: MaskCommand) {
     spawn_local(async move {
         while let Some((link, command)) = desk.waiting.try_update_value(Option::take).flatten() {
             let answer = link.ask(Command::Mask(command), &[]).await;
-            if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+            if store.runs_on(&link) {
                 hear(store, answer.map(|(event, _)| event));
             }
         }

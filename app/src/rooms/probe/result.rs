@@ -89,6 +89,12 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
     };
     let nothing = move || state.trained.with(Option::is_none);
     let unreported = move || state.trained.with(|trained| trained.as_ref().is_none_or(|all| all.reports.is_none()));
+    let table =
+        move |test: &'static str, name: &'static str, words: &'static str, of: fn(&Trained, &Reports) -> String| {
+            view! {
+                <button data-testid=test prop:disabled=unreported on:click=move |_| save(name, of)>{words}</button>
+            }
+        };
     view! {
         <section class="panel" aria-labelledby="result-title" data-testid="probe-result">
             <h2 id="result-title">{texts::RESULT}</h2>
@@ -103,20 +109,8 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
             <div class="buttons">
                 <button data-testid="probe-export" prop:disabled=nothing on:click=export>{texts::EXPORT}</button>
                 <button data-testid="report-json" prop:disabled=unreported on:click=whole>{texts::EXPORT_JSON}</button>
-                <button
-                    data-testid="classes-csv"
-                    prop:disabled=unreported
-                    on:click=move |_| save("probe-classes.csv", classes)
-                >
-                    {texts::EXPORT_CLASSES}
-                </button>
-                <button
-                    data-testid="margins-csv"
-                    prop:disabled=unreported
-                    on:click=move |_| save("probe-pictures.csv", pictures)
-                >
-                    {texts::EXPORT_PICTURES}
-                </button>
+                {table("classes-csv", "probe-classes.csv", texts::EXPORT_CLASSES, classes)}
+                {table("margins-csv", "probe-pictures.csv", texts::EXPORT_PICTURES, pictures)}
                 <label class="button">
                     <input type="file" accept=".safetensors" data-testid="probe-import" on:change=import />
                     {texts::IMPORT}

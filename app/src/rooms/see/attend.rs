@@ -119,7 +119,7 @@ async fn look_for(store: Store, key: String) {
 async fn load(store: Store, link: Link, source: Source) {
     let see = store.rooms.see;
     let answer = load_into(&link, Slot::Other, source.clone()).await;
-    if !store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+    if !store.runs_on(&link) {
         return;
     }
     match answer {
@@ -151,7 +151,7 @@ pub(crate) async fn load_into(link: &Link, slot: Slot, source: Source) -> Result
 
 /// Errors of an engine that is gone need no telling.
 fn tell(store: Store, link: &Link, sentence: String) {
-    if store.link.get_untracked().is_some_and(|now| now.same(link)) {
+    if store.runs_on(link) {
         store.tell(Severity::Error, sentence);
     }
 }

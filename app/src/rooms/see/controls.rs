@@ -1,6 +1,6 @@
 //! Which block, which head, who asks; by which basis; with which patch.
 
-use lab_protocol::{Palette, Slot};
+use lab_protocol::Slot;
 use leptos::prelude::*;
 
 use super::Map;
@@ -8,6 +8,7 @@ use super::attend::fit;
 use crate::grid::place;
 use crate::state::Store;
 use crate::texts::{self, see};
+use crate::views::Palettes;
 use crate::widgets::segments::Segments;
 
 /// What the attention view shows: map, layer, head, query.
@@ -72,13 +73,6 @@ pub(crate) fn AttentionControls(store: Store) -> impl IntoView {
             </label>
         </div>
     }
-}
-
-/// How components are coloured, in every room.
-#[component]
-pub(crate) fn Palettes(store: Store) -> impl IntoView {
-    let palettes = vec![(Palette::Rgb, see::PALETTE_RGB), (Palette::BlueYellow, see::PALETTE_SAFE)];
-    view! { <Segments legend=see::PALETTE name="palette" options=palettes value=store.palette /> }
 }
 
 /// Own or shared basis, the foreground's threshold, and a button that fits anew.

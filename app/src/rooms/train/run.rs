@@ -134,7 +134,7 @@ fn settle(store: Store) {
         let had = state.steps();
         let found = restore(store, &link).await;
         MOVING.set(false);
-        if store.link.get_untracked().is_some_and(|now| now.same(&link)) {
+        if store.runs_on(&link) {
             arrived(store, &link, had, found).await;
             state.busy.set(false);
         } else {

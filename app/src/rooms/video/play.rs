@@ -117,7 +117,7 @@ async fn run(store: Store, round: u32) {
             Ok(true) => {}
             Ok(false) => continue,
             Err(sentence) => {
-                if here(store, &link) {
+                if store.runs_on(&link) {
                     fail(sentence);
                 }
                 return;
@@ -159,18 +159,13 @@ async fn run(store: Store, round: u32) {
             }
             Ok(VideoEvent::Following { .. }) => {}
             Err(sentence) => {
-                if here(store, &link) {
+                if store.runs_on(&link) {
                     fail(sentence);
                 }
                 return;
             }
         }
     }
-}
-
-/// Whether an engine is the one at work: one that was exchanged meanwhile is no failure.
-fn here(store: Store, link: &Link) -> bool {
-    store.link.get_untracked().is_some_and(|now| now.same(link))
 }
 
 /// Has the colours fitted as they shall be, before the frame that comes; false while the picture for it is on its way.

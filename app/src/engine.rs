@@ -116,7 +116,7 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
     if START.get() != start {
         return Err(closed(&link, texts::SUPERSEDED.to_owned()));
     }
-    let replaced = self_check.replaced();
+    let replaced = self_check.replaced().into_iter().map(str::to_owned).collect::<Vec<_>>();
     if !replaced.is_empty() {
         store.tell(Severity::Warning, texts::replaced(&replaced));
     }
@@ -259,6 +259,7 @@ fn hear(store: Store, kind: EngineKind, aside: Aside) {
                 store.progress.set((!over).then_some(Progress { task, done, total, unit }));
             }
             Event::Warning { message } => store.tell(Severity::Warning, message),
+            Event::Replaced { kernels } => store.tell(Severity::Warning, texts::replaced(&kernels)),
             Event::Lost { message } => lost(store, kind, message),
             Event::Warmed => debug::tell_warm(kind),
             _ => {}

@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, anyhow};
 use lab_core::device::{OpenDevice, mode};
 use lab_core::formats::ModelFiles;
-use lab_core::kernels::self_check;
+use lab_core::kernels::self_check::{self, Extent};
 use lab_core::models::{self, LoadOptions, Model};
-use lab_protocol::{EngineInfo, EngineKind};
+use lab_protocol::{EngineInfo, EngineKind, KernelCheck};
 
 use crate::cli::{EngineArgs, Kernels};
 use crate::progress::{Progress, Unit};
@@ -23,15 +23,31 @@ pub(crate) fn open(arguments: &EngineArgs) -> Result<OpenDevice> {
     let open = pollster::block_on(lab_core::device::open(&arguments.device))?;
     text::note(&format!("computing on {}", describe(&open.info)));
     if open.info.kind == EngineKind::Gpu && arguments.kernels == Kernels::Wgsl {
-        let check = pollster::block_on(self_check::run(&open.device))
+        let check = pollster::block_on(self_check::run(&open.device, Extent::Start))
             .with_context(|| format!("cannot compute on {}", describe(&open.info)))?;
-        let wrong = check.replaced();
-        if !wrong.is_empty() {
-            let wrong = wrong.join(", ");
-            text::note(&format!("warning: wrong on this device, replaced by tensor operations: {wrong}"));
-        }
+        tell(&check.kernels);
     }
     Ok(open)
+}
+
+/// Checks attention at the head dims that a model or a run needs, which [`open`] leaves out.
+///
+/// # Errors
+/// When the device gives nothing back.
+pub(crate) fn check_heads(open: &OpenDevice, head_dims: &[usize], gradients: bool) -> Result<()> {
+    let found = pollster::block_on(self_check::heads(&open.device, head_dims, gradients))
+        .with_context(|| format!("cannot compute on {}", describe(&open.info)))?;
+    tell(found.as_slice());
+    Ok(())
+}
+
+/// Names the kernels that were found wrong.
+fn tell(checked: &[KernelCheck]) {
+    let wrong: Vec<_> = checked.iter().filter(|kernel| !kernel.passed).map(|kernel| kernel.name.as_str()).collect();
+    if !wrong.is_empty() {
+        let wrong = wrong.join(", ");
+        text::note(&format!("warning: wrong on this device, replaced by tensor operations: {wrong}"));
+    }
 }
 
 /// Opens several devices by their names, each as [`open`] does.
@@ -69,5 +85,7 @@ pub(crate) fn load(files: ModelFiles, device: &OpenDevice, half: bool) -> Result
         &mut |done, total, _tensor: &str| progress.set(done, total),
     ));
     progress.finish();
-    model.context("cannot load the model")
+    let model = model.context("cannot load the model")?;
+    check_heads(device, &model.head_dims(), false)?;
+    Ok(model)
 }

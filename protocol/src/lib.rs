@@ -32,7 +32,7 @@ pub use view::*;
 
 /// Raised whenever a type of this crate changes. Page and worker compare it first: Trunk hashes the page's files, but
 /// a browser may still hold an older worker in its cache.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// A command with the number that its answers repeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -241,6 +241,12 @@ pub enum Event {
     Lost {
         /// Why, and what to do.
         message: String,
+    },
+    /// Of the engine's own accord: kernels that a model needs otherwise than the start did were found wrong, and replaced by
+    /// their twins.
+    Replaced {
+        /// Their names, as in [`KernelCheck`](crate::KernelCheck).
+        kernels: Vec<String>,
     },
     /// Each kernel was compared with its twin.
     SelfChecked {

@@ -12,7 +12,7 @@
  */
 
 /** The version of `protocol/src/lib.rs` that this file speaks. */
-export const PROTOCOL = 4;
+export const PROTOCOL = 5;
 
 /**
  * @typedef {object} Embedding
@@ -183,7 +183,11 @@ export class Lab {
 
   #hear({ reply_to, event }, attachments) {
     if (event.event === "progress") return this.#options.onProgress?.(event);
-    if (event.event === "warning") return (this.#options.onWarning ?? console.warn)(event.message);
+    const warn = this.#options.onWarning ?? console.warn;
+    if (event.event === "warning") return warn(event.message);
+    if (event.event === "replaced") {
+      return warn(`These kernels gave wrong numbers on this device and were replaced by their twins: ${event.kernels.join(", ")}.`);
+    }
     if ((event.event === "failed" && reply_to === null) || event.event === "lost") return this.#end(new Error(event.message));
     const waiting = this.#waiting.get(reply_to);
     this.#waiting.delete(reply_to);

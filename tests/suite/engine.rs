@@ -195,7 +195,7 @@ fn more_images_than_fit_are_computed_again() {
 
 #[test]
 fn parity_runs_in_the_engine_and_leaves_the_model() {
-    let engine = on_cpu();
+    let mut engine = on_cpu();
     let mut files = model_files();
     files.push(golden_file("models/dinov2-mlp/io.safetensors"));
     let report = block_on(engine.parity(files, 1e-4, 1e-4, &mut |_, _, _| {})).expect("compares");

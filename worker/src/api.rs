@@ -126,7 +126,12 @@ impl Engine {
         if let Some(message) = lost::said() {
             return reply.send(Event::Failed { message }, &[]);
         }
-        match self.obey(request.command, &attachments, &reply).await {
+        let answer = self.obey(request.command, &attachments, &reply).await;
+        let kernels = self.engine.take_replaced();
+        if !kernels.is_empty() {
+            Reply { id: None, post: reply.post.clone() }.send(Event::Replaced { kernels }, &[])?;
+        }
+        match answer {
             Ok(answer) => {
                 let vectors: Vec<&[f32]> = answer.vectors.iter().map(Vec::as_slice).collect();
                 reply.send_all(answer.event, &vectors, &answer.bytes)

@@ -61,7 +61,7 @@ pub(crate) fn other_protocol(protocol: u32) -> String {
 }
 
 /// Kernels that failed their self-check.
-pub(crate) fn replaced(kernels: &[&str]) -> String {
+pub(crate) fn replaced(kernels: &[String]) -> String {
     format!(
         "On this device these kernels gave wrong numbers and were replaced by their slower twins: {}. \
          Results stay right; please report your device.",

@@ -25,7 +25,8 @@ use crate::device::{self, OpenDevice, readback};
 use crate::error::{EngineError, Error};
 use crate::formats::{Checkpoint, ModelFiles};
 use crate::host::ReadAt;
-use crate::kernels::{mode, self_check};
+use crate::kernels::mode;
+use crate::kernels::self_check::{self, Extent};
 use crate::models::model::tiny_config;
 use crate::models::{LoadOptions, Model, load};
 use crate::parity;
@@ -59,6 +60,8 @@ pub struct Engine {
     video: video::State,
     palette: Palette,
     warm: warm::State,
+    /// Kernels found wrong since the start, to be told.
+    replaced: Vec<String>,
 }
 
 /// An image's embedding, on the host.
@@ -92,6 +95,7 @@ impl Engine {
             video: video::State::default(),
             palette: Palette::default(),
             warm: warm::State::default(),
+            replaced: Vec::new(),
         }
     }
 
@@ -114,16 +118,28 @@ impl Engine {
         if protocol != PROTOCOL {
             return Err(EngineError::Protocol { page: protocol, engine: PROTOCOL }.into());
         }
-        self.self_check().await
+        Ok(self_check::run(&self.open.device, Extent::Start).await?)
     }
 
-    /// Compares each kernel with its twin; a wrong one is replaced by it.
+    /// Compares each kernel with its twin, attention at every head dim; a wrong one is replaced by it.
     ///
     /// # Errors
     ///
     /// The device's.
     pub async fn self_check(&self) -> Result<SelfCheck, Error> {
-        Ok(self_check::run(&self.open.device).await?)
+        Ok(self_check::run(&self.open.device, Extent::Whole).await?)
+    }
+
+    /// What the start left out: attention at the head dims of a model or of a run that comes.
+    async fn check_heads(&mut self, dims: &[usize], gradients: bool) -> Result<(), Error> {
+        let found = self_check::heads(&self.open.device, dims, gradients).await?;
+        self.replaced.extend(found.filter(|kernel| !kernel.passed).map(|kernel| kernel.name));
+        Ok(())
+    }
+
+    /// Kernels that were found wrong since the start, and replaced by their twins; each is named once.
+    pub fn take_replaced(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// Loads a model from files and forgets the one before. Where the files hold no model, or one that does not fit, the
@@ -149,6 +165,7 @@ impl Engine {
     pub async fn load_built_in(&mut self) -> Result<ModelInfo, Error> {
         self.forget_model();
         let model = Model::untrained(tiny_config(), BUILT_IN_SEED, &self.open.device).await?;
+        self.check_heads(&model.head_dims(), false).await?;
         Ok(self.model.insert(model).info().clone())
     }
 
@@ -227,7 +244,7 @@ impl Engine {
     ///
     /// [`EngineError::NoOutputs`] without such a file; whatever is wrong with the files.
     pub async fn parity(
-        &self,
+        &mut self,
         mut files: Vec<Box<dyn ReadAt>>,
         atol: f64,
         rtol: f64,
@@ -241,6 +258,7 @@ impl Engine {
         let io = Checkpoint::open(files.swap_remove(place)).await?;
         let files = ModelFiles::from_files(files).await?;
         let model = load(files, &self.open.device, LoadOptions::default(), progress).await?;
+        self.check_heads(&model.head_dims(), false).await?;
         parity::run(&model, &io, atol, rtol).await
     }
 

@@ -116,6 +116,7 @@ impl Engine {
             }
             ModelSource::Files | ModelSource::Url { .. } | ModelSource::Stored { .. } => return Ok(None),
         };
+        self.check_heads(&model.head_dims(), false).await?;
         Ok(Some(self.put(slot, model)))
     }
 

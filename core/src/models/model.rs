@@ -282,6 +282,13 @@ impl Model {
         self.decoder.as_ref().map(|(decoder, config)| (decoder, config))
     }
 
+    /// Numbers a head of its attentions: the encoder's, and the decoder's where there is one.
+    pub fn head_dims(&self) -> Vec<usize> {
+        let encoder = self.config.embed_dim / self.config.num_heads;
+        let decoder = self.decoder().map(|(_, mae)| mae.decoder_embed_dim / mae.decoder_num_heads);
+        std::iter::once(encoder).chain(decoder).collect()
+    }
+
     /// Where it lives.
     pub fn device(&self) -> &Device {
         &self.device

@@ -49,9 +49,11 @@ enum Source<'a> {
 /// How a new model begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
-    /// DINOv2 (`models/vision_transformer.py`, `layers/dino_head.py`): linear weights normal with deviation 0.02 (its
-    /// truncation at 2 is a hundred deviations away and never met), positions too, tokens 1e-6, LayerScale as given.
+    /// DINOv2 (`models/vision_transformer.py`, `layers/dino_head.py`): linear weights normal (its truncation at 2 is a hundred
+    /// deviations away and never met), positions too, tokens 1e-6, LayerScale as given.
     Dinov2 {
+        /// Deviation of weights and positions: 0.02 where it was published.
+        std: f64,
         /// First value of LayerScale.
         layerscale: f64,
     },
@@ -378,7 +380,7 @@ impl Init {
         let mut normal = |deviation: f64| (0..count).map(|_| (deviation * stream.normal()) as f32).collect();
         let vector = shape.len() == 1;
         if name.ends_with("gamma") {
-            let Self::Dinov2 { layerscale } = self else { return vec![1.0; count] };
+            let Self::Dinov2 { layerscale, .. } = self else { return vec![1.0; count] };
             return vec![layerscale as f32; count];
         }
         if name.ends_with("weight_g") || (vector && name.ends_with("weight")) {
@@ -395,7 +397,7 @@ impl Init {
             }
             Self::Dinov2 { .. } if name == "mask_token" => vec![0.0; count],
             Self::Dinov2 { .. } if name.ends_with("_token") || name.ends_with("_tokens") => normal(1e-6),
-            Self::Dinov2 { .. } => normal(0.02),
+            Self::Dinov2 { std, .. } => normal(std),
             Self::Mae if name.ends_with("pos_embed") => {
                 let side = (shape[1] - 1).isqrt();
                 sin_cos(side, shape[2])

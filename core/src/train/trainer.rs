@@ -203,7 +203,7 @@ impl Trainer {
     async fn begin_nets(config: &Config, rng: Rng, device: &Device) -> Result<Replica, Error> {
         let init = match config.method {
             Method::Mae => Init::Mae,
-            Method::Dinov2 => Init::Dinov2 { layerscale: config.model.layerscale },
+            Method::Dinov2 => Init::Dinov2 { std: config.model.init_std, layerscale: config.model.layerscale },
         };
         let sizes = net_config(config);
         let tracked = device.clone().autodiff();

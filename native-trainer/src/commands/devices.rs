@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use lab_core::device::DeviceDescription;
-use lab_core::kernels::self_check;
+use lab_core::kernels::self_check::{self, Extent};
 use lab_protocol::{EngineInfo, EngineKind, KernelCheck};
 use serde::Serialize;
 
@@ -59,7 +59,7 @@ fn row(device: DeviceDescription, no_check: bool) -> Row {
         None
     } else {
         Some(match pollster::block_on(lab_core::device::open(&device.id)) {
-            Ok(open) => match pollster::block_on(self_check::run(&open.device)) {
+            Ok(open) => match pollster::block_on(self_check::run(&open.device, Extent::Whole)) {
                 Ok(check) => Check::Kernels(check.kernels),
                 Err(error) => Check::Failed(error.to_string()),
             },

@@ -130,6 +130,7 @@ fn measure(arguments: &PlanArgs, config: &Config) -> Result<Measured> {
     text::note(&format!("measuring a step of {}", text::plural(images as u64, "image")));
     memory::forget_peak();
     let before = memory::resident();
+    engine::check_heads(&device, &small.head_dims(), true)?;
     let mut trainer = pollster::block_on(Trainer::begin(small.clone(), arguments.images, &device.device))?;
     let mut batch = Batch::new(&small, images);
     for (index, value) in batch.global.iter_mut().chain(&mut batch.local).enumerate() {

@@ -47,6 +47,9 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         false => engine::open_all(&arguments.devices, &arguments.engine)?,
     };
     let name = devices.iter().map(|device| engine::describe(&device.info)).collect::<Vec<_>>().join(" + ");
+    for device in &devices {
+        engine::check_heads(device, &config.head_dims(), true)?;
+    }
     let mut devices = devices.into_iter().map(|device| device.device);
     let Some(first) = devices.next() else { bail!("--devices names no device") };
 

@@ -91,6 +91,7 @@ impl Engine {
     async fn begin_run(&mut self, plan: &Plan) -> Result<Answer, Error> {
         let config = Config::resolve(Some(&plan.preset), None, &plan.settings)?;
         let pictures = self.pictures(&plan.data, &config)?;
+        self.check_heads(&config.head_dims(), true).await?;
         // The run before stays until the new one stands: it may be refused. At its begin a run is little more than its
         // weights, so that both have room.
         let session = Session::begin(config, plan.data.clone(), pictures, &self.open.device).await?;
@@ -130,6 +131,7 @@ impl Engine {
             }
             (None, None) => (data.clone(), self.pictures(data, &saved.config)?),
         };
+        self.check_heads(&saved.begun.head_dims(), true).await?;
         let mut session = Session::begin(saved.begun, data, pictures, &self.open.device).await?;
         let note = session.resume(&saved.checkpoint, saved.config, saved.counters, saved.curves).await?;
         Ok(self.train.session.insert(session).begun(note))

@@ -49,8 +49,8 @@ export async function startSite(t, files = {}) {
     const body = bytes.subarray(start, end);
     response.writeHead(status, { ...headers, 'Content-Length': body.length });
     if (cutAt !== undefined && start < cutAt) {
-      // Flushed, then cut: the browser has received exactly these.
-      response.write(body.subarray(0, cutAt - start), () => setTimeout(() => response.destroy(), 60));
+      // Flushed, then cut: the browser has received exactly these, and a busy page has read them.
+      response.write(body.subarray(0, cutAt - start), () => setTimeout(() => response.destroy(), 600));
       return;
     }
     if (wait) {

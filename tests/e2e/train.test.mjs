@@ -91,7 +91,7 @@ test('both engines make the same steps', { timeout: 600_000 }, async (t) => {
     for (const [engine, options] of [['cpu', WITHOUT_WEBGPU], ['gpu', {}]]) {
       const { page, check } = await openLab(t, { ...options, path: trainLink(engine, method, ...tiny) });
       await reached(page, 1);
-      for (const step of [2, 3, 4]) {
+      for (const step of [2, 3]) {
         await page.locator(byTest('step')).click();
         await reached(page, step);
       }
@@ -100,7 +100,7 @@ test('both engines make the same steps', { timeout: 600_000 }, async (t) => {
       check();
     }
     assert.equal(losses.gpu.length, losses.cpu.length);
-    // Four steps of f32, summed in different orders: differences grow with each step's rounding.
+    // Three steps of f32, summed in different orders: differences grow with each step's rounding.
     losses.gpu.forEach((loss, step) => assert.ok(Math.abs(loss - losses.cpu[step]) < 1e-3 * losses.cpu[step], `${method}: ${JSON.stringify(losses)}`));
   }
 });

@@ -5,7 +5,7 @@ use lab_core::device::{OpenDevice, mode};
 use lab_core::formats::ModelFiles;
 use lab_core::kernels::self_check::{self, Extent};
 use lab_core::models::{self, LoadOptions, Model};
-use lab_protocol::{EngineInfo, EngineKind, KernelCheck};
+use lab_protocol::{EngineInfo, EngineKind, SelfCheck};
 
 use crate::cli::{EngineArgs, Kernels};
 use crate::progress::{Progress, Unit};
@@ -25,7 +25,7 @@ pub(crate) fn open(arguments: &EngineArgs) -> Result<OpenDevice> {
     if open.info.kind == EngineKind::Gpu && arguments.kernels == Kernels::Wgsl {
         let check = pollster::block_on(self_check::run(&open.device, Extent::Start))
             .with_context(|| format!("cannot compute on {}", describe(&open.info)))?;
-        tell(&check.kernels);
+        tell(&check);
     }
     Ok(open)
 }
@@ -37,13 +37,13 @@ pub(crate) fn open(arguments: &EngineArgs) -> Result<OpenDevice> {
 pub(crate) fn check_heads(open: &OpenDevice, head_dims: &[usize], gradients: bool) -> Result<()> {
     let found = pollster::block_on(self_check::heads(&open.device, head_dims, gradients))
         .with_context(|| format!("cannot compute on {}", describe(&open.info)))?;
-    tell(found.as_slice());
+    tell(&found);
     Ok(())
 }
 
 /// Names the kernels that were found wrong.
-fn tell(checked: &[KernelCheck]) {
-    let wrong: Vec<_> = checked.iter().filter(|kernel| !kernel.passed).map(|kernel| kernel.name.as_str()).collect();
+fn tell(check: &SelfCheck) {
+    let wrong = check.replaced();
     if !wrong.is_empty() {
         let wrong = wrong.join(", ");
         text::note(&format!("warning: wrong on this device, replaced by tensor operations: {wrong}"));

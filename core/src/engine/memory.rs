@@ -71,8 +71,7 @@ impl Engine {
         if !name.is_empty() {
             model.rename(name);
         }
-        self.check_heads(&model.head_dims(), false).await?;
-        Ok(self.put(slot, model))
+        self.put(slot, model).await
     }
 
     /// Whether a model of so many parameters is held in 16 bits.

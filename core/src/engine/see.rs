@@ -116,11 +116,12 @@ impl Engine {
             }
             ModelSource::Files | ModelSource::Url { .. } | ModelSource::Stored { .. } => return Ok(None),
         };
-        self.check_heads(&model.head_dims(), false).await?;
-        Ok(Some(self.put(slot, model)))
+        Ok(Some(self.put(slot, model).await?))
     }
 
-    pub(super) fn put(&mut self, slot: Slot, model: Model) -> ModelInfo {
+    /// Puts a model into a slot, once attention is checked at its head dims.
+    pub(super) async fn put(&mut self, slot: Slot, model: Model) -> Result<ModelInfo, Error> {
+        self.check_heads(&model.head_dims(), false).await?;
         let info = model.info().clone();
         match slot {
             Slot::Main => {
@@ -132,7 +133,7 @@ impl Engine {
             }
             Slot::Mae => self.mask.put(model),
         }
-        info
+        Ok(info)
     }
 
     /// Forgets the model of a slot.

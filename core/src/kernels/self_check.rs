@@ -56,19 +56,19 @@ pub async fn run(device: &Device, extent: Extent) -> Result<SelfCheck, DeviceErr
 }
 
 /// Compares attention at some head dims with its reference, with its gradients where they are wanted, and switches it off
-/// where it differs. `None` where its kernel computes none of them: on a device without WGSL, switched off, at head dims of
+/// where it differs. Empty where its kernel computes none of them: on a device without WGSL, switched off, at head dims of
 /// the reference's.
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub async fn heads(device: &Device, dims: &[usize], gradients: bool) -> Result<Option<KernelCheck>, DeviceError> {
+pub async fn heads(device: &Device, dims: &[usize], gradients: bool) -> Result<SelfCheck, DeviceError> {
     let dims: Vec<_> = dims.iter().copied().filter(|dim| attention::HEAD_DIMS.contains(dim)).collect();
     if dims.is_empty() || !mode::takes_wgsl(device) || !mode::runs(Kernel::Attention, device) {
-        return Ok(None);
+        return Ok(SelfCheck::default());
     }
     let attend = |device: &Device| dims.iter().flat_map(|&dim| attend(dim, gradients, device)).collect();
-    check(Kernel::Attention, device, attend).await.map(Some)
+    Ok(SelfCheck { kernels: vec![check(Kernel::Attention, device, attend).await?] })
 }
 
 /// f32 sums of some dozens of terms of size one differ by rounding in the sixth digit; ten times that is allowed.

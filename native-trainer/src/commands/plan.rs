@@ -128,9 +128,10 @@ fn measure(arguments: &PlanArgs, config: &Config) -> Result<Measured> {
     let mut small = config.clone();
     (small.train.batch_size, small.train.accumulate) = (images, 1);
     text::note(&format!("measuring a step of {}", text::plural(images as u64, "image")));
+    // Before anything is measured: its memory is not the step's.
+    engine::check_heads(&device, &small.head_dims(), true)?;
     memory::forget_peak();
     let before = memory::resident();
-    engine::check_heads(&device, &small.head_dims(), true)?;
     let mut trainer = pollster::block_on(Trainer::begin(small.clone(), arguments.images, &device.device))?;
     let mut batch = Batch::new(&small, images);
     for (index, value) in batch.global.iter_mut().chain(&mut batch.local).enumerate() {

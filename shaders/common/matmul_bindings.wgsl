@@ -1,7 +1,8 @@
 // out[batch, m, n] = epilogue(sum over k of a[batch, m, k] * b[batch, k, n]); a and b strided, out contiguous.
 // A batch is (outer, inner), so that [B, H, N, D] views need no copy; strides and offsets count elements.
+// Pieces of one long sum are batches too, the last of them shorter.
 struct Params {
-    m: u32, n: u32, k: u32,
+    m: u32, n: u32, k: u32, k_last: u32,
     inner: u32,
     a_outer: u32, a_inner: u32, a_row: u32, a_col: u32, a_offset: u32,
     b_outer: u32, b_inner: u32, b_row: u32, b_col: u32, b_offset: u32,
@@ -19,3 +20,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<storage, read> params: Params;
+
+// How long the sums of a batch are.
+fn length_of(batch: u32, batches: u32) -> u32 {
+    return select(params.k, params.k_last, batch + 1u == batches);
+}

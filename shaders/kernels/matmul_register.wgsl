@@ -7,7 +7,7 @@ enable f16;
 #import epilogue
 
 @compute @workgroup_size(8, 8, 1)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let outer = id.z / params.inner;
     let inner = id.z % params.inner;
     let row = id.y * 4u;
@@ -26,7 +26,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var sum{i} = vec4<f32>(0.0);
 #endfor
-    let whole = params.k / 4u;
+    let length = length_of(id.z, groups.z);
+    let whole = length / 4u;
     for (var turn = 0u; turn < whole; turn++) {
 #for step in 0..4
         {
@@ -39,7 +40,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
 #endfor
     }
-    for (var k = whole * 4u; k < params.k; k++) {
+    for (var k = whole * 4u; k < length; k++) {
         let ka = k * params.a_col;
         let kb = k * params.b_row;
         let right = vec4<f32>(f32(b[b0 + kb]), f32(b[b1 + kb]), f32(b[b2 + kb]), f32(b[b3 + kb]));

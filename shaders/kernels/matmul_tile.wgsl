@@ -12,6 +12,7 @@ var<workgroup> b_tile: array<f32, 1024>;   // [STEP][TILE]
 @compute @workgroup_size(16, 16, 1)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
@@ -24,7 +25,8 @@ fn main(
 #for r in 0..4
     var sum{r} = vec4<f32>(0.0);
 #endfor
-    for (var k_start = 0u; k_start < params.k; k_start += STEP) {
+    let length = length_of(group.z, groups.z);
+    for (var k_start = 0u; k_start < length; k_start += STEP) {
         for (var turn = 0u; turn < 4u; turn++) {
             let cell = index + turn * 256u;
             // Neighbouring invocations read neighbouring addresses, whichever way the operand lies.
@@ -35,7 +37,7 @@ fn main(
                 line = cell % TILE;
             }
             var value = 0.0;
-            if (row_start + line < params.m && k_start + k < params.k) {
+            if (row_start + line < params.m && k_start + k < length) {
                 value = a[a_base + (row_start + line) * params.a_row + (k_start + k) * params.a_col];
             }
             a_tile[k * TILE + line] = value;
@@ -47,7 +49,7 @@ fn main(
                 line = cell % TILE;
             }
             value = 0.0;
-            if (column_exists(column_start + line) && k_start + k < params.k) {
+            if (column_exists(column_start + line) && k_start + k < length) {
                 value = f32(b[b_base + (k_start + k) * params.b_row + source_column(column_start + line) * params.b_col]);
             }
             b_tile[k * TILE + line] = value;

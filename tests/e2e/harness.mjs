@@ -11,10 +11,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-/** WebGPU by SwiftShader, also where there is no graphics card, and no chatter with the outside. */
+/** WebGPU by SwiftShader, also where there is no graphics card; with LAB_GPU=card by the machine's card. */
+const ADAPTER = process.env.LAB_GPU === 'card'
+  ? ['--enable-features=Vulkan', '--use-vulkan=native', '--use-angle=vulkan', '--ignore-gpu-blocklist', '--disable-vulkan-surface']
+  : ['--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'];
+
+/** WebGPU, and no chatter with the outside. */
 export const CHROMIUM_FLAGS = [
-  '--headless', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader',
-  '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-angle=swiftshader', '--enable-unsafe-swiftshader',
+  '--headless', '--no-sandbox', '--enable-unsafe-webgpu', ...ADAPTER,
   '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
   '--disable-sync',
 ];

@@ -17,6 +17,8 @@ pub enum Kernel {
     Matmul,
     /// Matrix product with bias and epilogue.
     Linear,
+    /// Sums over rows, which gradients are made of.
+    SumRows,
     /// Bias and activation where a gradient is wanted.
     BiasActivation,
     /// Layer normalisation.
@@ -39,9 +41,10 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Matmul,
         Self::Linear,
+        Self::SumRows,
         Self::BiasActivation,
         Self::LayerNorm,
         Self::Attention,
@@ -58,6 +61,7 @@ impl Kernel {
         match self {
             Self::Matmul => "matmul",
             Self::Linear => "linear",
+            Self::SumRows => "sum_rows",
             Self::BiasActivation => "bias_activation",
             Self::LayerNorm => "layer_norm",
             Self::Attention => "attention",

@@ -88,7 +88,7 @@ mod launches {
             use burn::backend::wgpu::into_contiguous;
 
             use crate::kernels::launch::{dims, empty, launch_elements};
-            use crate::kernels::matmul::launches::sum_of_rows;
+            use crate::kernels::sum_rows::launches::sum_of_rows;
 
             let (x, bias, dy) = (into_contiguous(x), into_contiguous(bias), into_contiguous(dy));
             if activation == super::Activation::Identity as u32 {

@@ -60,7 +60,7 @@ mod launches {
 
         use super::LayerNormOps;
         use crate::kernels::launch::{Groups, dims, empty, launch};
-        use crate::kernels::matmul::launches::sum_of_rows;
+        use crate::kernels::sum_rows::launches::sum_of_rows;
 
         impl LayerNormOps for CubeBackend {
             fn fused_layer_norm(

@@ -1,7 +1,7 @@
 //! Batched matrix product, `[B0, B1, M, K] x [B0, B1, K, N] -> [B0, B1, M, N]`.
 //!
-//! Operands may be strided (a transpose costs nothing), K may have any length. Two shaders compute it: tiles in
-//! workgroup memory for GPUs, registers only for software adapters; see `docs/decisions`. burn's own product does not
+//! Operands may be strided (a transpose costs nothing), K may have any length. Three shaders compute it: tiles of two
+//! sizes in workgroup memory for GPUs, registers only for software adapters; see `docs/decisions`. burn's own product does not
 //! run in a browser, so there every product goes through here.
 
 use burn::tensor::{DType, Tensor};
@@ -72,16 +72,18 @@ pub(super) mod launches {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::backend::ops::FloatTensorOps;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::wgpu::{CubeBackend, CubeTensor};
     use burn::backend::{Autodiff, Backend, backend_extension};
-    use burn::tensor::{DType, Shape};
+    use burn::tensor::DType;
     use lab_shaders::matmul_tile::Params;
-    use lab_shaders::{MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16, Shader};
+    use lab_shaders::{
+        MATMUL_LARGE, MATMUL_LARGE_F16, MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16, Shader,
+    };
 
     use super::mode;
     use crate::kernels::launch::{Groups, dims, empty, launch};
+    use crate::kernels::sum_rows::launches::sum_into;
 
     /// The product as an operation of burn's backends; [`super::matmul`] is its door.
     #[backend_extension(Autodiff, Cube)]
@@ -116,6 +118,41 @@ pub(super) mod launches {
     /// The longest sum of one launch. llvmpipe ends a shader after 65 535 turns of all its loops together, of which the
     /// tile kernel takes 21 for 16 steps; longer sums are continued by further launches.
     const K_MAX: usize = 1 << 15;
+    /// Workgroups that fill a large GPU: an H200 has 132 multiprocessors.
+    const FULL: usize = 256;
+    /// The shortest piece of a sum that is worth a workgroup of its own.
+    const K_PIECE: usize = 256;
+
+    /// How a product is computed.
+    struct Way {
+        shader: &'static Shader,
+        /// Rows and columns of a workgroup.
+        side: usize,
+        /// Pieces that the sum is cut into, each a batch of its own; 1 leaves it whole.
+        pieces: usize,
+    }
+
+    /// Tiles as large as still fill the device. Few tiles share one long sum (a weight's gradient: as many rows as it has
+    /// outputs, as many columns as inputs, a term for every token), so that is cut, where nothing but the product is asked.
+    fn way([m, columns, k]: [usize; 3], batches: usize, may_cut: bool, weights: DType) -> Way {
+        let half = weights == DType::F16;
+        if mode::software_adapter() {
+            let shader = if half { &MATMUL_REGISTER_F16 } else { &MATMUL_REGISTER };
+            return Way { shader, side: 32, pieces: 1 };
+        }
+        let tiles = |side: usize| columns.div_ceil(side) * m.div_ceil(side) * batches;
+        let pieces = |side: usize| match may_cut && batches == 1 {
+            true => (FULL / tiles(side).max(1)).min(k / K_PIECE).max(k.div_ceil(K_MAX)).max(1),
+            false => 1,
+        };
+        let large = m > 64 && columns > 64 && tiles(128) * pieces(128) >= FULL / 2;
+        match (large, half) {
+            (true, false) => Way { shader: &MATMUL_LARGE, side: 128, pieces: pieces(128) },
+            (true, true) => Way { shader: &MATMUL_LARGE_F16, side: 128, pieces: pieces(128) },
+            (false, false) => Way { shader: &MATMUL_TILE, side: 64, pieces: pieces(64) },
+            (false, true) => Way { shader: &MATMUL_TILE_F16, side: 64, pieces: pieces(64) },
+        }
+    }
 
     /// Launches `out = epilogue(a x b)`; `a [B0, B1, M, K]` f32, `b [B0, B1, K, N]` f32 or f16, both strided.
     pub(in crate::kernels) fn product(a: &CubeTensor, b: &CubeTensor, epilogue: Epilogue<'_>, out: &CubeTensor) {
@@ -130,52 +167,61 @@ pub(super) mod launches {
             Epilogue::Residual { bias, gamma, residual } => (6, bias, gamma, residual),
         };
         let columns = if code == 5 { (n / 2).div_ceil(2) * 4 } else { n };
-        let shader = choose(b.dtype);
-        let (across, down) = if shader.workgroup_size[0] == 16 { (64, 64) } else { (32, 32) };
-        let pieces = if code == 5 { 1 } else { k.div_ceil(K_MAX).max(1) };
-        for piece in 0..pieces {
-            let start = piece * K_MAX;
-            let last = piece + 1 == pieces;
+        let Way { shader, side, pieces } = way([m, columns, k], b0 * b1, code == 0, b.dtype);
+        let whole = Params {
+            m: m as u32,
+            n: n as u32,
+            k: k as u32,
+            k_last: k as u32,
+            inner: b1 as u32,
+            a_outer: a_strides[0],
+            a_inner: a_strides[1],
+            a_row: a_strides[2],
+            a_col: a_strides[3],
+            a_offset: 0,
+            b_outer: b_strides[0],
+            b_inner: b_strides[1],
+            b_row: b_strides[2],
+            b_col: b_strides[3],
+            b_offset: 0,
+            epilogue: code,
+            accumulate: 0,
+        };
+        let run = |params: Params, batches: usize, out: &CubeTensor| {
+            let groups = Groups::Grid([columns.div_ceil(side), m.div_ceil(side), batches]);
+            launch(shader, &[a, b, bias, gamma, residual, out], &params.words(), groups);
+        };
+        if pieces > 1 {
+            // Pieces are batches that lie one behind the other along the sum.
+            let piece = k.div_ceil(pieces).next_multiple_of(16);
+            let pieces = k.div_ceil(piece);
             let params = Params {
-                m: m as u32,
-                n: n as u32,
-                k: if last { k - start } else { K_MAX } as u32,
-                inner: b1 as u32,
-                a_outer: a_strides[0],
-                a_inner: a_strides[1],
-                a_row: a_strides[2],
-                a_col: a_strides[3],
+                k: piece as u32,
+                k_last: (k - (pieces - 1) * piece) as u32,
+                inner: 1,
+                a_outer: piece as u32 * a_strides[3],
+                b_outer: piece as u32 * b_strides[2],
+                ..whole
+            };
+            let parts = empty(a, [pieces, m, n]);
+            run(params, pieces, &parts);
+            return sum_into(&parts, m * n, out);
+        }
+        let launches = if code == 5 { 1 } else { k.div_ceil(K_MAX).max(1) };
+        for index in 0..launches {
+            let start = index * K_MAX;
+            let last = index + 1 == launches;
+            let length = if last { k - start } else { K_MAX } as u32;
+            let params = Params {
+                k: length,
+                k_last: length,
                 a_offset: start as u32 * a_strides[3],
-                b_outer: b_strides[0],
-                b_inner: b_strides[1],
-                b_row: b_strides[2],
-                b_col: b_strides[3],
                 b_offset: start as u32 * b_strides[2],
                 epilogue: if last { code } else { 0 },
-                accumulate: u32::from(piece > 0),
+                accumulate: u32::from(index > 0),
+                ..whole
             };
-            let groups = Groups::Grid([columns.div_ceil(across), m.div_ceil(down), b0 * b1]);
-            launch(shader, &[a, b, bias, gamma, residual, out], &params.words(), groups);
-        }
-    }
-
-    /// The sum over all rows of `x [B, N, D]`, as a product with ones: it has no limit on the number of rows, which
-    /// llvmpipe's loops have.
-    pub(in crate::kernels) fn sum_of_rows(x: CubeTensor) -> CubeTensor {
-        let [b, n, dim] = dims(&x);
-        let ones = CubeBackend::float_ones(Shape::new([1, 1, 1, b * n]), &x.device, DType::F32.into());
-        let x = CubeBackend::float_reshape(x, Shape::new([1, 1, b * n, dim]));
-        let sum = empty(&x, [1, 1, 1, dim]);
-        product(&ones, &x, Epilogue::None, &sum);
-        CubeBackend::float_reshape(sum, Shape::new([dim]))
-    }
-
-    fn choose(weights: DType) -> &'static Shader {
-        match (mode::software_adapter(), weights) {
-            (false, DType::F16) => &MATMUL_TILE_F16,
-            (false, _) => &MATMUL_TILE,
-            (true, DType::F16) => &MATMUL_REGISTER_F16,
-            (true, _) => &MATMUL_REGISTER,
+            run(params, b0 * b1, out);
         }
     }
 

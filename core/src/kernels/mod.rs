@@ -24,3 +24,4 @@ pub mod preprocess;
 pub mod self_check;
 #[cfg(feature = "wgpu")]
 pub mod share;
+pub mod sum_rows;

@@ -13,6 +13,7 @@ use lab_protocol::{KernelCheck, SelfCheck};
 use super::mode::{self, Kernel};
 use super::{
     adamw, attention, augment, bias_activation, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess,
+    sum_rows,
 };
 use crate::device::readback;
 use crate::error::DeviceError;
@@ -130,6 +131,8 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
             }
             all
         }
+        // As means, so that they are numbers of size one like the others.
+        Kernel::SumRows => vec![sum_rows::sum_rows(random::<2>([131, 70], 1, device)) / 131.0],
         Kernel::BiasActivation => {
             let device = device.clone().autodiff();
             let kinds = [linear::Activation::Gelu, linear::Activation::QuickGelu, linear::Activation::GeluTanh];

@@ -4,8 +4,8 @@ use lab_tests::random;
 
 use super::{gradients, leaf, on_both};
 
-/// Both shaders: tiles, and registers only.
-fn both_shaders(what: &str, check: impl Fn(&str)) {
+/// Tiles (the sizes decide which), and registers only.
+fn both_ways(what: &str, check: impl Fn(&str)) {
     for software in [false, true] {
         let before = mode::software_adapter();
         mode::set_software_adapter(software);
@@ -28,7 +28,7 @@ fn values_of_every_awkward_size() {
         (1, 1, 1, 16, 300),
         (3, 1, 129, 17, 1),
     ] {
-        both_shaders(&format!("{m}x{k}x{n}"), |what| {
+        both_ways(&format!("{m}x{k}x{n}"), |what| {
             on_both(what, TOLERANCE, |device: &Device| {
                 let (a, b) = (random([b0, b1, m, k], 1, device), random([b0, b1, k, n], 2, device));
                 vec![matmul(a, b).flatten(0, 3)]
@@ -39,7 +39,7 @@ fn values_of_every_awkward_size() {
 
 #[test]
 fn transposed_and_sliced_operands_need_no_copy() {
-    both_shaders("strided", |what| {
+    both_ways("strided", |what| {
         on_both(what, TOLERANCE, |device: &Device| {
             let a = random::<4>([2, 2, 31, 20], 1, device).swap_dims(2, 3);
             let b = random::<4>([2, 2, 50, 31], 2, device).swap_dims(2, 3);
@@ -55,12 +55,39 @@ fn transposed_and_sliced_operands_need_no_copy() {
 #[test]
 fn sums_longer_than_llvmpipe_counts() {
     // 300 000 steps: more than one launch takes, and more than 4 * 65 535.
-    both_shaders("long", |what| {
+    both_ways("long", |what| {
         on_both(what, TOLERANCE, |device: &Device| {
             let (a, b) = (random([1, 1, 2, 300_000], 1, device), random([1, 1, 300_000, 3], 2, device));
             vec![matmul(a, b).flatten(0, 3)]
         });
     });
+}
+
+#[test]
+fn products_that_fill_a_device_take_large_tiles() {
+    // 144 tiles of 128, the last ones not full; each operand lying either way; batches; an odd K.
+    both_ways("large", |what| {
+        on_both(what, TOLERANCE, |device: &Device| {
+            let (m, k, n) = (1000, 37, 1030);
+            let (a, b) = (random::<4>([2, 1, m, k], 1, device), random::<4>([2, 1, k, n], 2, device));
+            let across = random::<4>([2, 1, k, m], 3, device).swap_dims(2, 3);
+            let down = random::<4>([2, 1, n, k], 4, device).swap_dims(2, 3);
+            vec![matmul(a, down).flatten(0, 3), matmul(across, b).flatten(0, 3)]
+        });
+    });
+}
+
+#[test]
+fn long_sums_of_few_tiles_are_cut() {
+    // As the gradients of weights: 3 x 2 large tiles, and one small one; pieces that do not come out even.
+    for (m, k, n) in [(300, 8003, 130), (20, 1111, 30)] {
+        both_ways(&format!("cut {m}x{k}x{n}"), |what| {
+            on_both(what, TOLERANCE, |device: &Device| {
+                let a = random::<4>([1, 1, k, m], 1, device).swap_dims(2, 3);
+                vec![matmul(a, random([1, 1, k, n], 2, device)).flatten(0, 3)]
+            });
+        });
+    }
 }
 
 #[test]
@@ -74,7 +101,7 @@ fn more_rows_than_a_dispatch_has_groups() {
 #[test]
 fn gradients_of_both_operands() {
     for (m, k, n) in [(1, 1, 1), (5, 7, 9), (40, 70, 33)] {
-        both_shaders(&format!("gradient {m}x{k}x{n}"), |what| {
+        both_ways(&format!("gradient {m}x{k}x{n}"), |what| {
             on_both(what, TOLERANCE, |device: &Device| {
                 let device = device.clone().autodiff();
                 let a = leaf(random::<4>([2, 1, m, k], 1, &device));

@@ -13,6 +13,7 @@ mod matmul;
 mod patch_embed;
 mod preprocess;
 mod self_check;
+mod sum_rows;
 
 use burn::tensor::{Device, Tensor};
 use lab_core::kernels::mode::{self, Kernels};

@@ -21,8 +21,8 @@ fn column_exists(c: u32) -> bool {
     return c < params.n;
 }
 
-// Writes four neighbouring columns, from `c` (a multiple of four), of one row of one batch.
-fn write_row(batch: u32, row: u32, c: u32, product: vec4<f32>) {
+// Writes four neighbouring columns, from `c` (a multiple of four), of one row of the batch that begins at `base`.
+fn write_row(base: u32, row: u32, c: u32, product: vec4<f32>) {
     if (row >= params.m) {
         return;
     }
@@ -33,7 +33,7 @@ fn write_row(batch: u32, row: u32, c: u32, product: vec4<f32>) {
             if (j < half) {
                 let gate = product[i] + bias[j];
                 let value = product[i + 2u] + bias[half + j];
-                out[(batch * params.m + row) * half + j] = silu(gate) * value;
+                out[base + row * params.out_row + j] = silu(gate) * value;
             }
         }
         return;
@@ -43,7 +43,7 @@ fn write_row(batch: u32, row: u32, c: u32, product: vec4<f32>) {
         if (column >= params.n) {
             return;
         }
-        let at = (batch * params.m + row) * params.n + column;
+        let at = base + row * params.out_row + column;
         var y = product[i];
         if (params.accumulate != 0u) {
             y += out[at];

@@ -74,10 +74,11 @@ fn main(
     }
     let row = row_start + local.y * 4u;
     let column = column_start + local.x * 4u;
+    let base = out_of(group.z);
 #for r in 0..4
-    write_row(group.z, row + {r}u, column, upper_left{r});
-    write_row(group.z, row + {r}u, column + 64u, upper_right{r});
-    write_row(group.z, row + 64u + {r}u, column, lower_left{r});
-    write_row(group.z, row + 64u + {r}u, column + 64u, lower_right{r});
+    write_row(base, row + {r}u, column, upper_left{r});
+    write_row(base, row + {r}u, column + 64u, upper_right{r});
+    write_row(base, row + 64u + {r}u, column, lower_left{r});
+    write_row(base, row + 64u + {r}u, column + 64u, lower_right{r});
 #endfor
 }

@@ -48,7 +48,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         sum{r} += a[a{r} + ka] * right;
 #endfor
     }
+    let base = out_of(id.z);
 #for r in 0..4
-    write_row(id.z, row + {r}u, column, sum{r});
+    write_row(base, row + {r}u, column, sum{r});
 #endfor
 }

@@ -65,7 +65,8 @@ fn main(
         }
         workgroupBarrier();
     }
+    let base = out_of(group.z);
 #for r in 0..4
-    write_row(group.z, row_start + local.y * 4u + {r}u, column_start + local.x * 4u, sum{r});
+    write_row(base, row_start + local.y * 4u + {r}u, column_start + local.x * 4u, sum{r});
 #endfor
 }

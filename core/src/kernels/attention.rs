@@ -2,8 +2,9 @@
 //!
 //! `softmax(q kᵀ / sqrt(head_dim)) v`, for each block of [`Segments`] alone when crops of several sizes are packed into
 //! one row. The kernel is the online softmax of FlashAttention (Dao et al., arXiv 2205.14135), one invocation a query;
-//! its backward pass recomputes the probabilities from the log of the softmax's denominator. The CPU does the same with
-//! its own products around the loops of `lab-loops`; it holds the probabilities of one call, and not for long.
+//! its backward pass recomputes the probabilities from the log of the softmax's denominator: some heads at a time between
+//! products, or on a software adapter and for packed crops one invocation a query and a key. The CPU does the same with its
+//! own products around the loops of `lab-loops`; it holds the probabilities of one call, and not for long.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -197,7 +198,9 @@ mod launches {
         use lab_shaders::{self as shaders, Shader, attention_probs};
 
         use super::AttentionOps;
-        use crate::kernels::launch::{dims, empty, launch_elements};
+        use crate::device::mode;
+        use crate::kernels::launch::{Groups, MAX_GROUPS, dims, empty, launch, launch_elements};
+        use crate::kernels::matmul::launches::{Epilogue, View, product_of};
 
         /// The variant of a kernel for a head dim.
         fn pick(variants: [&'static Shader; 6], head_dim: usize) -> &'static Shader {
@@ -235,6 +238,10 @@ mod launches {
             let ranges = ranges.map(into_contiguous);
             let [b, n, width] = dims(&qkv);
             let head_dim = width / 3 / heads as usize;
+            // A software adapter has no registers to run out of, and its products know no workgroup memory.
+            if ranges.is_none() && !mode::software_adapter() {
+                return backward_by_products([qkv, out, lse, d_out], heads as usize);
+            }
             let (d_qkv, delta) = (empty(&qkv, [b, n, width]), empty(&qkv, [b, heads as usize, n]));
             let params = shaders::attention_backward_q::Params {
                 batch: b as u32,
@@ -269,6 +276,72 @@ mod launches {
                 head_dim,
             );
             launch_elements(shader, &[&qkv, ranges, &lse, &delta, &d_out, &d_qkv], &params.words(), elements);
+            d_qkv
+        }
+
+        /// Bytes of the probabilities that are held at once, and again of their gradients: half of what every device binds.
+        const ROOM: usize = 64 << 20;
+
+        /// Where queries (part 0), keys (1) or values (2) of some heads lie in `[B, N, 3, H, head_dim]`.
+        fn part_of(qkv: &CubeTensor, part: usize, [heads, head_dim]: [usize; 2], [batch, head]: [usize; 2]) -> View<'_> {
+            let [_, n, width] = dims(qkv);
+            let offset = batch * n * width + (part * heads + head) * head_dim;
+            View { tensor: qkv, offset, strides: [n * width, head_dim, width, 1] }
+        }
+
+        /// Rows for columns.
+        fn transposed(view: View<'_>) -> View<'_> {
+            let [outer, inner, row, column] = view.strides;
+            View { strides: [outer, inner, column, row], ..view }
+        }
+
+        /// The gradient by five products, some heads at a time: an invocation a key would need four times the head dim in
+        /// registers, which a GPU has not got (an H200: 59 ms where the products in tensor operations took 18).
+        fn backward_by_products([qkv, out, lse, d_out]: [CubeTensor; 4], heads: usize) -> CubeTensor {
+            let [b, n, width] = dims(&qkv);
+            let head_dim = width / 3 / heads;
+            let sizes = [heads, head_dim];
+            let d_qkv = empty(&qkv, [b, n, width]);
+            let most = (ROOM / (4 * n * n)).clamp(1, MAX_GROUPS);
+            let (batches, some_heads) = if most >= heads { (most / heads, heads) } else { (1, most) };
+            for first_batch in (0..b).step_by(batches) {
+                for first_head in (0..heads).step_by(some_heads) {
+                    let (batches, some_heads) = (batches.min(b - first_batch), some_heads.min(heads - first_head));
+                    let (count, first) = ([batches, some_heads], [first_batch, first_head]);
+                    let part = |part| part_of(&qkv, part, sizes, first);
+                    let gradient_of = |part| part_of(&d_qkv, part, sizes, first);
+                    let offset = (first_batch * n * heads + first_head) * head_dim;
+                    let strides = [n * heads * head_dim, head_dim, heads * head_dim, 1];
+                    let d_output = View { tensor: &d_out, offset, strides };
+                    let (scores, d_scores) =
+                        (empty(&qkv, [batches, some_heads, n, n]), empty(&qkv, [batches, some_heads, n, n]));
+                    let [scores_view, d_scores_view] = [&scores, &d_scores]
+                        .map(|tensor| View { tensor, offset: 0, strides: [some_heads * n * n, n * n, n, 1] });
+                    let to_scores = [n, head_dim, n];
+                    product_of(count, to_scores, part(0), transposed(part(1)), Epilogue::None, scores_view);
+                    product_of(count, to_scores, d_output, transposed(part(2)), Epilogue::None, d_scores_view);
+                    let rows = batches * some_heads * n;
+                    let params = shaders::attention_backward_scores::Params {
+                        rows: rows as u32,
+                        tokens: n as u32,
+                        heads: heads as u32,
+                        some_heads: some_heads as u32,
+                        head_dim: head_dim as u32,
+                        first_batch: first_batch as u32,
+                        first_head: first_head as u32,
+                        scale: (head_dim as f32).powf(-0.5),
+                    };
+                    let buffers = [&scores, &d_scores, &lse, &out, &d_out];
+                    launch(&shaders::ATTENTION_BACKWARD_SCORES, &buffers, &params.words(), Groups::Line(rows));
+                    let to_gradient = [n, n, head_dim];
+                    let gradient = |part: usize, a: View<'_>, b: View<'_>| {
+                        product_of(count, to_gradient, a, b, Epilogue::None, gradient_of(part));
+                    };
+                    gradient(0, d_scores_view, part(1));
+                    gradient(1, transposed(d_scores_view), part(0));
+                    gradient(2, transposed(scores_view), d_output);
+                }
+            }
             d_qkv
         }
 

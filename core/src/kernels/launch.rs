@@ -4,7 +4,7 @@ use burn::backend::wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, Sourc
 use burn::tensor::{DType, Shape};
 use cubecl::CubeCount;
 use cubecl::prelude::KernelId;
-use cubecl::server::KernelArguments;
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use lab_shaders::Shader;
 
 /// A shader as CubeCL's kernel: its text goes to the driver as it is.
@@ -39,7 +39,7 @@ pub(crate) enum Groups {
 }
 
 /// Workgroups along one dimension that every device dispatches.
-const MAX_GROUPS: usize = 65_535;
+pub(crate) const MAX_GROUPS: usize = 65_535;
 
 /// Runs `shader` over `buffers` (in the order of its bindings, outputs included, parameters left out).
 pub(crate) fn launch(shader: &'static Shader, buffers: &[&CubeTensor], params: &[u32], groups: Groups) {
@@ -49,7 +49,10 @@ pub(crate) fn launch(shader: &'static Shader, buffers: &[&CubeTensor], params: &
     for buffer in buffers {
         arguments = arguments.with_buffer(buffer.handle.clone().binding());
     }
-    let params = client.create_from_slice(bytemuck::cast_slice(params));
+    // As the launch's info, which CubeCL keeps and binds after the buffers: a buffer of our own would have everything that
+    // waits submitted first, launch by launch.
+    let words = params.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32);
+    arguments.info = MetadataBindingInfo::custom(words.collect());
     let groups = match groups {
         Groups::Line(0) => return,
         Groups::Line(count) => [count.min(MAX_GROUPS), count.div_ceil(MAX_GROUPS), 1],
@@ -58,7 +61,7 @@ pub(crate) fn launch(shader: &'static Shader, buffers: &[&CubeTensor], params: &
     assert!(groups.iter().all(|&side| side <= MAX_GROUPS), "{}: {groups:?} workgroups", shader.name);
     let count = CubeCount::Static(groups[0] as u32, groups[1] as u32, groups[2] as u32);
     let kernel = SourceKernel::new(Wgsl(shader), cube_dim(shader));
-    client.launch(Box::new(kernel), count, arguments.with_buffer(params.binding()));
+    client.launch(Box::new(kernel), count, arguments);
 }
 
 /// Runs `shader` with an invocation an element, in workgroups of 64.

@@ -118,8 +118,8 @@ pub(super) mod launches {
     /// The longest sum of one launch. llvmpipe ends a shader after 65 535 turns of all its loops together, of which the
     /// tile kernel takes 21 for 16 steps; longer sums are continued by further launches.
     const K_MAX: usize = 1 << 15;
-    /// Workgroups that fill a large GPU: an H200 has 132 multiprocessors.
-    const FULL: usize = 256;
+    /// Workgroups that fill a large GPU without a long tail: an H200 has 132 multiprocessors.
+    const FULL: usize = 512;
     /// The shortest piece of a sum that is worth a workgroup of its own.
     const K_PIECE: usize = 256;
 
@@ -141,11 +141,11 @@ pub(super) mod launches {
             return Way { shader, side: 32, pieces: 1 };
         }
         let tiles = |side: usize| columns.div_ceil(side) * m.div_ceil(side) * batches;
-        let pieces = |side: usize| match may_cut && batches == 1 {
-            true => (FULL / tiles(side).max(1)).min(k / K_PIECE).max(k.div_ceil(K_MAX)).max(1),
+        let pieces = |side: usize| match may_cut {
+            true => (FULL / tiles(side).max(1)).min(k / K_PIECE).max(1),
             false => 1,
         };
-        let large = m > 64 && columns > 64 && tiles(128) * pieces(128) >= FULL / 2;
+        let large = m > 64 && columns > 64 && tiles(128) * pieces(128) >= FULL / 4;
         match (large, half) {
             (true, false) => Way { shader: &MATMUL_LARGE, side: 128, pieces: pieces(128) },
             (true, true) => Way { shader: &MATMUL_LARGE_F16, side: 128, pieces: pieces(128) },
@@ -154,42 +154,88 @@ pub(super) mod launches {
         }
     }
 
+    /// A tensor read or written as batches `[outer, inner]` of matrices, wherever they lie in it; in elements.
+    #[derive(Clone, Copy)]
+    pub(in crate::kernels) struct View<'a> {
+        /// What holds them.
+        pub(in crate::kernels) tensor: &'a CubeTensor,
+        /// Where the first begins.
+        pub(in crate::kernels) offset: usize,
+        /// From one to the next: outer and inner batches, rows, columns.
+        pub(in crate::kernels) strides: [usize; 4],
+    }
+
+    impl<'a> View<'a> {
+        /// `[B0, B1, rows, columns]` as it lies.
+        fn of(tensor: &'a CubeTensor) -> Self {
+            Self { tensor, offset: 0, strides: std::array::from_fn(|axis| tensor.meta.strides()[axis]) }
+        }
+
+        /// Contiguous, with as many rows and columns.
+        fn contiguous(tensor: &'a CubeTensor, inner: usize, rows: usize, columns: usize) -> Self {
+            Self { tensor, offset: 0, strides: [inner * rows * columns, rows * columns, columns, 1] }
+        }
+    }
+
     /// Launches `out = epilogue(a x b)`; `a [B0, B1, M, K]` f32, `b [B0, B1, K, N]` f32 or f16, both strided.
     pub(in crate::kernels) fn product(a: &CubeTensor, b: &CubeTensor, epilogue: Epilogue<'_>, out: &CubeTensor) {
         let [b0, b1, m, k] = dims(a);
         let n = b.meta.shape()[3];
-        let a_strides: [u32; 4] = std::array::from_fn(|axis| a.meta.strides()[axis] as u32);
-        let b_strides: [u32; 4] = std::array::from_fn(|axis| b.meta.strides()[axis] as u32);
+        let columns = if matches!(epilogue, Epilogue::SiluGate { .. }) { n / 2 } else { n };
+        let out = View::contiguous(out, b1, m, columns);
+        product_of([b0, b1], [m, k, n], View::of(a), View::of(b), epilogue, out);
+    }
+
+    /// The same for matrices that lie anywhere: `batches` (outer, inner) of `[M, K] x [K, N]`. The columns of `out` lie side
+    /// by side.
+    pub(in crate::kernels) fn product_of(
+        batches: [usize; 2],
+        [m, k, n]: [usize; 3],
+        a: View<'_>,
+        b: View<'_>,
+        epilogue: Epilogue<'_>,
+        out: View<'_>,
+    ) {
         let (code, bias, gamma, residual) = match epilogue {
-            Epilogue::None => (0, a, a, a),
-            Epilogue::Bias { code, bias } => (code, bias, a, a),
-            Epilogue::SiluGate { bias } => (5, bias, a, a),
+            Epilogue::None => (0, a.tensor, a.tensor, a.tensor),
+            Epilogue::Bias { code, bias } => (code, bias, a.tensor, a.tensor),
+            Epilogue::SiluGate { bias } => (5, bias, a.tensor, a.tensor),
             Epilogue::Residual { bias, gamma, residual } => (6, bias, gamma, residual),
         };
         let columns = if code == 5 { (n / 2).div_ceil(2) * 4 } else { n };
-        let Way { shader, side, pieces } = way([m, columns, k], b0 * b1, code == 0, b.dtype);
+        let count = batches[0] * batches[1];
+        // What was cut is put together again by rows, which are whole where nothing lies between them.
+        let may_cut = code == 0 && count == 1 && out.strides[2] == n && out.offset == 0;
+        let Way { shader, side, pieces } = way([m, columns, k], count, may_cut, b.tensor.dtype);
+        let [a_outer, a_inner, a_row, a_col] = a.strides.map(|stride| stride as u32);
+        let [b_outer, b_inner, b_row, b_col] = b.strides.map(|stride| stride as u32);
+        let [out_outer, out_inner, out_row, _] = out.strides.map(|stride| stride as u32);
         let whole = Params {
             m: m as u32,
             n: n as u32,
             k: k as u32,
             k_last: k as u32,
-            inner: b1 as u32,
-            a_outer: a_strides[0],
-            a_inner: a_strides[1],
-            a_row: a_strides[2],
-            a_col: a_strides[3],
-            a_offset: 0,
-            b_outer: b_strides[0],
-            b_inner: b_strides[1],
-            b_row: b_strides[2],
-            b_col: b_strides[3],
-            b_offset: 0,
+            inner: batches[1] as u32,
+            a_outer,
+            a_inner,
+            a_row,
+            a_col,
+            a_offset: a.offset as u32,
+            b_outer,
+            b_inner,
+            b_row,
+            b_col,
+            b_offset: b.offset as u32,
+            out_outer,
+            out_inner,
+            out_row,
+            out_offset: out.offset as u32,
             epilogue: code,
             accumulate: 0,
         };
-        let run = |params: Params, batches: usize, out: &CubeTensor| {
-            let groups = Groups::Grid([columns.div_ceil(side), m.div_ceil(side), batches]);
-            launch(shader, &[a, b, bias, gamma, residual, out], &params.words(), groups);
+        let run = |params: Params, count: usize, out: &CubeTensor| {
+            let groups = Groups::Grid([columns.div_ceil(side), m.div_ceil(side), count]);
+            launch(shader, &[a.tensor, b.tensor, bias, gamma, residual, out], &params.words(), groups);
         };
         if pieces > 1 {
             // Pieces are batches that lie one behind the other along the sum.
@@ -199,13 +245,14 @@ pub(super) mod launches {
                 k: piece as u32,
                 k_last: (k - (pieces - 1) * piece) as u32,
                 inner: 1,
-                a_outer: piece as u32 * a_strides[3],
-                b_outer: piece as u32 * b_strides[2],
+                a_outer: piece as u32 * a_col,
+                b_outer: piece as u32 * b_row,
+                out_outer: (m * n) as u32,
                 ..whole
             };
-            let parts = empty(a, [pieces, m, n]);
+            let parts = empty(a.tensor, [pieces, m, n]);
             run(params, pieces, &parts);
-            return sum_into(&parts, m * n, out);
+            return sum_into(&parts, m * n, out.tensor);
         }
         let launches = if code == 5 { 1 } else { k.div_ceil(K_MAX).max(1) };
         for index in 0..launches {
@@ -215,13 +262,13 @@ pub(super) mod launches {
             let params = Params {
                 k: length,
                 k_last: length,
-                a_offset: start as u32 * a_strides[3],
-                b_offset: start as u32 * b_strides[2],
+                a_offset: whole.a_offset + start as u32 * a_col,
+                b_offset: whole.b_offset + start as u32 * b_row,
                 epilogue: if last { code } else { 0 },
                 accumulate: u32::from(index > 0),
                 ..whole
             };
-            run(params, b0 * b1, out);
+            run(params, count, out.tensor);
         }
     }
 

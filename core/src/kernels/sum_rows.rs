@@ -33,7 +33,7 @@ pub(super) mod launches {
     use lab_shaders::SUM_ROWS;
     use lab_shaders::sum_rows::Params;
 
-    use crate::kernels::launch::{Groups, empty, launch};
+    use crate::kernels::launch::{Groups, MAX_GROUPS, empty, launch};
 
     /// The sum as an operation of burn's backends.
     #[backend_extension(Cube)]
@@ -82,7 +82,8 @@ pub(super) mod launches {
 
     fn sum_chunks(x: &CubeTensor, [rows, columns, chunk]: [usize; 3], out: &CubeTensor) {
         let params = Params { rows: rows as u32, columns: columns as u32, chunk: chunk as u32 };
-        let groups = Groups::Grid([columns.div_ceil(64), rows.div_ceil(chunk.max(1)).max(1), 1]);
+        let (across, chunks) = (columns.div_ceil(64), rows.div_ceil(chunk.max(1)).max(1));
+        let groups = Groups::Grid([across.min(MAX_GROUPS), across.div_ceil(MAX_GROUPS), chunks]);
         launch(&SUM_ROWS, &[x, out], &params.words(), groups);
     }
 }

@@ -1,5 +1,6 @@
 use burn::tensor::Tensor;
 use lab_core::kernels::attention::{HEAD_DIMS, Segments, attention, attention_probs};
+use lab_core::kernels::mode;
 use lab_tests::random;
 
 use super::{gradients, leaf, on_both};
@@ -79,4 +80,21 @@ fn gradients_of_queries_keys_and_values() {
             ]
         });
     }
+}
+
+#[test]
+fn gradients_by_products_some_heads_at_a_time() {
+    let before = mode::software_adapter();
+    mode::set_software_adapter(false);
+    // Whole; two parts of heads, where one head's probabilities take a quarter of the room; one token.
+    for (batch, tokens, heads, head_dim) in [(3, 67, 2, 16), (2, 70, 3, 80), (1, 2100, 5, 16), (2, 1, 2, 32)] {
+        on_both(&format!("{batch} x {tokens}, {heads} heads of {head_dim}"), 3.0 * TOLERANCE, |device| {
+            let device = device.clone().autodiff();
+            let qkv = leaf(random::<3>([batch, tokens, 3 * heads * head_dim], 1, &device) * 2.0);
+            let weights = random([batch, tokens, heads * head_dim], 2, &device);
+            let grads = gradients(attention(qkv.clone(), heads, None), weights);
+            vec![qkv.grad(&grads).expect("qkv").flatten(0, 2)]
+        });
+    }
+    mode::set_software_adapter(before);
 }

@@ -73,7 +73,15 @@ impl Bench {
     /// Products: forward, and the gradients of inputs and weights, for tokens by widths.
     fn products(&self) {
         // CIFAR at patch 4 (5 M parameters); ViT-S, ViT-B, ViT-L at 224; a head with many prototypes; one image.
-        let sizes = [(33_280, 256, 1024), (33_280, 1024, 256), (16_448, 384, 1536), (16_448, 768, 3072), (8_224, 1024, 4096), (4096, 256, 65_536), (257, 768, 3072)];
+        let sizes = [
+            (33_280, 256, 1024),
+            (33_280, 1024, 256),
+            (16_448, 384, 1536),
+            (16_448, 768, 3072),
+            (8_224, 1024, 4096),
+            (4096, 256, 65_536),
+            (257, 768, 3072),
+        ];
         for (m, k, n) in sizes {
             let x = self.random::<4>([1, 1, m, k]);
             let weight = self.random::<4>([1, 1, n, k]);

@@ -1,4 +1,4 @@
-// adamw: one step of AdamW, an invocation an element, in torch.optim.AdamW's order
+// adamw: one step of AdamW, some elements an invocation, in torch.optim.AdamW's order
 //   p, g, m, v [count] -> new_p, new_m, new_v [count]
 // decay = 1 - lr weight_decay, step_size = lr / (1 - beta1^t), root_correction = sqrt(1 - beta2^t)
 #import dispatch
@@ -21,10 +21,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let id = group_index(group, groups) * 64u + index;
-    if (id >= params.count) {
-        return;
+    let begin = group_index(group, groups) * 64u + index;
+    for (var id = begin; id < params.count; id += groups.x * groups.y * 64u) {
+        step(id);
     }
+}
+
+fn step(id: u32) {
     let gradient = g[id] * params.grad_scale;
     let first = m[id] + (gradient - m[id]) * params.one_minus_beta1;
     let second = v[id] * params.beta2 + gradient * gradient * params.one_minus_beta2;

@@ -1,4 +1,4 @@
-// bias_activation: y = activation(x + bias); an invocation an element
+// bias_activation: y = activation(x + bias); some elements an invocation
 //   x [rows, dim], bias [dim] -> y [rows, dim]
 #import dispatch
 #import activation
@@ -14,8 +14,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let id = group_index(group, groups) * 64u + index;
-    if (id < params.count) {
+    let begin = group_index(group, groups) * 64u + index;
+    for (var id = begin; id < params.count; id += groups.x * groups.y * 64u) {
         y[id] = activate(x[id] + bias[id % params.dim], params.activation);
     }
 }

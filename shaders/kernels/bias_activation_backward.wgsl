@@ -1,5 +1,5 @@
 // Gradient of bias_activation with respect to x, whose sum over rows is that of the bias.
-//   dx = dy * activation'(x + bias); an invocation an element
+//   dx = dy * activation'(x + bias); some elements an invocation
 //   x [rows, dim], bias [dim], dy [rows, dim] -> dx [rows, dim]
 #import dispatch
 #import activation
@@ -16,8 +16,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let id = group_index(group, groups) * 64u + index;
-    if (id < params.count) {
+    let begin = group_index(group, groups) * 64u + index;
+    for (var id = begin; id < params.count; id += groups.x * groups.y * 64u) {
         dx[id] = dy[id] * slope(x[id] + bias[id % params.dim], params.activation);
     }
 }

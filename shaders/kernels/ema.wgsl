@@ -1,4 +1,4 @@
-// ema: y = teacher * momentum + student * rest, rest = 1 - momentum; an invocation an element
+// ema: y = teacher * momentum + student * rest, rest = 1 - momentum; some elements an invocation
 //   teacher [count], student [count] -> y [count]
 #import dispatch
 struct Params { count: u32, momentum: f32, rest: f32 }
@@ -13,8 +13,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let id = group_index(group, groups) * 64u + index;
-    if (id < params.count) {
+    let begin = group_index(group, groups) * 64u + index;
+    for (var id = begin; id < params.count; id += groups.x * groups.y * 64u) {
         y[id] = teacher[id] * params.momentum + student[id] * params.rest;
     }
 }

@@ -88,7 +88,12 @@ pub fn limit_binding(bytes: u64) {
 /// [`DeviceError::Readback`].
 pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let failed = |reason: String| DeviceError::Readback { reason };
-    let data = tensor.into_data_async().await.map_err(|error| failed(error.to_string()))?;
+    let data = tensor.into_data_async().await;
+    #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
+    if let Some(reason) = gpu::went_wrong() {
+        return Err(failed(reason));
+    }
+    let data = data.map_err(|error| failed(error.to_string()))?;
     let data = data.convert::<f32>();
     data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
@@ -115,6 +120,25 @@ mod gpu {
     static MAX_BINDING: AtomicU64 = AtomicU64::new(0);
     /// A lower limit that was asked for; 0 for none.
     static HELD_TO: AtomicU64 = AtomicU64::new(0);
+    /// What a GPU complained of first since somebody asked.
+    #[cfg(not(target_family = "wasm"))]
+    static WENT_WRONG: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
+
+    /// Keeps what the driver complains of (no memory left, above all) until the next reading back, whose numbers it would
+    /// spoil. CubeCL's own listener panics in a thread of its own, once for every launch that follows.
+    #[cfg(not(target_family = "wasm"))]
+    fn listen(device: &wgpu::Device) {
+        device.on_uncaptured_error(std::sync::Arc::new(|error| {
+            let mut first = WENT_WRONG.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            first.get_or_insert_with(|| error.to_string());
+        }));
+    }
+
+    /// What a GPU complained of since this was asked last.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn went_wrong() -> Option<String> {
+        WENT_WRONG.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
 
     /// What the open devices allow. Kept for the process, as the switch of the kernels is.
     pub(super) fn limits_of_open_device() -> u64 {
@@ -147,6 +171,8 @@ mod gpu {
         };
         let options = Device::wgpu_options().device_kind(kind);
         let (device, setup) = options.init_with_setup_async().await.map_err(failed)?;
+        #[cfg(not(target_family = "wasm"))]
+        listen(&setup.device);
         let info = describe(&setup.adapter.get_info(), &setup.device.limits(), setup.device.features());
         // Of several devices, what all of them bear.
         let before = MAX_BINDING.load(Ordering::Relaxed);

@@ -23,6 +23,8 @@ pub enum Kernel {
     BiasActivation,
     /// Layer normalisation.
     LayerNorm,
+    /// A factor for each of a token's numbers.
+    LayerScale,
     /// Softmax attention and its probabilities.
     Attention,
     /// Patch embedding.
@@ -41,12 +43,13 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Matmul,
         Self::Linear,
         Self::SumRows,
         Self::BiasActivation,
         Self::LayerNorm,
+        Self::LayerScale,
         Self::Attention,
         Self::PatchEmbed,
         Self::GatherTokens,
@@ -64,6 +67,7 @@ impl Kernel {
             Self::SumRows => "sum_rows",
             Self::BiasActivation => "bias_activation",
             Self::LayerNorm => "layer_norm",
+            Self::LayerScale => "layer_scale",
             Self::Attention => "attention",
             Self::PatchEmbed => "patch_embed",
             Self::GatherTokens => "gather_tokens",

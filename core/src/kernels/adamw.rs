@@ -136,7 +136,7 @@ mod launches {
         use lab_shaders::{ADAMW, SUM_OF_SQUARES, adamw, sum_of_squares};
 
         use super::AdamWOps;
-        use crate::kernels::launch::{Groups, empty, launch, launch_elements};
+        use crate::kernels::launch::{Groups, empty, launch, launch_strided};
 
         impl AdamWOps for CubeBackend {
             fn fused_adamw(
@@ -165,7 +165,7 @@ mod launches {
                     eps,
                 };
                 let buffers = [&param, &grad, &m, &v, &new_param, &new_m, &new_v];
-                launch_elements(&ADAMW, &buffers, &params.words(), count);
+                launch_strided(&ADAMW, &buffers, &params.words(), count);
                 (new_param, new_m, new_v)
             }
 

@@ -283,7 +283,12 @@ mod launches {
         const ROOM: usize = 64 << 20;
 
         /// Where queries (part 0), keys (1) or values (2) of some heads lie in `[B, N, 3, H, head_dim]`.
-        fn part_of(qkv: &CubeTensor, part: usize, [heads, head_dim]: [usize; 2], [batch, head]: [usize; 2]) -> View<'_> {
+        fn part_of(
+            qkv: &CubeTensor,
+            part: usize,
+            [heads, head_dim]: [usize; 2],
+            [batch, head]: [usize; 2],
+        ) -> View<'_> {
             let [_, n, width] = dims(qkv);
             let offset = batch * n * width + (part * heads + head) * head_dim;
             View { tensor: qkv, offset, strides: [n * width, head_dim, width, 1] }
@@ -315,8 +320,11 @@ mod launches {
                     let d_output = View { tensor: &d_out, offset, strides };
                     let (scores, d_scores) =
                         (empty(&qkv, [batches, some_heads, n, n]), empty(&qkv, [batches, some_heads, n, n]));
-                    let [scores_view, d_scores_view] = [&scores, &d_scores]
-                        .map(|tensor| View { tensor, offset: 0, strides: [some_heads * n * n, n * n, n, 1] });
+                    let [scores_view, d_scores_view] = [&scores, &d_scores].map(|tensor| View {
+                        tensor,
+                        offset: 0,
+                        strides: [some_heads * n * n, n * n, n, 1],
+                    });
                     let to_scores = [n, head_dim, n];
                     product_of(count, to_scores, part(0), transposed(part(1)), Epilogue::None, scores_view);
                     product_of(count, to_scores, d_output, transposed(part(2)), Epilogue::None, d_scores_view);

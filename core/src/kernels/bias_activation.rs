@@ -68,14 +68,14 @@ mod launches {
         fn fused_bias_activation(x: FloatTensor<Self>, bias: FloatTensor<Self>, activation: u32) -> FloatTensor<Self> {
             use burn::backend::wgpu::into_contiguous;
 
-            use crate::kernels::launch::{dims, empty, launch_elements};
+            use crate::kernels::launch::{dims, empty, launch_strided};
 
             let (x, bias) = (into_contiguous(x), into_contiguous(bias));
             let [b, n, dim] = dims(&x);
             let y = empty(&x, [b, n, dim]);
             let count = b * n * dim;
             let params = lab_shaders::bias_activation::Params { count: count as u32, dim: dim as u32, activation };
-            launch_elements(&lab_shaders::BIAS_ACTIVATION, &[&x, &bias, &y], &params.words(), count);
+            launch_strided(&lab_shaders::BIAS_ACTIVATION, &[&x, &bias, &y], &params.words(), count);
             y
         }
 
@@ -87,7 +87,7 @@ mod launches {
         ) -> (FloatTensor<Self>, FloatTensor<Self>) {
             use burn::backend::wgpu::into_contiguous;
 
-            use crate::kernels::launch::{dims, empty, launch_elements};
+            use crate::kernels::launch::{dims, empty, launch_strided};
             use crate::kernels::sum_rows::launches::sum_of_rows;
 
             let (x, bias, dy) = (into_contiguous(x), into_contiguous(bias), into_contiguous(dy));
@@ -100,7 +100,7 @@ mod launches {
             let params =
                 lab_shaders::bias_activation_backward::Params { count: count as u32, dim: dim as u32, activation };
             let shader = &lab_shaders::BIAS_ACTIVATION_BACKWARD;
-            launch_elements(shader, &[&x, &bias, &dy, &dx], &params.words(), count);
+            launch_strided(shader, &[&x, &bias, &dy, &dx], &params.words(), count);
             (dx.clone(), sum_of_rows(dx))
         }
     }

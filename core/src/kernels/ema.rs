@@ -42,13 +42,13 @@ mod launches {
             use burn::backend::wgpu::into_contiguous;
             use lab_shaders::{EMA, ema};
 
-            use crate::kernels::launch::{empty, launch_elements};
+            use crate::kernels::launch::{empty, launch_strided};
 
             let (teacher, student) = (into_contiguous(teacher), into_contiguous(student));
             let count = teacher.meta.num_elements();
             let y = empty(&teacher, teacher.meta.shape().clone());
             let params = ema::Params { count: count as u32, momentum: shares[0], rest: shares[1] };
-            launch_elements(&EMA, &[&teacher, &student, &y], &params.words(), count);
+            launch_strided(&EMA, &[&teacher, &student, &y], &params.words(), count);
             y
         }
     }

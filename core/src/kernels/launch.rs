@@ -69,6 +69,14 @@ pub(crate) fn launch_elements(shader: &'static Shader, buffers: &[&CubeTensor], 
     launch(shader, buffers, params, Groups::Line(elements.div_ceil(64)));
 }
 
+/// Runs `shader` over elements of which each invocation takes one after another, `workgroups * 64` apart: a launch of
+/// millions of workgroups costs more than what they do.
+pub(crate) fn launch_strided(shader: &'static Shader, buffers: &[&CubeTensor], params: &[u32], elements: usize) {
+    /// Workgroups that fill a large GPU some times over.
+    const MOST: usize = 8192;
+    launch(shader, buffers, params, Groups::Line(elements.div_ceil(64).min(MOST)));
+}
+
 /// An uninitialised contiguous f32 tensor beside `like`.
 pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
     empty_of(like, shape, DType::F32)

@@ -9,6 +9,7 @@ use burn::tensor::{DType, Tensor};
 
 pub use super::bias_activation::Activation;
 use super::bias_activation::bias_activation;
+use super::layer_scale::layer_scale;
 use super::matmul::matmul;
 #[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
@@ -55,7 +56,7 @@ pub fn linear_residual(
         let after = launches::After::Residual(bias, gamma, residual.reshape([1, 1, b * n, out]));
         return launches::run(as_batch(x), weight, after, out).reshape([b, n, out]);
     }
-    residual + bias_activation(product(x, weight), bias, Activation::Identity) * gamma.unsqueeze()
+    residual + layer_scale(bias_activation(product(x, weight), bias, Activation::Identity), gamma)
 }
 
 /// The plain formula of [`linear`], [`linear_silu_gate`] and [`linear_residual`] before what follows it: `x Wᵀ + bias`.

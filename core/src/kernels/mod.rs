@@ -16,6 +16,7 @@ pub mod gather_tokens;
 #[cfg(feature = "wgpu")]
 pub(crate) mod launch;
 pub mod layer_norm;
+pub mod layer_scale;
 pub mod linear;
 pub mod matmul;
 pub use crate::device::mode;

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::bias_activation::{Activation, bias_activation};
 use super::matmul::matmul;
 #[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
@@ -23,25 +24,21 @@ pub fn patch_embed(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<3
         let y = Dispatch::fused_patch_embed(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
         return Tensor::from_dispatch(y);
     }
-    by_product(x, weight, bias, matmul)
+    bias_activation(by_product(x, weight, matmul), bias, Activation::Identity)
 }
 
 /// The same in tensor operations: cut, then one product.
 pub fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<3> {
-    by_product(x, weight, bias, super::matmul::reference)
+    by_product(x, weight, super::matmul::reference) + bias.unsqueeze()
 }
 
-fn by_product(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Tensor<1>,
-    product: fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
-) -> Tensor<3> {
+/// Before the bias.
+fn by_product(x: Tensor<4>, weight: Tensor<4>, product: fn(Tensor<4>, Tensor<4>) -> Tensor<4>) -> Tensor<3> {
     let [d, _, p, _] = weight.dims();
     let patches = patches_of(x, p);
     let [b, n, area] = patches.dims();
     let weight = weight.reshape([1, 1, d, area]).swap_dims(2, 3);
-    product(patches.reshape([1, 1, b * n, area]), weight).reshape([b, n, d]) + bias.unsqueeze()
+    product(patches.reshape([1, 1, b * n, area]), weight).reshape([b, n, d])
 }
 
 /// x `[B, C, H, W]` cut into `[B, N, C * p * p]`, channel first as in a convolution's weight.

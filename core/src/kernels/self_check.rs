@@ -12,8 +12,8 @@ use lab_protocol::{KernelCheck, SelfCheck};
 
 use super::mode::{self, Kernel};
 use super::{
-    adamw, attention, augment, bias_activation, ema, gather_tokens, layer_norm, linear, matmul, patch_embed, preprocess,
-    sum_rows,
+    adamw, attention, augment, bias_activation, ema, gather_tokens, layer_norm, layer_scale, linear, matmul,
+    patch_embed, preprocess, sum_rows,
 };
 use crate::device::readback;
 use crate::error::DeviceError;
@@ -149,6 +149,12 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
             let (gamma, beta) = (leaf::<1>([70], 2, &device), leaf::<1>([70], 3, &device));
             let y = layer_norm::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-6);
             with_gradients(y, |grads| vec![grads.of(&x), grads.of(&gamma), grads.of(&beta)])
+        }
+        Kernel::LayerScale => {
+            let device = device.clone().autodiff();
+            let (x, gamma) = (leaf::<3>([2, 3, 70], 1, &device), leaf::<1>([70], 2, &device));
+            let y = layer_scale::layer_scale(x.clone(), gamma.clone());
+            with_gradients(y, |grads| vec![grads.of(&x), grads.of(&gamma)])
         }
         Kernel::Attention => head_dims.iter().flat_map(|&dim| attend(dim, true, device)).collect(),
         Kernel::PatchEmbed => {

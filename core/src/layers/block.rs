@@ -8,6 +8,7 @@ use super::drop_path::DropPath;
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
 use crate::kernels::attention::Segments;
+use crate::kernels::layer_scale::layer_scale;
 use crate::kernels::linear::Activation;
 
 /// One block; LayerScale (`ls1`, `ls2`) is DINOv2's, MAE and CLIP have none.
@@ -43,7 +44,7 @@ impl Block {
     pub fn forward_train(&self, x: Tensor<3>, segments: Option<&Segments>, drop: Option<&DropPath>) -> Tensor<3> {
         let Some(drop) = drop else { return self.forward(x, segments).0 };
         let scaled = |y: Tensor<3>, scale: &Option<Param<Tensor<1>>>| match scale {
-            Some(gamma) => y * gamma.val().unsqueeze(),
+            Some(gamma) => layer_scale(y, gamma.val()),
             None => y,
         };
         let x = drop.attn.add(x, |x| {

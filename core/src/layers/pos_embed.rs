@@ -6,6 +6,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::kernels::bias_activation::{Activation, bias_activation};
 use crate::kernels::matmul::matmul_f32;
 
 /// How a source interpolates; always bicubic, `align_corners = false`.
@@ -106,6 +107,14 @@ pub fn sin_cos(side: usize, dim: usize) -> Vec<f32> {
         }
     }
     table
+}
+
+/// `x + positions`: x `[B, N, D]`, positions `[1, N, D]`. As a bias of all tokens together, so that the positions' gradient
+/// is one sum over the batch.
+pub fn add_positions(x: Tensor<3>, positions: Tensor<3>) -> Tensor<3> {
+    let [b, n, d] = x.dims();
+    let together = bias_activation(x.reshape([1, b, n * d]), positions.reshape([n * d]), Activation::Identity);
+    together.reshape([b, n, d])
 }
 
 #[cfg(test)]

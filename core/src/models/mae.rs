@@ -10,12 +10,14 @@ use super::config::{Ffn, MaeConfig, VitConfig};
 use super::parameters::Parameters;
 use super::vit::Vit;
 use crate::error::Error;
+use crate::kernels::bias_activation::bias_activation;
 use crate::kernels::gather_tokens::gather_tokens;
 use crate::kernels::linear::Activation;
 use crate::kernels::patch_embed::patches_of;
 use crate::layers::block::Block;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::linear::Linear;
+use crate::layers::pos_embed::add_positions;
 use crate::layers::recompute::{self, Tape};
 use crate::losses::mae::{mae_loss, normalise_patches, patch_moments};
 
@@ -181,14 +183,21 @@ impl MaeDecoder {
     /// Encoded tokens `[B, 1 + M, D]` and `ids_restore [B, N]` to pixels `[B, N, p * p * 3]`.
     pub fn forward(&self, latent: Tensor<3>, ids_restore: Tensor<2, Int>, tape: Option<&mut Tape>) -> Tensor<3> {
         let x = self.decoder_embed.forward(latent, Activation::Identity); // [B, 1 + M, D']
-        let [b, seen, _] = x.dims();
+        let [b, seen, d] = x.dims();
         let patches = ids_restore.dims()[1];
         let cls = x.clone().narrow(1, 0, 1);
-        let hidden = self.mask_token.val().repeat_dim(0, b).repeat_dim(1, patches + 1 - seen);
         let shown = x.narrow(1, 1, seen - 1);
-        let shuffled = if patches + 1 == seen { shown } else { Tensor::cat(vec![shown, hidden], 1) };
+        let shuffled = match patches + 1 - seen {
+            0 => shown,
+            hidden => {
+                // The mask token as a bias of nothing, so that its gradient is one sum.
+                let nothing = Tensor::zeros([b, hidden, d], &shown.device());
+                let hidden = bias_activation(nothing, self.mask_token.val().reshape([d]), Activation::Identity);
+                Tensor::cat(vec![shown, hidden], 1)
+            }
+        };
         let x = Tensor::cat(vec![cls, gather_tokens(shuffled, ids_restore)], 1); // [B, 1 + N, D']
-        let x = x + self.decoder_pos_embed.val();
+        let x = add_positions(x, self.decoder_pos_embed.val());
         let x = recompute::run(&self.decoder_blocks, &[], x, tape);
         let x = self.decoder_pred.forward(self.decoder_norm.forward(x), Activation::Identity);
         x.narrow(1, 1, patches)

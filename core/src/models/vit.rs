@@ -11,12 +11,13 @@ use super::parameters::Parameters;
 use super::trace::Trace;
 use crate::error::Error;
 use crate::kernels::gather_tokens::gather_tokens;
+use crate::kernels::layer_scale::layer_scale;
 use crate::layers::attention_pool::AttentionPool;
 use crate::layers::block::Block;
 use crate::layers::drop_path::DropPath;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::patch_embed::PatchEmbed;
-use crate::layers::pos_embed::{Interpolation, interpolate};
+use crate::layers::pos_embed::{Interpolation, add_positions, interpolate};
 use crate::layers::recompute::{self, Tape};
 
 /// An encoder.
@@ -179,13 +180,15 @@ impl Vit {
         let [rows, columns] = self.grid(height, width);
         let mut x = self.patch_embed.forward(pixels);
         if let (Some(mask), Some(token)) = (mask, &self.mask_token) {
+            let d = x.dims()[2];
             let mask = mask.unsqueeze_dim::<3>(2); // [B, N, 1]
-            x = x * (mask.clone() * -1.0 + 1.0) + mask * token.val();
+            let hidden = layer_scale(mask.clone().repeat_dim(2, d), token.val().reshape([d]));
+            x = x * (mask * -1.0 + 1.0) + hidden;
         }
         let classes = usize::from(self.cls_token.is_some());
         let positions = self.pos_embed.val();
         let count = positions.dims()[1] - classes;
-        x + interpolate(positions.narrow(1, classes, count), rows, columns, self.interpolation)
+        add_positions(x, interpolate(positions.narrow(1, classes, count), rows, columns, self.interpolation))
     }
 
     /// `[cls | registers | patches]`; registers have no position.

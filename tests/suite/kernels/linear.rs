@@ -19,7 +19,9 @@ fn every_epilogue_at_awkward_sizes() {
     // The last fills a device with large tiles.
     for software in [false, true] {
         mode::set_software_adapter(software);
-        for (rows, inputs, outputs) in [(1, 1, 2), (3, 5, 6), (33, 64, 130), (7, 100, 66), (70, 31, 10), (500, 31, 2050)] {
+        for (rows, inputs, outputs) in
+            [(1, 1, 2), (3, 5, 6), (33, 64, 130), (7, 100, 66), (70, 31, 10), (500, 31, 2050)]
+        {
             on_both(&format!("{rows} x {inputs} x {outputs}, software {software}"), TOLERANCE, |device| {
                 let (x, weight, bias) = operands(device, rows, inputs, outputs);
                 let gamma = random([outputs], 4, device);

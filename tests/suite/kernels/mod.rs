@@ -8,6 +8,7 @@ mod bias_activation;
 mod ema;
 mod gather_tokens;
 mod layer_norm;
+mod layer_scale;
 mod linear;
 mod matmul;
 mod patch_embed;

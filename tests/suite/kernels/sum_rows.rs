@@ -10,7 +10,9 @@ const TOLERANCE: f32 = 1e-5;
 fn values_of_every_awkward_size() {
     // One row, one column, a chunk that is not full, sums in two rounds, more rows than llvmpipe counts, more columns than a
     // dispatch has groups.
-    for (rows, columns) in [(1, 1), (1, 300), (63, 65), (64, 64), (257, 3), (1031, 1000), (300_001, 2), (2, 65_535 * 64 + 3)] {
+    for (rows, columns) in
+        [(1, 1), (1, 300), (63, 65), (64, 64), (257, 3), (1031, 1000), (300_001, 2), (2, 65_535 * 64 + 3)]
+    {
         on_both(&format!("{rows} x {columns}"), TOLERANCE, |device| {
             vec![sum_rows(random::<2>([rows, columns], 1, device))]
         });

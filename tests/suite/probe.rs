@@ -7,7 +7,7 @@ use lab_core::probe::colours::Colours;
 use lab_core::probe::linear::{Scaler, Settings, train};
 use lab_core::probe::pca::{Pca, pca};
 use lab_core::probe::rollout::through_block;
-use lab_core::probe::similarity::similarity;
+use lab_core::probe::similarity::{cosines, unit_rows};
 use lab_protocol::Foreground;
 use lab_tests::{assert_close, cpu, golden, gpu, random, values};
 
@@ -78,7 +78,8 @@ fn tokens_that_are_all_alike_have_no_components() {
 
 fn check_similarity(device: &Device) {
     let all = tokens(&[1.0, 0.0, 3.0, 3.0, 0.0, 2.0, -4.0, 0.0, 0.0, 0.0], 2, device);
-    let found = values(similarity(all.clone(), all.narrow(0, 0, 1)));
+    let directions = unit_rows(all);
+    let found = values(cosines(directions.clone(), directions.narrow(0, 0, 1)));
     assert_close("cosines", &found, &[1.0, std::f32::consts::FRAC_1_SQRT_2, 0.0, -1.0, 0.0], 1e-6, 1e-6);
 }
 

@@ -17,6 +17,7 @@ use crate::kernels::preprocess::preprocess;
 use crate::models::Model;
 use crate::models::trace::Trace;
 use crate::models::vit::VitOutput;
+use crate::probe::similarity::unit_rows;
 
 /// Images whose tokens stay on the device.
 const TRACES: usize = 8;
@@ -70,6 +71,8 @@ pub(super) struct Seen {
     /// Normalised, `[1, 3, H, W]`.
     pub(super) pixels: Tensor<4>,
     pub(super) output: VitOutput,
+    /// The patches' tokens at length one, `[N, D]`.
+    pub(super) directions: Tensor<2>,
     /// Queries, keys and values of every block.
     pub(super) trace: Trace,
 }
@@ -163,7 +166,7 @@ impl Images {
             let pixels = self.pixels(image, model)?;
             let mut trace = Trace::none().with_qkv();
             let output = model.forward(pixels.clone(), &mut trace);
-            self.entry(image)?.seen = Some(Seen { pixels, output, trace });
+            self.entry(image)?.seen = Some(Seen { pixels, directions: unit_rows(output.patch_rows()), output, trace });
         }
         self.recent.retain(|other| *other != image);
         self.recent.push(image);
@@ -193,8 +196,8 @@ impl Images {
         self.recent.iter().map(move |image| {
             self.all[image].seen.as_ref().map_or(0, |seen| {
                 let [_, tokens, dim] = seen.output.last_hidden_state.dims();
-                // Queries, keys and values of each block, and the output.
-                4 * (tokens * dim) as u64 * (3 * depth + 1) as u64
+                // Queries, keys and values of each block, the output, and its directions.
+                4 * (tokens * dim) as u64 * (3 * depth + 2) as u64
             })
         })
     }

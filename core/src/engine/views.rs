@@ -13,7 +13,7 @@ use crate::models::Model;
 use crate::probe::colours::{Coloured, Colours};
 use crate::probe::pca::{COMPONENTS, pca};
 use crate::probe::rollout::through_block;
-use crate::probe::similarity::similarity;
+use crate::probe::similarity::cosines;
 
 /// Share of a heatmap's colour over the picture: the map reads, the picture is still seen.
 pub(super) const OVERLAY: f32 = 0.7;
@@ -43,7 +43,7 @@ impl Engine {
         let clicked = match view {
             View::Similarity { from, patch } => {
                 let seen = images.tokens(*from, model).await?;
-                Some(patch_token(seen, *patch)?)
+                Some(direction(seen, *patch)?)
             }
             _ => None,
         };
@@ -56,7 +56,7 @@ impl Engine {
             (View::Pca, _) => components(model, seen, summary).await,
             (View::SharedPca { foreground }, _) => shared(model, seen, colours, *foreground, summary).await,
             (View::Similarity { .. }, Some(clicked)) => {
-                let values = similarity(patches(seen), clicked);
+                let values = cosines(seen.directions.clone(), clicked);
                 let host = readback(values.clone()).await?;
                 Ok(heatmap(model, seen, values, host, summary))
             }
@@ -70,15 +70,13 @@ impl Engine {
 
 /// `[N, D]`.
 pub(super) fn patches(seen: &Seen) -> Tensor<2> {
-    let [_, n, d] = seen.output.patches.dims();
-    seen.output.patches.clone().reshape([n, d])
+    seen.output.patch_rows()
 }
 
-/// `[1, D]`.
-fn patch_token(seen: &Seen, patch: u32) -> Result<Tensor<2>, EngineError> {
-    let patches = patches(seen);
-    let index = within("patch", patch, patches.dims()[0])?;
-    Ok(patches.narrow(0, index, 1))
+/// A patch's direction, `[1, D]`.
+fn direction(seen: &Seen, patch: u32) -> Result<Tensor<2>, EngineError> {
+    let index = within("patch", patch, seen.directions.dims()[0])?;
+    Ok(seen.directions.clone().narrow(0, index, 1))
 }
 
 fn within(what: &'static str, asked: u32, count: usize) -> Result<usize, EngineError> {

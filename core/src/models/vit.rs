@@ -65,6 +65,12 @@ pub struct VitOutput {
 }
 
 impl VitOutput {
+    /// The patches of a single image, `[N, D]`.
+    pub fn patch_rows(&self) -> Tensor<2> {
+        let [_, n, d] = self.patches.dims();
+        self.patches.clone().reshape([n, d])
+    }
+
     /// The one vector for an image, `[B, D]`: the pooled output, else the class token, else the mean of the patches.
     pub fn embedding(&self) -> Tensor<2> {
         let mean = || self.patches.clone().mean_dim(1).squeeze_dim(1);

@@ -2,22 +2,25 @@
 
 use burn::tensor::Tensor;
 
+use crate::kernels::matmul::matmul;
+
 /// Below this a norm counts as zero, and its cosine is 0.
 const TINY: f32 = 1e-12;
 
-/// Cosine of each row of `tokens [N, D]` with `one [1, D]`, as `[N, 1]`, from -1 to 1.
+/// Cosine of each row of `directions [N, D]` with `one [1, D]`, all of length one ([`unit_rows`]), as `[N, 1]`, from -1 to 1:
+/// a single product, since a click waits for it.
 ///
 /// # Panics
 ///
 /// When the widths differ: shapes are ours.
-pub fn similarity(tokens: Tensor<2>, one: Tensor<2>) -> Tensor<2> {
-    let ([_, dim], [rows, width]) = (tokens.dims(), one.dims());
-    assert!(rows == 1 && dim == width, "similarity: tokens {:?}, one {:?}", tokens.dims(), one.dims());
-    unit_rows(tokens).mul(unit_rows(one)).sum_dim(1)
+pub fn cosines(directions: Tensor<2>, one: Tensor<2>) -> Tensor<2> {
+    let ([n, dim], [rows, width]) = (directions.dims(), one.dims());
+    assert!(rows == 1 && dim == width, "cosines: directions {:?}, one {:?}", directions.dims(), one.dims());
+    matmul(directions.unsqueeze(), one.transpose().unsqueeze()).reshape([n, 1])
 }
 
 /// Rows of length one.
-fn unit_rows(x: Tensor<2>) -> Tensor<2> {
+pub fn unit_rows(x: Tensor<2>) -> Tensor<2> {
     let norms = x.clone().mul(x.clone()).sum_dim(1).sqrt().clamp_min(TINY);
     x / norms
 }

@@ -1,16 +1,16 @@
 //! What an engine may take: a model too large is refused by its headers, with what would fit, and nothing is lost; and
-//! what is computed ahead changes nothing that is seen.
+//! what is computed ahead changes nothing that is seen. And a GPU that runs out of memory says so.
 
 use std::cell::Cell;
 
-use lab_core::device::{self, OpenDevice};
+use lab_core::device::{self, OpenDevice, readback};
 use lab_core::engine::Engine;
 use lab_core::error::{EngineError, Error, HostError};
 use lab_core::formats::{Dtype, safetensors};
 use lab_core::host::{LocalFuture, MemoryFile, ReadAt};
 use lab_core::models::fit::Weighed;
 use lab_protocol::{EngineKind, Foreground, Memory, ModelSource, Slot, View};
-use lab_tests::gpu;
+use lab_tests::{gpu, random};
 use pollster::block_on;
 
 use crate::engine::{CAT, model_files, on_cpu, png};
@@ -239,4 +239,19 @@ fn working_ahead_ends_and_changes_nothing() {
     // Another model is worked ahead for anew.
     block_on(engine.load_model("", model_files(), &mut |_, _, _| {})).expect("loads");
     assert!(!engine.is_warm());
+}
+
+#[test]
+fn what_a_gpu_complains_of_ends_in_an_error_and_not_in_a_panic() {
+    use burn::tensor::wgpu::wgpu::{BufferDescriptor, BufferUsages};
+    let gpu = gpu();
+    let numbers = || block_on(readback(random::<1>([3], 1, &gpu.device)));
+    assert!(numbers().is_ok());
+    // As a driver that has no memory left would: a buffer that cannot be.
+    let usage = BufferUsages::MAP_READ | BufferUsages::MAP_WRITE;
+    drop(gpu.setup.device.create_buffer(&BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false }));
+    let told = numbers().expect_err("told").to_string();
+    assert!(told.contains("use a smaller batch or model"), "{told}");
+    // Told once, and the device goes on.
+    assert!(numbers().is_ok());
 }

@@ -88,9 +88,11 @@ pub fn limit_binding(bytes: u64) {
 /// [`DeviceError::Readback`].
 pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, DeviceError> {
     let failed = |reason: String| DeviceError::Readback { reason };
+    #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
+    let on_gpu = mode::takes_wgsl(&tensor.device());
     let data = tensor.into_data_async().await;
     #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
-    if let Some(reason) = gpu::went_wrong() {
+    if let Some(reason) = on_gpu.then(gpu::went_wrong).flatten() {
         return Err(failed(reason));
     }
     let data = data.map_err(|error| failed(error.to_string()))?;

@@ -155,7 +155,7 @@ struct Wish<'a> {
 }
 
 /// Titles and meanings of figures that we know.
-const KNOWN: [(&str, &str, &str, Unit); 11] = [
+const KNOWN: [(&str, &str, &str, Unit); 12] = [
     ("lr", "Learning rate", "As the schedule sets it.", Unit::Number),
     ("weight_decay", "Weight decay", "Rises by a cosine.", Unit::Number),
     ("momentum", "Teacher momentum", "Share of the old teacher that each step keeps.", Unit::Fine),
@@ -165,6 +165,12 @@ const KNOWN: [(&str, &str, &str, Unit); 11] = [
         "Teacher entropy",
         "As a share of the most possible. Near 100 % it says the same of every image, near 0 % it uses a single prototype.",
         Unit::Percent,
+    ),
+    (
+        "information",
+        "Information",
+        "What the teacher's answer tells of the image, as a share of the most possible. 0: every image gets the same answer.",
+        Unit::Number,
     ),
     ("kl", "Teacher to student", "Kullback-Leibler divergence; what the student still has to learn.", Unit::Number),
     ("center_norm", "Norm of the centre", "The teacher's running mean.", Unit::Number),

@@ -32,9 +32,10 @@ pub(crate) enum Lints {
     Denied,
 }
 
-/// The engines: folder under `engine/`, and what cargo is told.
-const ENGINES: [(&str, &[&str]); 2] =
-    [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
+/// The engines: folder under `engine/`, what cargo is told, and how far wasm-opt goes. The CPU engine's loops matter more
+/// than its last kilobytes; the GPU's computes little itself, and -O1 makes it smaller after brotli in a third of the time.
+const ENGINES: [(&str, &[&str], &str); 2] =
+    [("cpu", &["--no-default-features"], "-O2"), ("gpu", &["--no-default-features", "--features", "gpu"], "-O1")];
 /// The line of `public/sw.js` that gives way to the list of files.
 const UNLISTED: &str = "const MANIFEST = null; // replaced when built";
 /// Beside an engine's files: what they were made of.
@@ -64,7 +65,7 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     args.finish()?;
     ensure!(!(dev && release), "--dev and --release exclude each other");
     setup::ensure(Needs { page: true, browser: false, vulkan: false })?;
-    let known = |name: &String| ENGINES.iter().any(|(engine, _)| engine == name);
+    let known = |name: &String| ENGINES.iter().any(|(engine, ..)| engine == name);
     if let Some(name) = only.as_ref().filter(|name| !known(name)) {
         bail!("there is no engine `{name}`: cpu and gpu are");
     }
@@ -80,14 +81,14 @@ pub(crate) fn build(mode: Mode, lints: Lints) -> Result<()> {
 
 /// The same with one engine alone: enough to look at the page while working on it.
 fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
-    let engines = || ENGINES.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+    let engines = || ENGINES.iter().filter(|(name, ..)| only.is_none_or(|only| only == *name));
     let out = shell::target_dir().join("engine");
     // wasm-opt works on one core for minutes: beside the compiler's next work.
     let manifest = std::thread::scope(|scope| {
         let mut finished = Vec::new();
-        for (at, (name, told)) in engines().enumerate() {
+        for (at, (name, told, pass)) in engines().enumerate() {
             eprintln!("[{}/3] the {name} engine", at + 1);
-            let engine = build_engine(out.join(name), told, mode, lints)?;
+            let engine = build_engine(out.join(name), told, (mode == Mode::Release).then_some(*pass), lints)?;
             finished.push((*name, scope.spawn(move || engine.finish())));
         }
         eprintln!("[3/3] the page");
@@ -97,7 +98,7 @@ fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
             .map(|(name, engine)| Ok((name.to_owned(), shell::joined(engine)?)))
             .collect::<Result<serde_json::Map<_, _>>>()
     })?;
-    for (name, _) in engines() {
+    for (name, ..) in engines() {
         copy_folder(&out.join(name), &dist().join("engine").join(name))?;
     }
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
@@ -130,21 +131,21 @@ struct Engine {
     out: PathBuf,
     /// What it is made of and by; nothing where it lies finished in `out`.
     stamp: Option<String>,
-    optimise: bool,
+    /// wasm-opt's pass, where it is optimised.
+    pass: Option<&'static str>,
 }
 
 /// Compiles one engine, and runs wasm-bindgen on it into `out`.
-fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result<Engine> {
+fn build_engine(out: PathBuf, told: &[&str], pass: Option<&'static str>, lints: Lints) -> Result<Engine> {
     let mut cargo = linted(shell::cargo(), lints);
     cargo.args(["build", "--release", "--package", "lab-worker", "--target", WASM]);
     cargo.args(told).arg("--message-format=json-render-diagnostics");
     eprintln!("$ {}", shell::describe(&cargo));
     let wasm = artifact(&shell::capture(&mut cargo)?, "lab-worker", false)?;
     // The same code through the same tools gives the same files: nothing to do twice.
-    let optimise = mode == Mode::Release;
-    let stamp = format!("{} {} {optimise}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
+    let stamp = format!("{} {} {pass:?}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
     if fs::read_to_string(out.join(STAMP)).ok().as_deref() == Some(&stamp) {
-        return Ok(Engine { out, stamp: None, optimise });
+        return Ok(Engine { out, stamp: None, pass });
     }
     if out.exists() {
         fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
@@ -152,16 +153,16 @@ fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result
     let mut bindgen = shell::command("wasm-bindgen");
     bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
     shell::run(bindgen.arg(&out).arg(&wasm))?;
-    Ok(Engine { out, stamp: Some(stamp), optimise })
+    Ok(Engine { out, stamp: Some(stamp), pass })
 }
 
 impl Engine {
     /// Optimises it where that is asked for, and describes its files.
     fn finish(self) -> Result<Value> {
-        let Self { out, stamp, optimise } = self;
+        let Self { out, stamp, pass } = self;
         if let Some(stamp) = stamp {
-            if optimise {
-                shrink(&out.join("lab_worker_bg.wasm"))?;
+            if let Some(pass) = pass {
+                wasm_opt(&out.join("lab_worker_bg.wasm"), &[pass])?;
             }
             write(&out.join(STAMP), stamp.as_bytes())?;
         }
@@ -204,11 +205,6 @@ fn artifact(messages: &str, crate_name: &str, tests: bool) -> Result<PathBuf> {
         .filter_map(|file| file.as_str().map(PathBuf::from))
         .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"));
     found.with_context(|| format!("cargo built {crate_name} but named no .wasm file; is it a cdylib or a binary?"))
-}
-
-/// Optimises a .wasm in place, for speed first: the engine's loops matter more than its last kilobytes.
-fn shrink(wasm: &Path) -> Result<()> {
-    wasm_opt(wasm, &["-O2"])
 }
 
 /// Runs a .wasm through wasm-opt, in place; the names of its functions go in any case.

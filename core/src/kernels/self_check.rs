@@ -107,7 +107,15 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
             let device = device.clone().autodiff();
             let (a, b) = (leaf::<4>([2, 1, 19, 37], 1, &device), leaf::<4>([2, 1, 70, 37], 2, &device));
             let product = matmul::matmul(a.clone(), b.clone().swap_dims(2, 3));
-            with_gradients(product, |grads| vec![grads.of(&a), grads.of(&b)])
+            let mut all = with_gradients(product, |grads| vec![grads.of(&a), grads.of(&b)]);
+            if !mode::software_adapter() {
+                // Large tiles and a sum that is cut, which a software adapter never takes; as numbers of size one.
+                let (across, down) =
+                    (random::<4>([1, 1, 8192, 130], 3, &device), random([1, 1, 8192, 130], 4, &device));
+                let long = matmul::matmul(across.swap_dims(2, 3), down).inner() / 100.0;
+                all.push(long.flatten(0, 3));
+            }
+            all
         }
         Kernel::Linear => {
             let x = random::<3>([2, 9, 33], 1, device);

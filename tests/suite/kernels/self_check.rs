@@ -7,10 +7,16 @@ use lab_tests::{cpu, gpu};
 #[test]
 fn every_kernel_passes_on_this_device() {
     let gpu = gpu();
-    let report = pollster::block_on(self_check::run(&gpu.device, Extent::Whole)).expect("the device answers");
-    assert_eq!(report.kernels.len(), Kernel::ALL.len());
-    assert!(report.replaced().is_empty(), "{report:?}");
-    assert!(Kernel::ALL.iter().all(|&kernel| mode::runs(kernel, &gpu.device)));
+    let before = mode::software_adapter();
+    // As on a software adapter, and as on a card: products by tiles, attention's gradient by products.
+    for software in [true, false] {
+        mode::set_software_adapter(software);
+        let report = pollster::block_on(self_check::run(&gpu.device, Extent::Whole)).expect("the device answers");
+        assert_eq!(report.kernels.len(), Kernel::ALL.len());
+        assert!(report.replaced().is_empty(), "software {software}: {report:?}");
+        assert!(Kernel::ALL.iter().all(|&kernel| mode::runs(kernel, &gpu.device)));
+    }
+    mode::set_software_adapter(before);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use lab_protocol::{ImageId, ModelInfo, ModelSource, Palette, SeeEvent, Slot, View};
 
 use super::images::Images;
-use super::views::patches;
 use super::{BUILT_IN_SEED, Colouring, Engine, NO_VALUE, Picture, Progress};
 use crate::error::{EngineError, Error};
 use crate::host::ReadAt;
@@ -162,7 +161,7 @@ impl Engine {
         let (model, store, colours) = self.seat(slot)?;
         let mut tokens = Vec::new();
         for image in images.iter().take(FIT_IMAGES) {
-            tokens.push(patches(store.tokens(*image, model).await?));
+            tokens.push(store.tokens(*image, model).await?.output.patch_rows());
         }
         let count = tokens.len();
         let fitted = Colours::fit(Tensor::cat(tokens, 0), count).await?;

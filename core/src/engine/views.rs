@@ -68,11 +68,6 @@ impl Engine {
     }
 }
 
-/// `[N, D]`.
-pub(super) fn patches(seen: &Seen) -> Tensor<2> {
-    seen.output.patch_rows()
-}
-
 /// A patch's direction, `[1, D]`.
 fn direction(seen: &Seen, patch: u32) -> Result<Tensor<2>, EngineError> {
     let index = within("patch", patch, seen.directions.dims()[0])?;
@@ -206,7 +201,7 @@ async fn shared(
     foreground: Option<Foreground>,
     mut summary: Summary,
 ) -> Result<Picture, Error> {
-    let tokens = patches(seen);
+    let tokens = seen.output.patch_rows();
     // A basis of another width belongs to another model: `forget_main` has dropped it, so this is the first image.
     let fitted = match colours {
         Some(fitted) => fitted,
@@ -224,7 +219,7 @@ async fn shared(
 }
 
 async fn components(model: &Model, seen: &Seen, mut summary: Summary) -> Result<Picture, Error> {
-    let found = pca(patches(seen));
+    let found = pca(seen.output.patch_rows());
     // One way home for both.
     let mut host = readback(Tensor::cat(vec![found.scores.clone(), found.explained], 0)).await?;
     let shares = host.split_off(host.len() - COMPONENTS);

@@ -294,12 +294,6 @@ mod launches {
             View { tensor: qkv, offset, strides: [n * width, head_dim, width, 1] }
         }
 
-        /// Rows for columns.
-        fn transposed(view: View<'_>) -> View<'_> {
-            let [outer, inner, row, column] = view.strides;
-            View { strides: [outer, inner, column, row], ..view }
-        }
-
         /// The gradient by five products, some heads at a time: an invocation a key would need four times the head dim in
         /// registers, which a GPU has not got (an H200: 59 ms where the products in tensor operations took 18).
         fn backward_by_products([qkv, out, lse, d_out]: [CubeTensor; 4], heads: usize) -> CubeTensor {
@@ -320,14 +314,11 @@ mod launches {
                     let d_output = View { tensor: &d_out, offset, strides };
                     let (scores, d_scores) =
                         (empty(&qkv, [batches, some_heads, n, n]), empty(&qkv, [batches, some_heads, n, n]));
-                    let [scores_view, d_scores_view] = [&scores, &d_scores].map(|tensor| View {
-                        tensor,
-                        offset: 0,
-                        strides: [some_heads * n * n, n * n, n, 1],
-                    });
+                    let [scores_view, d_scores_view] =
+                        [&scores, &d_scores].map(|tensor| View::contiguous(tensor, some_heads, n, n));
                     let to_scores = [n, head_dim, n];
-                    product_of(count, to_scores, part(0), transposed(part(1)), Epilogue::None, scores_view);
-                    product_of(count, to_scores, d_output, transposed(part(2)), Epilogue::None, d_scores_view);
+                    product_of(count, to_scores, part(0), part(1).transposed(), Epilogue::None, scores_view);
+                    product_of(count, to_scores, d_output, part(2).transposed(), Epilogue::None, d_scores_view);
                     let rows = batches * some_heads * n;
                     let params = shaders::attention_backward_scores::Params {
                         rows: rows as u32,
@@ -346,8 +337,8 @@ mod launches {
                         product_of(count, to_gradient, a, b, Epilogue::None, gradient_of(part));
                     };
                     gradient(0, d_scores_view, part(1));
-                    gradient(1, transposed(d_scores_view), part(0));
-                    gradient(2, transposed(scores_view), d_output);
+                    gradient(1, d_scores_view.transposed(), part(0));
+                    gradient(2, scores_view.transposed(), d_output);
                 }
             }
             d_qkv

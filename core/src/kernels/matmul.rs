@@ -135,23 +135,19 @@ pub(super) mod launches {
     /// Tiles as large as still fill the device. Few tiles share one long sum (a weight's gradient: as many rows as it has
     /// outputs, as many columns as inputs, a term for every token), so that is cut, where nothing but the product is asked.
     fn way([m, columns, k]: [usize; 3], batches: usize, may_cut: bool, weights: DType) -> Way {
-        let half = weights == DType::F16;
+        let shader = |plain, f16| if weights == DType::F16 { f16 } else { plain };
         if mode::software_adapter() {
-            let shader = if half { &MATMUL_REGISTER_F16 } else { &MATMUL_REGISTER };
-            return Way { shader, side: 32, pieces: 1 };
+            return Way { shader: shader(&MATMUL_REGISTER, &MATMUL_REGISTER_F16), side: 32, pieces: 1 };
         }
         let tiles = |side: usize| columns.div_ceil(side) * m.div_ceil(side) * batches;
         let pieces = |side: usize| match may_cut {
             true => (FULL / tiles(side).max(1)).min(k / K_PIECE).max(1),
             false => 1,
         };
-        let large = m > 64 && columns > 64 && tiles(128) * pieces(128) >= FULL / 4;
-        match (large, half) {
-            (true, false) => Way { shader: &MATMUL_LARGE, side: 128, pieces: pieces(128) },
-            (true, true) => Way { shader: &MATMUL_LARGE_F16, side: 128, pieces: pieces(128) },
-            (false, false) => Way { shader: &MATMUL_TILE, side: 64, pieces: pieces(64) },
-            (false, true) => Way { shader: &MATMUL_TILE_F16, side: 64, pieces: pieces(64) },
+        if m > 64 && columns > 64 && tiles(128) * pieces(128) >= FULL / 4 {
+            return Way { shader: shader(&MATMUL_LARGE, &MATMUL_LARGE_F16), side: 128, pieces: pieces(128) };
         }
+        Way { shader: shader(&MATMUL_TILE, &MATMUL_TILE_F16), side: 64, pieces: pieces(64) }
     }
 
     /// A tensor read or written as batches `[outer, inner]` of matrices, wherever they lie in it; in elements.
@@ -172,8 +168,19 @@ pub(super) mod launches {
         }
 
         /// Contiguous, with as many rows and columns.
-        fn contiguous(tensor: &'a CubeTensor, inner: usize, rows: usize, columns: usize) -> Self {
+        pub(in crate::kernels) fn contiguous(
+            tensor: &'a CubeTensor,
+            inner: usize,
+            rows: usize,
+            columns: usize,
+        ) -> Self {
             Self { tensor, offset: 0, strides: [inner * rows * columns, rows * columns, columns, 1] }
+        }
+
+        /// Rows for columns.
+        pub(in crate::kernels) fn transposed(self) -> Self {
+            let [outer, inner, row, column] = self.strides;
+            Self { strides: [outer, inner, column, row], ..self }
         }
     }
 

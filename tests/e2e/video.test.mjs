@@ -133,6 +133,11 @@ test('the link of a pause shows its frame and what is followed, the same each ti
   await page.waitForTimeout(1500);
   assert.deepEqual((await pictures(page)).flat().slice(0, 2), [input, components]);
   assert.equal(await address(page), hash);
+  // A link in the open page that follows nothing lets go.
+  const alone = hash.replace(/&follow=\d+/, '');
+  await page.evaluate((hash) => { location.hash = hash; }, alone);
+  await waitFor(page, 'nothing followed', () => document.querySelector('[data-testid="video-release"]').disabled);
+  await until('the link to stay', async () => (await address(page)) === alone);
   check();
 
   const seen = [];

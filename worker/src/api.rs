@@ -79,12 +79,6 @@ impl Reply {
     }
 }
 
-/// Once, when the module is loaded: a panic says on the console what happened.
-#[wasm_bindgen(start)]
-fn prepare() {
-    console_error_panic_hook::set_once();
-}
-
 #[wasm_bindgen]
 impl Engine {
     /// Opens the device of this build: WebGPU, or the CPU.

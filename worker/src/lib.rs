@@ -5,6 +5,7 @@
 //! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
 //! - `rooms` (browser): one file a room
 //! - `canvas`, `host`, `files`, `kept` (browser): canvases, bytes from blobs and addresses, files that stay
+//! - `start` (browser): what runs before anything else
 //! - [`store`]: models kept in the browser
 //!
 //! Two builds: the small CPU engine (`--no-default-features`: no wgpu, no CubeCL) loads first, the GPU engine (`gpu`)
@@ -27,6 +28,8 @@ mod host;
 mod kept;
 #[cfg(target_family = "wasm")]
 mod rooms;
+#[cfg(target_family = "wasm")]
+mod start;
 
 /// Counts what is held: WebAssembly's own size only ever grows.
 #[cfg(target_family = "wasm")]

@@ -6,7 +6,7 @@
 mod play;
 mod screens;
 
-use lab_protocol::{CanvasId, ImageId, VideoCommand};
+use lab_protocol::{CanvasId, ImageId};
 use leptos::html::Video as VideoElement;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -66,6 +66,15 @@ pub(crate) struct Spot {
     thing: lab_protocol::Followed,
 }
 
+/// What a link wants of following.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// What lies on a patch.
+    Follow(u32),
+    /// Nothing.
+    LetGo,
+}
+
 /// A frame that the colours are fitted to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Fit {
@@ -105,8 +114,8 @@ pub(crate) struct State {
     at: RwSignal<u32>,
     /// Counts wishes for the frame on show once more, and those that were granted.
     again: [RwSignal<u32>; 2],
-    /// A patch that a link wants followed, until a frame is there.
-    wish: RwSignal<Option<u32>>,
+    /// What a link wants of following, until a frame is there.
+    wish: RwSignal<Option<Wish>>,
     /// The frame and the patch where following began.
     origin: RwSignal<Option<(u32, u32)>>,
     /// What the colours are fitted to; nothing until the next frame.
@@ -152,7 +161,9 @@ impl State {
         let (at, playing) = (address.number("at").unwrap_or(0), address.get("play") != Some("no"));
         put(self.playing, playing);
         put(self.at, at);
-        put(self.wish, address.number("follow"));
+        // No link holds what a camera or a clip shows, nor what is followed there.
+        let none = (self.feed.get_untracked() == Feed::Pan).then_some(Wish::LetGo);
+        put(self.wish, address.number("follow").map(Wish::Follow).or(none));
         let sample = address.get("colours-of").or(address.get("sample")).map(str::to_owned);
         let at = address.number("colours").unwrap_or(first(at, playing));
         put(self.colours, Some(Fit { picture: None, sample, at }));
@@ -174,7 +185,12 @@ impl State {
             (Feed::Camera | Feed::Clip, _) => (None, None),
         };
         address.put("at", at.filter(|at| *at > 0));
-        address.put("follow", self.wish.get().or(patch));
+        let followed = match self.wish.get() {
+            None => patch,
+            Some(Wish::Follow(patch)) => Some(patch),
+            Some(Wish::LetGo) => None,
+        };
+        address.put("follow", followed);
         let fit = self.colours.get().or(self.fitted.get()).filter(|_| self.feed.get() == Feed::Pan);
         if let Some(Fit { sample: Some(sample), at: fit, .. }) = fit {
             address.put("colours", Some(fit).filter(|fit| *fit != first(at.unwrap_or(0), playing)));
@@ -324,19 +340,8 @@ fn Controls(store: Store) -> impl IntoView {
         }
         state.steps.update(|steps| *steps += 1);
     };
-    let tell = move |command: VideoCommand, then: fn(State)| {
-        spawn_local(async move {
-            match play::ask(store, command, &[]).await {
-                Ok(_) => {
-                    then(state);
-                    state.redraw();
-                }
-                Err(sentence) => store.tell(Severity::Error, sentence),
-            }
-        });
-    };
-    let refit = move |_| tell(VideoCommand::Refit, |state| state.fitted.set(None));
-    let release = move |_| tell(VideoCommand::Release, |state| state.origin.set(None));
+    let refit = move |_| spawn_local(play::refit(store));
+    let release = move |_| spawn_local(play::let_go(store));
     let untracked = move || state.last.with(|last| last.followed.is_none());
     let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
     let track = move |test: &'static str, ending: &'static str, csv: bool| {

@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
-use super::{Feed, Fit, Last, Spot};
+use super::{Feed, Fit, Last, Spot, State, Wish};
 use crate::link::{Link, words};
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
@@ -54,12 +54,30 @@ pub(super) fn attend(store: Store) {
 
 /// Follows what lies on a patch of the frame on show.
 pub(super) async fn follow(store: Store, patch: u32) {
+    let at = store.rooms.video.at.get_untracked();
+    tell(store, VideoCommand::Follow { patch }, |state| {
+        state.origin.set(Some((at, patch)));
+        state.track.set_value(Vec::new());
+    })
+    .await;
+}
+
+/// Follows nothing any more.
+pub(super) async fn let_go(store: Store) {
+    tell(store, VideoCommand::Release, |state| state.origin.set(None)).await;
+}
+
+/// Fits the colours to the next frame.
+pub(super) async fn refit(store: Store) {
+    tell(store, VideoCommand::Refit, |state| state.fitted.set(None)).await;
+}
+
+/// Has the engine do what the frame on show shall be drawn once more for; `then` notes that it did.
+async fn tell(store: Store, command: VideoCommand, then: impl FnOnce(State)) {
     let state = store.rooms.video;
-    let at = state.at.get_untracked();
-    match ask(store, VideoCommand::Follow { patch }, &[]).await {
+    match ask(store, command, &[]).await {
         Ok(_) => {
-            state.origin.set(Some((at, patch)));
-            state.track.set_value(Vec::new());
+            then(state);
             state.redraw();
         }
         Err(sentence) => store.tell(Severity::Error, sentence),
@@ -69,12 +87,13 @@ pub(super) async fn follow(store: Store, patch: u32) {
 /// Grants what a link asked for, now that a frame is there.
 async fn grant(store: Store, [rows, columns]: [usize; 2]) {
     let state = store.rooms.video;
-    let Some(patch) = state.wish.get_untracked() else { return };
+    let Some(wish) = state.wish.get_untracked() else { return };
     state.wish.set(None);
-    if (patch as usize) < rows * columns {
-        follow(store, patch).await;
-    } else {
-        store.tell(Severity::Warning, crate::texts::no_patch(patch, rows * columns));
+    match wish {
+        Wish::Follow(patch) if (patch as usize) < rows * columns => follow(store, patch).await,
+        Wish::Follow(patch) => store.tell(Severity::Warning, crate::texts::no_patch(patch, rows * columns)),
+        Wish::LetGo if state.last.with_untracked(|last| last.followed.is_some()) => let_go(store).await,
+        Wish::LetGo => {}
     }
 }
 

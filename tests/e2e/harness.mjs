@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 
 /** WebGPU by SwiftShader, also where there is no graphics card; with LAB_GPU=card by the machine's card. */
@@ -48,22 +49,45 @@ const GPU_WARNING = /webgpu|wgsl|shader|pipeline|bind ?group|gpu(device|buffer|a
 /** Chromium says these about its own flags. */
 const HARMLESS = [/WebGPU is experimental on this platform/i];
 
+/** The browsers of this file's tests, by their flags: each start of one costs a quarter of a test. */
+const browsers = new Map();
+/** Whether this is a file of tests; what else opens the page measures it or looks at it, and wants a browser of its own. */
+const TESTS = process.env.NODE_TEST_CONTEXT !== undefined;
+if (TESTS) {
+  after(async () => {
+    for (const browser of browsers.values()) await (await browser).close();
+  });
+}
+
+const launch = (flags) => ({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: flags });
+
+/** A window onto nothing: no storage, no cache of another's. `alone` has a browser and a profile of its own, on the disk. */
+async function open(t, flags, alone, options) {
+  if (alone) {
+    const profile = await mkdtemp(join(tmpdir(), 'lab-e2e-'));
+    const context = await chromium.launchPersistentContext(profile, { ...launch(flags), ...options });
+    t.after(async () => {
+      await context.close();
+      await rm(profile, { recursive: true, force: true });
+    });
+    return context;
+  }
+  const key = flags.join(' ');
+  if (!(await browsers.get(key))?.isConnected()) browsers.set(key, chromium.launch(launch(flags)));
+  const context = await (await browsers.get(key)).newContext(options);
+  t.after(() => context.close());
+  return context;
+}
+
 /**
- * Starts a browser of its own for test `t` and closes it afterwards; the test fails at its end if anything went wrong
+ * Opens a window for test `t` and closes it afterwards; the test fails at its end if anything went wrong
  * meanwhile. Options: `flags`, `allow` (regular expressions of problems that this test expects), `viewport`,
- * `serviceWorkers` ("allow" where the test is about working without a network: elsewhere its download would disturb).
+ * `serviceWorkers` ("allow" where the test is about working without a network: elsewhere its download would disturb),
+ * `permissions`, `alone` (a browser of its own, which keeps on the disk what it is given).
  * Returns `{ page, context, problems, requests, check }`; `check()` asserts that nothing went wrong so far.
  */
-export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [] } = {}) {
-  const profile = await mkdtemp(join(tmpdir(), 'lab-e2e-'));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    headless: true,
-    args: flags,
-    viewport,
-    serviceWorkers,
-    permissions,
-  });
+export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [], alone = !TESTS } = {}) {
+  const context = await open(t, flags, alone, { viewport, serviceWorkers, permissions });
   const problems = [];
   const requests = [];
   const report = (kind, text, where = '') => {
@@ -91,11 +115,7 @@ export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], view
   await listen(page);
   context.on('page', (other) => void listen(other));
   const check = () => assert.deepEqual(problems, [], 'the browser reported problems');
-  t.after(async () => {
-    await context.close();
-    await rm(profile, { recursive: true, force: true });
-    check();
-  });
+  t.after(check);
   return { page, context, problems, requests, check };
 }
 

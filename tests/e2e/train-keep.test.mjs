@@ -55,7 +55,7 @@ test('a run sleeps with its tab, wakes, and outlives a tab that the browser disc
     return losses(page);
   });
 
-  const { page, context, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: link, allow: [...WITHOUT_WEBGPU.allow, /the page crashed/] });
+  const { page, context, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: link, alone: true, allow: [...WITHOUT_WEBGPU.allow, /the page crashed/] });
   await reached(page, 1);
   await page.locator(byTest('play')).click();
   await reached(page, 12);

@@ -21,3 +21,4 @@ mod storage;
 mod train;
 mod views;
 mod ways;
+mod worker;

@@ -62,6 +62,11 @@ impl BlobFile {
         let name = blob.dyn_ref::<File>().map(File::name).unwrap_or_else(|| "unnamed".to_owned());
         Self { name, blob }
     }
+
+    /// The same under another name.
+    pub(crate) fn called(name: &str, blob: Blob) -> Self {
+        Self { name: name.to_owned(), blob }
+    }
 }
 
 impl ReadAt for BlobFile {

@@ -1,131 +1,120 @@
-//! What the browser keeps for us: files in its own file system (OPFS), written in place by this worker.
+//! The run that this browser keeps, in a folder of the site's own file system.
 //!
-//! The calls are declared here and not taken from web-sys: a feature more there would build wgpu anew for everybody.
+//! The save before stays whole until the next is written: one that is cut short costs no more than itself.
 
-use js_sys::{Function, Object, Promise, Reflect};
-use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::Blob;
+use std::cell::Cell;
 
-use crate::host::{scope, words};
+use lab_core::host::ReadAt;
+use wasm_bindgen::JsValue;
 
-#[wasm_bindgen]
-extern "C" {
-    type Directory;
-    #[wasm_bindgen(method, catch, js_name = getDirectoryHandle)]
-    async fn directory(this: &Directory, name: &str, options: &JsValue) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = getFileHandle)]
-    async fn file(this: &Directory, name: &str, options: &JsValue) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = removeEntry)]
-    async fn remove(this: &Directory, name: &str) -> Result<JsValue, JsValue>;
+use crate::host::{BlobFile, words};
+use crate::opfs;
+use crate::saves::{self, Save};
 
-    type Handle;
-    #[wasm_bindgen(method, catch, js_name = getFile)]
-    async fn blob(this: &Handle) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = createSyncAccessHandle)]
-    async fn access(this: &Handle) -> Result<JsValue, JsValue>;
+/// Where it lies.
+const FOLDER: &str = "train";
+/// What the engine calls a run's pictures.
+const PICTURES: &str = "images.safetensors";
 
-    type Access;
-    #[wasm_bindgen(method, catch)]
-    fn truncate(this: &Access, size: f64) -> Result<(), JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn write(this: &Access, bytes: &[u8]) -> Result<f64, JsValue>;
-    #[wasm_bindgen(method, catch)]
-    fn flush(this: &Access) -> Result<(), JsValue>;
-    #[wasm_bindgen(method)]
-    fn close(this: &Access);
+thread_local! {
+    /// The last save that is known to be whole: written by this worker, or read.
+    static WHOLE: Cell<Option<Save>> = const { Cell::new(None) };
+    /// The save that the pictures of the run at work came with; 0 where it has none, nothing before its first save.
+    static IN_USE: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// A folder of ours in the browser's own file system.
-pub(crate) struct Folder {
-    directory: Directory,
+/// Another run is at work: its pictures are not here.
+pub(crate) fn begun() {
+    IN_USE.set(None);
 }
 
-/// A file of it, and when it was last written, in milliseconds.
-pub(crate) struct Found {
-    pub(crate) name: String,
-    pub(crate) blob: Blob,
-    pub(crate) modified: f64,
-}
-
-impl Folder {
-    /// Opens a folder; it is made where it is not there.
-    ///
-    /// # Errors
-    ///
-    /// A sentence: the browser has no such file system, or denies it to this page (private windows).
-    pub(crate) async fn open(name: &str) -> Result<Self, String> {
-        let root = root().await.map_err(|error| {
-            format!(
-                "this browser keeps no files for this page ({error}): the run cannot save itself; download it before you \
-                 leave"
-            )
-        })?;
-        let found = root.directory(name, &create()).await.map_err(|error| refused(&error, 0))?;
-        Ok(Self { directory: found.unchecked_into() })
+/// Keeps a run, and its pictures where they are not here yet.
+///
+/// # Errors
+///
+/// A sentence: no such file system, no room, or another tab writes.
+pub(crate) async fn save(state: &[u8], pictures: impl FnOnce() -> Option<Vec<u8>>) -> Result<(), String> {
+    let folder = open(true).await?;
+    let names = opfs::names(&folder).await.map_err(|error| refused(&error, 0))?;
+    let there = |name: String| names.contains(&name);
+    let number = saves::next(&names);
+    let in_use = IN_USE.get().filter(|&kept| kept == 0 || there(saves::images(kept)));
+    let whole = WHOLE.get().filter(|save| there(save.state())).or(saves::newest_first(&names).first().copied());
+    for name in saves::spare(&names, whole, in_use) {
+        opfs::remove(&folder, name).await.map_err(|error| refused(&error, 0))?;
     }
-
-    /// Files of these names that are there, the one written last first.
-    pub(crate) async fn newest_first(&self, names: &[&str]) -> Vec<Found> {
-        let mut found = Vec::new();
-        for name in names {
-            let Ok(handle) = self.directory.file(name, &JsValue::UNDEFINED).await else { continue };
-            let Ok(blob) = handle.unchecked_into::<Handle>().blob().await else { continue };
-            let modified = Reflect::get(&blob, &"lastModified".into()).ok().and_then(|time| time.as_f64());
-            let (name, blob) = ((*name).to_owned(), blob.unchecked_into());
-            found.push(Found { name, blob, modified: modified.unwrap_or(0.0) });
+    let put = async |name: &str, bytes: &[u8]| {
+        opfs::put(&folder, name, bytes).await.map_err(|error| refused(&error, bytes.len()))
+    };
+    let pictures = match (in_use, pictures()) {
+        (Some(kept), _) => kept,
+        (None, None) => 0,
+        (None, Some(bytes)) => {
+            put(&saves::images(number), &bytes).await?;
+            number
         }
-        found.sort_by(|a, b| b.modified.total_cmp(&a.modified));
-        found
-    }
-
-    /// Writes a whole file. An interrupted write leaves it short, which its reader sees.
-    ///
-    /// # Errors
-    ///
-    /// A sentence: no room, or another tab writes the same file.
-    pub(crate) async fn write(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let refused = |error: JsValue| refused(&error, bytes.len());
-        let handle: Handle = self.directory.file(name, &create()).await.map_err(refused)?.unchecked_into();
-        let access: Access = handle.access().await.map_err(refused)?.unchecked_into();
-        let result = (|| {
-            access.truncate(0.0)?;
-            let written = access.write(bytes)?;
-            access.flush()?;
-            Ok::<_, JsValue>(written)
-        })();
-        access.close();
-        let written = result.map_err(refused)?;
-        if written != bytes.len() as f64 {
-            return Err(format!("the browser wrote {written} of {} bytes: its storage is full", bytes.len()));
-        }
-        Ok(())
-    }
-
-    /// Removes a file; one that is not there is as good as removed.
-    pub(crate) async fn remove(&self, name: &str) {
-        drop(self.directory.remove(name).await);
-    }
+    };
+    IN_USE.set(Some(pictures));
+    let save = Save { number, pictures };
+    put(&save.state(), state).await?;
+    WHOLE.set(Some(save));
+    Ok(())
 }
 
-async fn root() -> Result<Directory, String> {
-    let field = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).unwrap_or_default();
-    let storage = field(&field(&scope(), "navigator"), "storage");
-    let get = field(&storage, "getDirectory").dyn_into::<Function>().map_err(|_| "it has no OPFS".to_owned())?;
-    let promise = get.call0(&storage).and_then(JsCast::dyn_into::<Promise>).map_err(|error| words(&error))?;
-    Ok(JsFuture::from(promise).await.map_err(|error| words(&error))?.unchecked_into())
+/// The saves that are here, the newest first; none where the browser keeps nothing.
+pub(crate) async fn found() -> Vec<Save> {
+    let Ok(folder) = open(false).await else { return Vec::new() };
+    opfs::names(&folder).await.map(|names| saves::newest_first(&names)).unwrap_or_default()
 }
 
-fn create() -> JsValue {
-    let options = Object::new();
-    drop(Reflect::set(&options, &"create".into(), &true.into()));
-    options.into()
+/// The files of a save: its state, and its pictures where it has some.
+///
+/// # Errors
+///
+/// A sentence: one of them is not there.
+pub(crate) async fn files(save: Save) -> Result<Vec<Box<dyn ReadAt>>, String> {
+    let folder = open(false).await?;
+    let names = [Some((save.state(), None)), save.images().map(|name| (name, Some(PICTURES)))];
+    let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
+    for (name, called) in names.into_iter().flatten() {
+        let blob = opfs::file(&folder, &name).await.map_err(|error| words(&error))?;
+        let blob = blob.ok_or_else(|| format!("its {name} is gone"))?;
+        files.push(Box::new(match called {
+            Some(called) => BlobFile::called(called, blob),
+            None => BlobFile::new(blob),
+        }));
+    }
+    Ok(files)
+}
+
+/// A save was read and goes on.
+pub(crate) fn taken(save: Save) {
+    WHOLE.set(Some(save));
+    IN_USE.set(Some(save.pictures));
+}
+
+/// Forgets everything.
+pub(crate) async fn clear() {
+    let Ok(folder) = open(false).await else { return };
+    for name in opfs::names(&folder).await.unwrap_or_default() {
+        drop(opfs::remove(&folder, &name).await);
+    }
+    WHOLE.set(None);
+    IN_USE.set(None);
+}
+
+async fn open(create: bool) -> Result<JsValue, String> {
+    let folder = opfs::folder(FOLDER, create).await.map_err(|error| {
+        format!(
+            "this browser keeps no files for this page ({}): the run cannot save itself; download it before you leave",
+            words(&error)
+        )
+    })?;
+    if folder.is_null() { Err("no run is kept here".to_owned()) } else { Ok(folder) }
 }
 
 fn refused(error: &JsValue, bytes: usize) -> String {
-    let name = Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
-    match name.as_str() {
+    match opfs::kind(error).as_str() {
         "QuotaExceededError" => format!(
             "the browser's storage is full: {:.1} MB more are needed; delete stored models or other sites' data, or \
              download the run",

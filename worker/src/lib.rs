@@ -4,7 +4,8 @@
 //! - `render` (GPU engine): pictures drawn by WGSL from the tensors' own buffers
 //! - `api` (browser): what JavaScript sees, a class `Engine` with `open` and `handle`
 //! - `rooms` (browser): one file a room
-//! - `canvas`, `host`, `files`, `kept` (browser): canvases, bytes from blobs and addresses, files that stay
+//! - `canvas`, `host`, `files`, `opfs` (browser): canvases, bytes from blobs and addresses, the site's own file system
+//! - `kept` (browser), [`saves`]: the run that stays, and which files it lies in
 //! - `start` (browser): what runs before anything else
 //! - [`store`]: models kept in the browser
 //!
@@ -13,6 +14,7 @@
 
 #[cfg(feature = "gpu")]
 pub mod render;
+pub mod saves;
 pub mod store;
 pub mod wire;
 
@@ -26,6 +28,8 @@ mod files;
 mod host;
 #[cfg(target_family = "wasm")]
 mod kept;
+#[cfg(target_family = "wasm")]
+mod opfs;
 #[cfg(target_family = "wasm")]
 mod rooms;
 #[cfg(target_family = "wasm")]

@@ -32,10 +32,11 @@ pub(crate) enum Lints {
     Denied,
 }
 
-/// The engines: folder under `engine/`, what cargo is told, and how far wasm-opt goes. The CPU engine's loops matter more
-/// than its last kilobytes; the GPU's computes little itself, and -O1 makes it smaller after brotli in a third of the time.
-const ENGINES: [(&str, &[&str], &str); 2] =
-    [("cpu", &["--no-default-features"], "-O2"), ("gpu", &["--no-default-features", "--features", "gpu"], "-O1")];
+/// The engines: folder under `engine/`, and what cargo is told.
+const ENGINES: [(&str, &[&str]); 2] =
+    [("cpu", &["--no-default-features"]), ("gpu", &["--no-default-features", "--features", "gpu"])];
+/// How far wasm-opt goes with them: -O2 takes three times as long, computes no faster, and is larger after brotli.
+const ENGINE_PASS: &str = "-O1";
 /// The line of `public/sw.js` that gives way to the list of files.
 const UNLISTED: &str = "const MANIFEST = null; // replaced when built";
 /// Beside an engine's files: what they were made of.
@@ -86,9 +87,9 @@ fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
     // wasm-opt works on one core for minutes: beside the compiler's next work.
     let manifest = std::thread::scope(|scope| {
         let mut finished = Vec::new();
-        for (at, (name, told, pass)) in engines().enumerate() {
+        for (at, (name, told)) in engines().enumerate() {
             eprintln!("[{}/3] the {name} engine", at + 1);
-            let engine = build_engine(out.join(name), told, (mode == Mode::Release).then_some(*pass), lints)?;
+            let engine = build_engine(out.join(name), told, mode, lints)?;
             finished.push((*name, scope.spawn(move || engine.finish())));
         }
         eprintln!("[3/3] the page");
@@ -131,21 +132,21 @@ struct Engine {
     out: PathBuf,
     /// What it is made of and by; nothing where it lies finished in `out`.
     stamp: Option<String>,
-    /// wasm-opt's pass, where it is optimised.
-    pass: Option<&'static str>,
+    mode: Mode,
 }
 
 /// Compiles one engine, and runs wasm-bindgen on it into `out`.
-fn build_engine(out: PathBuf, told: &[&str], pass: Option<&'static str>, lints: Lints) -> Result<Engine> {
+fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result<Engine> {
     let mut cargo = linted(shell::cargo(), lints);
     cargo.args(["build", "--release", "--package", "lab-worker", "--target", WASM]);
     cargo.args(told).arg("--message-format=json-render-diagnostics");
     eprintln!("$ {}", shell::describe(&cargo));
     let wasm = artifact(&shell::capture(&mut cargo)?, "lab-worker", false)?;
     // The same code through the same tools gives the same files: nothing to do twice.
+    let pass = (mode == Mode::Release).then_some(ENGINE_PASS);
     let stamp = format!("{} {} {pass:?}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
     if fs::read_to_string(out.join(STAMP)).ok().as_deref() == Some(&stamp) {
-        return Ok(Engine { out, stamp: None, pass });
+        return Ok(Engine { out, stamp: None, mode });
     }
     if out.exists() {
         fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
@@ -153,16 +154,16 @@ fn build_engine(out: PathBuf, told: &[&str], pass: Option<&'static str>, lints: 
     let mut bindgen = shell::command("wasm-bindgen");
     bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
     shell::run(bindgen.arg(&out).arg(&wasm))?;
-    Ok(Engine { out, stamp: Some(stamp), pass })
+    Ok(Engine { out, stamp: Some(stamp), mode })
 }
 
 impl Engine {
     /// Optimises it where that is asked for, and describes its files.
     fn finish(self) -> Result<Value> {
-        let Self { out, stamp, pass } = self;
+        let Self { out, stamp, mode } = self;
         if let Some(stamp) = stamp {
-            if let Some(pass) = pass {
-                wasm_opt(&out.join("lab_worker_bg.wasm"), &[pass])?;
+            if mode == Mode::Release {
+                wasm_opt(&out.join("lab_worker_bg.wasm"), &[ENGINE_PASS])?;
             }
             write(&out.join(STAMP), stamp.as_bytes())?;
         }

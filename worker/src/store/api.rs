@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::download::{Desk, Listener};
-use super::{keep, opfs};
+use super::{keep, shelf};
 use crate::host::now;
 use crate::wire;
 
@@ -91,12 +91,12 @@ impl Store {
             }
             StorageCommand::Cancel => {
                 self.desk.stop();
-                opfs::list().await
+                shelf::list().await
             }
-            StorageCommand::List => opfs::list().await,
+            StorageCommand::List => shelf::list().await,
             StorageCommand::Delete { key } => {
-                opfs::delete(&key).await?;
-                opfs::list().await
+                shelf::delete(&key).await?;
+                shelf::list().await
             }
         }
     }

@@ -13,8 +13,10 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::address::{Address, hex, is_sha256};
 use super::answer::{Answer, CHANGED, Next, decide, vouched};
-use super::opfs::{self, megabytes};
+use super::net;
+use super::shelf::{self, megabytes};
 use crate::host::{scope, words};
+use crate::opfs;
 
 /// Weights in the order in which Hugging Face's loader looks for them; those that end in `.json` list shards.
 const WEIGHTS: [&str; 4] =
@@ -49,7 +51,7 @@ impl Desk {
     pub(super) fn stop(&self) {
         if self.busy.get() {
             self.stopped.set(true);
-            opfs::abort();
+            net::abort();
         }
     }
 
@@ -80,7 +82,7 @@ impl Desk {
         listener: &dyn Listener,
     ) -> Result<(StoredModel, u64), String> {
         let key = address.key();
-        let before = opfs::record(&key).await?;
+        let before = shelf::record(&key).await?;
         if let Some(whole) = before.as_ref().filter(|model| model.complete) {
             check_known(address, whole)?;
             return Ok((whole.clone(), 0));
@@ -90,8 +92,8 @@ impl Desk {
             name: address.name.clone(),
             source: source.to_owned(),
             folder: address.folder.clone(),
-            stored: opfs::today(),
-            used: opfs::today(),
+            stored: shelf::today(),
+            used: shelf::today(),
             ..before.unwrap_or_default()
         };
         let mut fetch = Fetch { desk: self, address, model: &mut model, listener, listed: Vec::new(), received: 0 };
@@ -100,20 +102,20 @@ impl Desk {
         match result {
             Ok(()) => {
                 model.complete = true;
-                opfs::keep(&model).await?;
+                shelf::keep(&model).await?;
                 Ok((model, received))
             }
             Err(Failure::Refused(sentence)) => {
-                opfs::delete(&key).await?;
+                shelf::delete(&key).await?;
                 Err(sentence)
             }
             Err(Failure::Cut(sentence)) => {
                 let kept = model.bytes();
                 if kept == 0 {
-                    opfs::delete(&key).await?;
+                    shelf::delete(&key).await?;
                     return Err(sentence);
                 }
-                opfs::keep(&model).await?;
+                shelf::keep(&model).await?;
                 Err(format!("{sentence}; {} are kept: fetch it again to go on from there", megabytes(kept)))
             }
         }
@@ -202,7 +204,7 @@ impl Fetch<'_> {
         let Some(tree) = &self.address.tree else { return };
         let Ok(heard) = ask(tree, 0, None).await else { return };
         if heard.answer.status != 200 {
-            opfs::cancel(&heard.reader).await;
+            net::cancel(&heard.reader).await;
             return;
         }
         let Ok(text) = body(&heard.reader).await else { return };
@@ -223,7 +225,7 @@ impl Fetch<'_> {
 
     /// The shards that an index names.
     async fn shards(&self, index: &str) -> Result<BTreeSet<String>, Failure> {
-        let folder = opfs::folder(&self.model.key, false).await.map_err(|error| words(&error))?;
+        let folder = shelf::folder(&self.model.key, false).await.map_err(|error| words(&error))?;
         let handle = opfs::writer(&folder, index).await.map_err(|error| words(&error))?;
         let mut bytes = vec![0; opfs::size(&handle).map_err(|error| words(&error))? as usize];
         let read = opfs::read(&handle, &mut bytes, 0.0);
@@ -257,7 +259,7 @@ impl Fetch<'_> {
         if !self.model.files[place].sha256.is_empty() {
             return Ok(true);
         }
-        let folder = opfs::folder(&self.model.key, true).await.map_err(|error| words(&error))?;
+        let folder = shelf::folder(&self.model.key, true).await.map_err(|error| words(&error))?;
         let handle = self.hold(&folder, name).await?;
         let result = self.stream(&handle, place, name, wanted).await;
         // Also after a failure what has come must reach the disk.
@@ -320,7 +322,7 @@ impl Fetch<'_> {
                 return Err(Failure::Cut(format!("{name} of {} did not come: {why}", self.model.name)));
             }
             if tries > 0 {
-                opfs::sleep(FIRST_WAIT * f64::from(1u32 << (tries - 1))).await;
+                net::sleep(FIRST_WAIT * f64::from(1u32 << (tries - 1))).await;
             }
             tries += 1;
             let known = self.model.files[place].clone();
@@ -334,15 +336,15 @@ impl Fetch<'_> {
             let mut total = expected.or(known.total);
             match decide(&heard.answer, have, known.etag.as_deref(), total) {
                 Next::Missing if have == 0 => {
-                    opfs::cancel(&heard.reader).await;
+                    net::cancel(&heard.reader).await;
                     return Ok(false);
                 }
                 Next::Missing => {
-                    opfs::cancel(&heard.reader).await;
+                    net::cancel(&heard.reader).await;
                     return Err(self.refused(format!("{name} is no longer there")));
                 }
                 Next::Refused => {
-                    opfs::cancel(&heard.reader).await;
+                    net::cancel(&heard.reader).await;
                     let advice = match heard.answer.status {
                         401 | 403 => "the model may ask for an account or a consent: fetch it there and drop its files",
                         _ => "check the address",
@@ -350,18 +352,18 @@ impl Fetch<'_> {
                     return Err(self.refused(format!("the server answers {} to {name}: {advice}", heard.said)));
                 }
                 Next::Later => {
-                    opfs::cancel(&heard.reader).await;
+                    net::cancel(&heard.reader).await;
                     why = format!("the server answers {}", heard.said);
                     continue;
                 }
                 Next::Anew => {
-                    opfs::cancel(&heard.reader).await;
+                    net::cancel(&heard.reader).await;
                     self.listener.warning(format!("{name}: {CHANGED}"));
                     (have, hasher) = self.begin_anew(handle, place)?;
                     tries = 0;
                     continue;
                 }
-                Next::Finished => opfs::cancel(&heard.reader).await,
+                Next::Finished => net::cancel(&heard.reader).await,
                 next => {
                     if let Next::Whole { why, .. } = next
                         && have > 0
@@ -415,13 +417,13 @@ impl Fetch<'_> {
         // Told at the start as well, so that the bar knows the whole.
         self.tell(place, *have);
         loop {
-            let piece = match opfs::next(reader).await {
+            let piece = match net::next(reader).await {
                 Ok(piece) if piece.is_undefined() => return Ok(None),
                 Ok(piece) => piece.unchecked_into::<Uint8Array>(),
                 Err(error) => return Ok(Some(words(&error))),
             };
             if let Err(error) = opfs::write(handle, &piece, *have as f64) {
-                opfs::cancel(reader).await;
+                net::cancel(reader).await;
                 // Half a piece may have been written.
                 drop(opfs::truncate(handle, *have as f64));
                 return Err(self.full(name, &error).await);
@@ -465,16 +467,16 @@ impl Fetch<'_> {
                 megabytes(quota),
                 megabytes(usage)
             );
-            return Err(Failure::Cut(format!("{sentence}; {}", opfs::what_to_delete(&self.model.key).await)));
+            return Err(Failure::Cut(format!("{sentence}; {}", shelf::what_to_delete(&self.model.key).await)));
         }
         Ok(())
     }
 
     /// Writes the model's record; on a full disk it says what to delete.
     async fn keep_record(&self) -> Result<(), Failure> {
-        match opfs::keep(self.model).await {
-            Err(sentence) if sentence.ends_with(opfs::FULL) => {
-                Err(Failure::Cut(format!("{sentence}; {}", opfs::what_to_delete(&self.model.key).await)))
+        match shelf::keep(self.model).await {
+            Err(sentence) if sentence.ends_with(shelf::FULL) => {
+                Err(Failure::Cut(format!("{sentence}; {}", shelf::what_to_delete(&self.model.key).await)))
             }
             written => Ok(written?),
         }
@@ -482,10 +484,10 @@ impl Fetch<'_> {
 
     async fn full(&self, name: &str, error: &JsValue) -> Failure {
         let sentence = match opfs::kind(error).as_str() {
-            "QuotaExceededError" => format!("{name} does not fit: {}", opfs::FULL),
+            "QuotaExceededError" => format!("{name} does not fit: {}", shelf::FULL),
             _ => format!("{name} cannot be written: {}", words(error)),
         };
-        Failure::Cut(format!("{sentence}; {}", opfs::what_to_delete(&self.model.key).await))
+        Failure::Cut(format!("{sentence}; {}", shelf::what_to_delete(&self.model.key).await))
     }
 
     /// Holds length and hash to what was promised.
@@ -544,7 +546,7 @@ fn rehash(handle: &JsValue, have: u64, hasher: &mut Sha256) -> Result<(), Failur
 }
 
 async fn ask(url: &str, from: u64, etag: Option<&str>) -> Result<Heard, String> {
-    let response = opfs::request(url, from as f64, etag.unwrap_or_default()).await.map_err(|error| {
+    let response = net::request(url, from as f64, etag.unwrap_or_default()).await.map_err(|error| {
         format!(
             "{}; there is no network, or the server does not let other pages read it (CORS), or this page's policy \
              does not allow its address",
@@ -569,7 +571,7 @@ async fn ask(url: &str, from: u64, etag: Option<&str>) -> Result<Heard, String> 
 async fn body(reader: &JsValue) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     loop {
-        let piece = opfs::next(reader).await.map_err(|error| words(&error))?;
+        let piece = net::next(reader).await.map_err(|error| words(&error))?;
         if piece.is_undefined() {
             return Ok(bytes);
         }

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use wasm_bindgen::JsCast;
 
 use super::address::hex;
-use super::opfs;
+use super::shelf;
+use crate::opfs;
 
 /// Keeps `names`, whose bytes are `attachments`. The same bytes under the same name are the same model, kept once.
 ///
@@ -30,7 +31,7 @@ pub(super) async fn keep(name: &str, names: &[String], attachments: &Array) -> R
     let mut whole = Sha256::new_with_prefix(name);
     files.iter().for_each(|file| whole.update(format!("\n{} {}", file.name, file.sha256)));
     let key = hex(&whole.finalize())[..16].to_owned();
-    let others = opfs::models().await?;
+    let others = shelf::models().await?;
     if let Some(known) = others.iter().find(|model| model.key == key && model.complete) {
         return Ok(known.clone());
     }
@@ -44,14 +45,14 @@ pub(super) async fn keep(name: &str, names: &[String], attachments: &Array) -> R
         source,
         files,
         complete: true,
-        stored: opfs::today(),
-        used: opfs::today(),
+        stored: shelf::today(),
+        used: shelf::today(),
         key,
     };
     if let Err(sentence) = write(&model, &bytes).await {
-        opfs::delete(&model.key).await?;
-        return Err(match sentence.ends_with(opfs::FULL) {
-            true => format!("{sentence}; {}", opfs::what_to_delete(&model.key).await),
+        shelf::delete(&model.key).await?;
+        return Err(match sentence.ends_with(shelf::FULL) {
+            true => format!("{sentence}; {}", shelf::what_to_delete(&model.key).await),
             false => sentence,
         });
     }
@@ -60,9 +61,9 @@ pub(super) async fn keep(name: &str, names: &[String], attachments: &Array) -> R
 
 /// Its files, and then the record that calls them whole.
 async fn write(model: &StoredModel, bytes: &[Uint8Array]) -> Result<(), String> {
-    let folder = opfs::folder(&model.key, true).await.map_err(opfs::failed)?;
+    let folder = shelf::folder(&model.key, true).await.map_err(shelf::failed)?;
     for (file, bytes) in model.files.iter().zip(bytes) {
-        opfs::put(&folder, &file.name, bytes).await?;
+        opfs::put_array(&folder, &file.name, bytes).await.map_err(shelf::failed)?;
     }
-    opfs::keep(model).await
+    shelf::keep(model).await
 }

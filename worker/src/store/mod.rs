@@ -4,7 +4,8 @@
 //! - [`answer`]: what a server's answer to a request for the rest of a file means
 //! - `download` (browser): the stream to the disk, hashed as it passes, taken up again where it was cut
 //! - `keep` (browser): models that were made here, whole from the start
-//! - `opfs` (browser): folders, files and records
+//! - `net` (browser): requests, and bodies piece by piece
+//! - `shelf` (browser): folders, files and records
 //! - `api` (browser): the class `Store` that `public/engine/worker.js` drives beside the engine
 //!
 //! `docs/decisions/0012-models-are-kept-in-opfs.md` tells why so.
@@ -19,9 +20,11 @@ mod download;
 #[cfg(target_family = "wasm")]
 mod keep;
 #[cfg(target_family = "wasm")]
-mod opfs;
+mod net;
+#[cfg(target_family = "wasm")]
+mod shelf;
 
 #[cfg(target_family = "wasm")]
 pub use api::Store;
 #[cfg(target_family = "wasm")]
-pub(crate) use opfs::open as open_stored;
+pub(crate) use shelf::open as open_stored;

@@ -1,52 +1,18 @@
-//! The store's folders, files and records, over the browser's own file system.
+//! The shelf of kept models: their folders, files and records, over the browser's own file system.
 //!
 //! `models/KEY/` holds the files of one model under their own names and `record.json`, a [`StoredModel`]. A file that
 //! its record does not call whole is the beginning of one. Readers use `File`s, which any number of workers may hold;
 //! a writer holds its file alone.
 
-use js_sys::{Array, Uint8Array};
 use lab_core::host::ReadAt;
 use lab_protocol::storage::{StorageEvent, StoredModel};
-use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::Blob;
+use wasm_bindgen::JsValue;
 
 use crate::host::{BlobFile, bytes_of, words};
+use crate::opfs::{self, estimate, kind};
 
-#[wasm_bindgen(module = "/src/store/opfs.js")]
-extern "C" {
-    #[wasm_bindgen(catch)]
-    pub(super) async fn folder(key: &str, create: bool) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    async fn names(folder: &JsValue) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) async fn remove(folder: &JsValue, name: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    async fn file(folder: &JsValue, name: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) async fn writer(folder: &JsValue, name: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) fn size(handle: &JsValue) -> Result<f64, JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) fn read(handle: &JsValue, bytes: &mut [u8], at: f64) -> Result<f64, JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) fn write(handle: &JsValue, bytes: &Uint8Array, at: f64) -> Result<(), JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) fn truncate(handle: &JsValue, length: f64) -> Result<(), JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) fn flush(handle: &JsValue) -> Result<(), JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) fn close(handle: &JsValue) -> Result<(), JsValue>;
-    pub(super) async fn sleep(millis: f64);
-    pub(super) fn abort();
-    #[wasm_bindgen(catch)]
-    pub(super) async fn request(url: &str, from: f64, etag: &str) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch)]
-    pub(super) async fn next(reader: &JsValue) -> Result<JsValue, JsValue>;
-    pub(super) async fn cancel(reader: &JsValue);
-    #[wasm_bindgen(catch)]
-    async fn room() -> Result<JsValue, JsValue>;
-}
+/// Where all of them lie.
+const MODELS: &str = "models";
 
 /// The record's name; no model's file is called so.
 pub(super) const RECORD: &str = "record.json";
@@ -61,16 +27,9 @@ pub(super) fn failed(error: JsValue) -> String {
     }
 }
 
-/// The name of a JavaScript error's kind, such as `QuotaExceededError`.
-pub(super) fn kind(error: &JsValue) -> String {
-    js_sys::Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
-}
-
-/// Bytes taken and bytes allowed.
-pub(super) async fn estimate() -> (u64, u64) {
-    let pair: Array = room().await.unwrap_or_default().dyn_into().unwrap_or_default();
-    let number = |at| pair.get(at).as_f64().unwrap_or(0.0) as u64;
-    (number(0), number(1))
+/// A model's folder; null where it is not there and not to be made.
+pub(super) async fn folder(key: &str, create: bool) -> Result<JsValue, JsValue> {
+    opfs::folder(&format!("{MODELS}/{key}"), create).await
 }
 
 /// The record of a model; `None` where there is none, or none that can be read.
@@ -79,7 +38,7 @@ pub(super) async fn record(key: &str) -> Result<Option<StoredModel>, String> {
     if folder.is_null() {
         return Ok(None);
     }
-    let Ok(blob) = file(&folder, RECORD).await.map_err(failed)?.dyn_into::<Blob>() else { return Ok(None) };
+    let Some(blob) = opfs::file(&folder, RECORD).await.map_err(failed)? else { return Ok(None) };
     let bytes = bytes_of(&blob).await?;
     Ok(serde_json::from_slice(&bytes).ok())
 }
@@ -88,17 +47,7 @@ pub(super) async fn record(key: &str) -> Result<Option<StoredModel>, String> {
 pub(super) async fn keep(model: &StoredModel) -> Result<(), String> {
     let folder = folder(&model.key, true).await.map_err(failed)?;
     let text = serde_json::to_vec(model).map_err(|error| error.to_string())?;
-    put(&folder, RECORD, &Uint8Array::from(text.as_slice())).await
-}
-
-/// Writes a whole file.
-pub(super) async fn put(folder: &JsValue, name: &str, bytes: &Uint8Array) -> Result<(), String> {
-    let handle = writer(folder, name).await.map_err(failed)?;
-    let written = write(&handle, bytes, 0.0)
-        .and_then(|()| truncate(&handle, f64::from(bytes.length())))
-        .and_then(|()| flush(&handle));
-    close(&handle).map_err(failed)?;
-    written.map_err(failed)
+    opfs::put(&folder, RECORD, &text).await.map_err(failed)
 }
 
 /// Everything that is kept, the one used last first, and the room.
@@ -111,10 +60,9 @@ pub(super) async fn list() -> Result<StorageEvent, String> {
 /// Everything that is kept, the one used last first.
 pub(super) async fn models() -> Result<Vec<StoredModel>, String> {
     let mut models = Vec::new();
-    let all = folder("", false).await.map_err(failed)?;
+    let all = opfs::folder(MODELS, false).await.map_err(failed)?;
     if !all.is_null() {
-        let keys: Array = names(&all).await.map_err(failed)?.dyn_into().unwrap_or_default();
-        for key in keys.iter().filter_map(|key| key.as_string()) {
+        for key in opfs::names(&all).await.map_err(failed)? {
             let model = record(&key).await?;
             // A folder without a record still takes room and can be thrown away.
             models.push(model.unwrap_or_else(|| StoredModel { name: key.clone(), key, ..StoredModel::default() }));
@@ -126,11 +74,11 @@ pub(super) async fn models() -> Result<Vec<StoredModel>, String> {
 
 /// Throws a model away.
 pub(super) async fn delete(key: &str) -> Result<(), String> {
-    let all = folder("", false).await.map_err(failed)?;
+    let all = opfs::folder(MODELS, false).await.map_err(failed)?;
     if all.is_null() {
         return Ok(());
     }
-    remove(&all, key).await.map(|_| ()).map_err(|error| match kind(&error).as_str() {
+    opfs::remove(&all, key).await.map(|_| ()).map_err(|error| match kind(&error).as_str() {
         "NoModificationAllowedError" => {
             "the model is just being fetched, here or in another tab: stop that first".to_owned()
         }
@@ -180,8 +128,7 @@ pub(crate) async fn open(key: &str) -> Result<(StoredModel, Vec<Box<dyn ReadAt>>
     let place = folder(key, false).await.map_err(failed)?;
     let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
     for kept in &model.files {
-        let found = file(&place, &kept.name).await.map_err(failed)?;
-        let found = BlobFile::new(found.dyn_into::<Blob>().map_err(|_| gone())?);
+        let found = BlobFile::new(opfs::file(&place, &kept.name).await.map_err(failed)?.ok_or_else(gone)?);
         if found.len() != kept.bytes {
             return Err(format!(
                 "{} of {} has {} bytes, {} were checked: delete the model and fetch it again",

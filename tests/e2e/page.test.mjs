@@ -170,7 +170,7 @@ const LONGEST = 120;
 
 test('no task of the page takes long, also while it opens', async (t) => {
   for (const room of ['see', 'train']) {
-    const { page, check } = await startBrowser(t, WITHOUT_WEBGPU);
+    const { page, check } = await startBrowser(t, { ...WITHOUT_WEBGPU, alone: true });
     const all = await tasks(page, `#room=${room}`, async () => {
       await waitFor(page, 'six embeddings', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
       await page.waitForTimeout(500);

@@ -361,7 +361,7 @@ fn an_exported_model_opens_as_any_other() {
 #[test]
 fn switches_make_it_collapse_and_the_kept_moment_brings_it_back() {
     let off = |centring, sharpening, ema| Switches { centring, sharpening, ema };
-    let more = ["train.batch_size=16", "model.embed_dim=48", "optim.base_lr=2e-3"];
+    let more = ["train.batch_size=8", "model.embed_dim=48", "optim.base_lr=2e-3"];
     let mut engine = begin("page-dino", &more);
     for _ in 0..60 {
         step(&mut engine);

@@ -142,9 +142,15 @@ fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result
     cargo.args(told).arg("--message-format=json-render-diagnostics");
     eprintln!("$ {}", shell::describe(&cargo));
     let wasm = artifact(&shell::capture(&mut cargo)?, "lab-worker", false)?;
+    let bytes = read(&wasm)?;
+    ensure!(
+        !is_command(&bytes),
+        "the linker took {} for a command and runs its constructors before every call: worker/src/start.rs must call them",
+        wasm.display()
+    );
     // The same code through the same tools gives the same files: nothing to do twice.
     let pass = (mode == Mode::Release).then_some(ENGINE_PASS);
-    let stamp = format!("{} {} {pass:?}\n", setup::locked_version("wasm-bindgen")?, sha256(&read(&wasm)?));
+    let stamp = format!("{} {} {pass:?}\n", setup::locked_version("wasm-bindgen")?, sha256(&bytes));
     if fs::read_to_string(out.join(STAMP)).ok().as_deref() == Some(&stamp) {
         return Ok(Engine { out, stamp: None, mode });
     }
@@ -155,6 +161,13 @@ fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result
     bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
     shell::run(bindgen.arg(&out).arg(&wasm))?;
     Ok(Engine { out, stamp: Some(stamp), mode })
+}
+
+/// Whether the linker wrapped the exported functions of a .wasm, as it names what it wraps
+/// (docs/decisions/0021-constructors-run-once.md).
+fn is_command(wasm: &[u8]) -> bool {
+    const MARK: &[u8] = b".command_export";
+    wasm.windows(MARK.len()).any(|part| part == MARK)
 }
 
 impl Engine {
@@ -414,6 +427,12 @@ mod tests {
         put("half/config.json", "{}");
         assert!(weights_manifest(&folder).unwrap_err().to_string().contains("model.safetensors"));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn wrapped_functions_are_seen() {
+        assert!(is_command(b"\0\x1c__externref_table_alloc.command_export\0"));
+        assert!(!is_command(b"\0\x17__externref_table_alloc\0"));
     }
 
     #[test]

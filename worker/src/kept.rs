@@ -46,13 +46,15 @@ pub(crate) async fn save(state: &[u8], pictures: impl FnOnce() -> Option<Vec<u8>
     let put = async |name: &str, bytes: &[u8]| {
         opfs::put(&folder, name, bytes).await.map_err(|error| refused(&error, bytes.len()))
     };
-    let pictures = match (in_use, pictures()) {
-        (Some(kept), _) => kept,
-        (None, None) => 0,
-        (None, Some(bytes)) => {
-            put(&saves::images(number), &bytes).await?;
-            number
-        }
+    let pictures = match in_use {
+        Some(kept) => kept,
+        None => match pictures() {
+            None => 0,
+            Some(bytes) => {
+                put(&saves::images(number), &bytes).await?;
+                number
+            }
+        },
     };
     IN_USE.set(Some(pictures));
     let save = Save { number, pictures };

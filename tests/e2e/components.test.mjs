@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, startBrowser, waitFor } from './harness.mjs';
+import { WITHOUT_WEBGPU, openWindow, waitFor } from './harness.mjs';
 
 /** Serves the tests for as long as `t` runs; resolves to their address. */
 async function serve(t, wasm) {
@@ -35,7 +35,7 @@ test("the page's own tests", { timeout: 180_000 }, async (t) => {
   assert.ok(process.env.PAGE_TESTS, 'PAGE_TESTS is not set: run `cargo xtask test --web`, or see this file');
   const address = await serve(t, process.env.PAGE_TESTS);
   // The runner's page has no picture for its tab.
-  const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /favicon\.ico/] });
+  const { page } = await openWindow(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /favicon\.ico/] });
   await page.goto(address);
   await waitFor(page, 'the verdict', () => /test result: /.test(document.querySelector('#output')?.textContent ?? ''));
   const output = await page.locator('#output').textContent();

@@ -1,5 +1,5 @@
-// What every browser test needs: a fresh Chromium with a software GPU, the built page, and ears for anything that
-// goes wrong. In a browser an invalid pipeline only logs and the run goes on with wrong numbers, so a test fails on
+// What every browser test needs: a fresh window of Chromium with a software GPU, the built page, and ears for anything
+// that goes wrong. In a browser an invalid pipeline only logs and the run goes on with wrong numbers, so a test fails on
 // any console error, any warning that speaks of the GPU, any uncaught exception (page or worker), any failed request.
 //
 // `cargo xtask test` serves dist/ and gives the address in LAB_URL. To run one file by hand:
@@ -49,7 +49,7 @@ const GPU_WARNING = /webgpu|wgsl|shader|pipeline|bind ?group|gpu(device|buffer|a
 /** Chromium says these about its own flags. */
 const HARMLESS = [/WebGPU is experimental on this platform/i];
 
-/** The browsers of this file's tests, by their flags: each start of one costs a quarter of a test. */
+/** The browsers of this file's tests, by their flags: each start of one costs a sixth of a small test. */
 const browsers = new Map();
 /** Whether this is a file of tests; what else opens the page measures it or looks at it, and wants a browser of its own. */
 const TESTS = process.env.NODE_TEST_CONTEXT !== undefined;
@@ -86,7 +86,7 @@ async function open(t, flags, alone, options) {
  * `permissions`, `alone` (a browser of its own, which keeps on the disk what it is given).
  * Returns `{ page, context, problems, requests, check }`; `check()` asserts that nothing went wrong so far.
  */
-export async function startBrowser(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [], alone = !TESTS } = {}) {
+export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [], alone = !TESTS } = {}) {
   const context = await open(t, flags, alone, { viewport, serviceWorkers, permissions });
   const problems = [];
   const requests = [];
@@ -133,11 +133,11 @@ async function listenToWorkers(context, page, report) {
 }
 
 /**
- * Starts a browser, opens the page and waits until the document is there. Options as for `startBrowser`, `path`, and
+ * Opens a window, the page in it, and waits until the document is there. Options as for `openWindow`, `path`, and
  * `first`: code that stands before the first line of the page and of every script that it makes, its workers' among them.
  */
 export async function openLab(t, { path = '', first = '', ...options } = {}) {
-  const browser = await startBrowser(t, options);
+  const browser = await openWindow(t, options);
   if (first) {
     await browser.context.addInitScript(`${first};(() => {
       const Plain = window.Blob;

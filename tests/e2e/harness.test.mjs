@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, cosine, dropFiles, startBrowser, waitFor } from './harness.mjs';
+import { WITHOUT_WEBGPU, cosine, dropFiles, openWindow, waitFor } from './harness.mjs';
 
 const PAGE = `<!doctype html><title>harness</title><link rel="icon" href="data:,"><div id="target">drop here</div>
 <script type="module">
@@ -27,7 +27,7 @@ async function serveWorker(t, body) {
 /** Runs `body` in a worker and returns its answer and the problems that the harness heard. */
 async function runInWorker(t, body, options) {
   const address = await serveWorker(t, body);
-  const { page, problems } = await startBrowser(t, options);
+  const { page, problems } = await openWindow(t, options);
   await page.goto(address);
   await waitFor(page, 'the worker', () => window.answer !== undefined);
   if (body.includes('PROBLEM')) await waitUntil(() => problems.length > 0);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, cosine, dropFiles, openLab, startBrowser, tasks, waitFor } from './harness.mjs';
+import { WITHOUT_WEBGPU, cosine, dropFiles, openLab, openWindow, tasks, waitFor } from './harness.mjs';
 
 const photo = (name) => readFile(fileURLToPath(new URL(`../../public/samples/${name}`, import.meta.url)));
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -170,7 +170,7 @@ const LONGEST = 120;
 
 test('no task of the page takes long, also while it opens', async (t) => {
   for (const room of ['see', 'train']) {
-    const { page, check } = await startBrowser(t, { ...WITHOUT_WEBGPU, alone: true });
+    const { page, check } = await openWindow(t, { ...WITHOUT_WEBGPU, alone: true });
     const all = await tasks(page, `#room=${room}`, async () => {
       await waitFor(page, 'six embeddings', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
       await page.waitForTimeout(500);

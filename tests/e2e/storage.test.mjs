@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, startBrowser, until, waitFor } from './harness.mjs';
+import { WITHOUT_WEBGPU, openWindow, until, waitFor } from './harness.mjs';
 import { sha256, startSite } from './site.mjs';
 
 const golden = (path) => readFile(fileURLToPath(new URL(`../golden/models/${path}`, import.meta.url)));
@@ -21,7 +21,7 @@ async function model(folder, name = 'dinov2-mlp') {
 /** A page of the site that only speaks to the engine's worker. */
 async function openStore(t, site, options = {}) {
   const allow = [...WITHOUT_WEBGPU.allow, /status of 404/, /failed request: 404/, ...(options.allow ?? [])];
-  const browser = await startBrowser(t, { ...WITHOUT_WEBGPU, ...options, allow });
+  const browser = await openWindow(t, { ...WITHOUT_WEBGPU, ...options, allow });
   await browser.page.goto(site.url('examples/embed.html?engine=cpu'));
   await waitFor(browser.page, 'the engine', () => window.lab?.example || window.lab?.failure);
   const ask = (command) =>
@@ -225,7 +225,7 @@ async function openOnHub(page, site) {
 
 test('the panel fetches, shows, loads, and deletes; the page works without a network from then on', { timeout: 240_000 }, async (t) => {
   const site = await startSite(t, await model('/hub/lab/tiny/resolve/main'));
-  const browser = await startBrowser(t, {
+  const browser = await openWindow(t, {
     ...WITHOUT_WEBGPU, serviceWorkers: 'allow',
     allow: [...WITHOUT_WEBGPU.allow, /404/, /ERR_INTERNET_DISCONNECTED/, /ERR_CONNECTION_REFUSED/, /ERR_FAILED/],
   });
@@ -263,7 +263,7 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
 test('a newer version of the page is told, and old files go', { timeout: 120_000 }, async (t) => {
   const site = await startSite(t);
   // What is on its way while the page is opened anew is given up.
-  const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, serviceWorkers: 'allow', allow: [...WITHOUT_WEBGPU.allow, /ERR_ABORTED/] });
+  const { page } = await openWindow(t, { ...WITHOUT_WEBGPU, serviceWorkers: 'allow', allow: [...WITHOUT_WEBGPU.allow, /ERR_ABORTED/] });
   await page.goto(site.url());
   await waitFor(page, 'the page to be kept', () => window.lab?.offline === 'ready', { timeout: 60_000 });
   const before = await page.evaluate(() => caches.keys());
@@ -289,7 +289,7 @@ test('a newer version of the page is told, and old files go', { timeout: 120_000
 
 test('a weight larger than a binding is split, and the numbers stay', { timeout: 120_000 }, async (t) => {
   const site = await startSite(t);
-  const { page, check } = await startBrowser(t);
+  const { page, check } = await openWindow(t);
   await page.goto(site.url('examples/embed.html?engine=gpu'));
   await waitFor(page, 'the gpu engine', () => window.lab?.example || window.lab?.failure, { timeout: 240_000 });
   const files = await Promise.all(['config.json', 'model.safetensors', 'io.safetensors'].map(async (name) => ({ name, base64: (await golden(`dinov2-mlp/${name}`)).toString('base64') })));
@@ -306,7 +306,7 @@ test('a weight larger than a binding is split, and the numbers stay', { timeout:
 
 test('a second model is fetched, kept and offered, and a link finds it there', { timeout: 180_000 }, async (t) => {
   const site = await startSite(t, await model('/hub/lab/tiny/resolve/main'));
-  const { page } = await startBrowser(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /404/] });
+  const { page } = await openWindow(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /404/] });
   await openOnHub(page, site);
   await page.locator(byTest('compare-url')).fill('lab/tiny');
   await page.locator(byTest('compare-fetch')).click();

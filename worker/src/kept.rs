@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 
+use lab_core::engine::train::PICTURES;
 use lab_core::host::ReadAt;
 use wasm_bindgen::JsValue;
 
@@ -13,8 +14,6 @@ use crate::saves::{self, Save};
 
 /// Where it lies.
 const FOLDER: &str = "train";
-/// What the engine calls a run's pictures.
-const PICTURES: &str = "images.safetensors";
 
 thread_local! {
     /// The last save that is known to be whole: written by this worker, or read.
@@ -76,15 +75,13 @@ pub(crate) async fn found() -> Vec<Save> {
 /// A sentence: one of them is not there.
 pub(crate) async fn files(save: Save) -> Result<Vec<Box<dyn ReadAt>>, String> {
     let folder = open(false).await?;
-    let names = [Some((save.state(), None)), save.images().map(|name| (name, Some(PICTURES)))];
-    let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
-    for (name, called) in names.into_iter().flatten() {
+    let file = async |name: String| {
         let blob = opfs::file(&folder, &name).await.map_err(|error| words(&error))?;
-        let blob = blob.ok_or_else(|| format!("its {name} is gone"))?;
-        files.push(Box::new(match called {
-            Some(called) => BlobFile::called(called, blob),
-            None => BlobFile::new(blob),
-        }));
+        blob.ok_or_else(|| format!("its {name} is gone"))
+    };
+    let mut files: Vec<Box<dyn ReadAt>> = vec![Box::new(BlobFile::new(file(save.state()).await?))];
+    if let Some(images) = save.images() {
+        files.push(Box::new(BlobFile::called(PICTURES, file(images).await?)));
     }
     Ok(files)
 }

@@ -132,7 +132,8 @@ struct Engine {
     out: PathBuf,
     /// What it is made of and by; nothing where it lies finished in `out`.
     stamp: Option<String>,
-    mode: Mode,
+    /// wasm-opt's pass, where it is optimised.
+    pass: Option<&'static str>,
 }
 
 /// Compiles one engine, and runs wasm-bindgen on it into `out`.
@@ -143,24 +144,24 @@ fn build_engine(out: PathBuf, told: &[&str], mode: Mode, lints: Lints) -> Result
     eprintln!("$ {}", shell::describe(&cargo));
     let wasm = artifact(&shell::capture(&mut cargo)?, "lab-worker", false)?;
     let bytes = read(&wasm)?;
+    // The same code through the same tools gives the same files: nothing to do twice.
+    let pass = (mode == Mode::Release).then_some(ENGINE_PASS);
+    let stamp = format!("{} {} {pass:?}\n", setup::locked_version("wasm-bindgen")?, sha256(&bytes));
+    if fs::read_to_string(out.join(STAMP)).ok().as_deref() == Some(&stamp) {
+        return Ok(Engine { out, stamp: None, pass });
+    }
     ensure!(
         !is_command(&bytes),
         "the linker took {} for a command and runs its constructors before every call: worker/src/start.rs must call them",
         wasm.display()
     );
-    // The same code through the same tools gives the same files: nothing to do twice.
-    let pass = (mode == Mode::Release).then_some(ENGINE_PASS);
-    let stamp = format!("{} {} {pass:?}\n", setup::locked_version("wasm-bindgen")?, sha256(&bytes));
-    if fs::read_to_string(out.join(STAMP)).ok().as_deref() == Some(&stamp) {
-        return Ok(Engine { out, stamp: None, mode });
-    }
     if out.exists() {
         fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
     let mut bindgen = shell::command("wasm-bindgen");
     bindgen.args(["--target", "web", "--no-typescript", "--out-name", "lab_worker", "--out-dir"]);
     shell::run(bindgen.arg(&out).arg(&wasm))?;
-    Ok(Engine { out, stamp: Some(stamp), mode })
+    Ok(Engine { out, stamp: Some(stamp), pass })
 }
 
 /// Whether the linker wrapped the exported functions of a .wasm, as it names what it wraps
@@ -173,10 +174,10 @@ fn is_command(wasm: &[u8]) -> bool {
 impl Engine {
     /// Optimises it where that is asked for, and describes its files.
     fn finish(self) -> Result<Value> {
-        let Self { out, stamp, mode } = self;
+        let Self { out, stamp, pass } = self;
         if let Some(stamp) = stamp {
-            if mode == Mode::Release {
-                wasm_opt(&out.join("lab_worker_bg.wasm"), &[ENGINE_PASS])?;
+            if let Some(pass) = pass {
+                wasm_opt(&out.join("lab_worker_bg.wasm"), &[pass])?;
             }
             write(&out.join(STAMP), stamp.as_bytes())?;
         }

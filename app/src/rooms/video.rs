@@ -162,8 +162,8 @@ impl State {
         put(self.playing, playing);
         put(self.at, at);
         // No link holds what a camera or a clip shows, nor what is followed there.
-        let none = (self.feed.get_untracked() == Feed::Pan).then_some(Wish::LetGo);
-        put(self.wish, address.number("follow").map(Wish::Follow).or(none));
+        let unsaid = (self.feed.get_untracked() == Feed::Pan).then_some(Wish::LetGo);
+        put(self.wish, address.number("follow").map(Wish::Follow).or(unsaid));
         let sample = address.get("colours-of").or(address.get("sample")).map(str::to_owned);
         let at = address.number("colours").unwrap_or(first(at, playing));
         put(self.colours, Some(Fit { picture: None, sample, at }));

@@ -20,6 +20,8 @@ use crate::host::ReadAt;
 use pictures::Pictures;
 use session::Session;
 
+pub use saved::PICTURES;
+
 /// The run, if there is one.
 #[derive(Debug, Default)]
 pub struct State {

@@ -17,8 +17,8 @@ const BEGUN: &str = "lab.begun";
 const DRAWN: &str = "lab.drawn";
 /// The curves, JSON.
 const CURVES: &str = "lab.curves";
-/// Own pictures, beside a run.
-pub(super) const PICTURES: &str = "images.safetensors";
+/// The name of a run's own pictures beside it.
+pub const PICTURES: &str = "images.safetensors";
 /// Largest file that is taken: what a session may need, thrice over.
 const MOST_BYTES: u64 = 3 << 30;
 

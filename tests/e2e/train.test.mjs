@@ -113,9 +113,14 @@ test('a run leaves as a file and comes back; its model opens in See', { timeout:
   assert.match(download.suggestedFilename(), /^dinov2-step-\d+\.safetensors$/);
   const bytes = await readFile(await download.path());
   assert.ok(bytes.subarray(8, 4096).includes('lab.config'), 'the header holds the configuration');
+  await page.evaluate(() => {
+    window.steps = new Set();
+    setInterval(() => window.steps.add(window.lab.debug.train.step), 5);
+  });
   await page.locator(byTest('forget')).click();
-  await waitFor(page, 'a new run', () => window.lab.debug.train.step === 1);
+  // Picked while the new run still begins: it waits for its turn.
   await page.setInputFiles(byTest('open-run'), { name: 'mine.safetensors', mimeType: '', buffer: bytes });
+  await waitFor(page, 'a new run', () => window.steps.has(1));
   await waitFor(page, 'the old run', (step) => window.lab.debug.train.step === step, { argument: stopped.step });
   assert.equal((await where(page)).loss, stopped.loss);
   await page.locator(byTest('open-in-see')).click();

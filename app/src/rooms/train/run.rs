@@ -34,6 +34,8 @@ const LOOK_EVERY: u64 = 10;
 const STAGE: i32 = 1400;
 /// Milliseconds of a calm step.
 const CALM: i32 = 1000;
+/// Milliseconds until it is asked again whether anything is under way.
+const TURN: i32 = 50;
 
 thread_local! {
     /// The loop is under way.
@@ -327,22 +329,27 @@ pub(super) fn step(store: Store) {
     });
 }
 
-/// Opens a run from files.
+/// Opens a run from files, once nothing else is under way: a file can be picked at any time.
 pub(super) fn open(store: Store, files: Vec<JsValue>) {
     let state = store.rooms.train;
     state.playing.set(false);
-    act(store, move |link| async move {
-        let data = match state.own.get_untracked() {
-            true => Data::Own { images: send_images(store, &link).await? },
-            false => Data::Drawn { images: DRAWN },
-        };
-        let command = TrainCommand::Load { from: Place::Page, data };
-        let (event, bytes) = ask(&link, command, &files).await?;
-        take(store, &link, event, &bytes);
-        state.adopt();
-        state.inside.set(None);
-        look(store, &link).await?;
-        save(state, &link).await
+    spawn_local(async move {
+        while state.busy.get_untracked() {
+            sleep(TURN).await;
+        }
+        act(store, move |link| async move {
+            let data = match state.own.get_untracked() {
+                true => Data::Own { images: send_images(store, &link).await? },
+                false => Data::Drawn { images: DRAWN },
+            };
+            let command = TrainCommand::Load { from: Place::Page, data };
+            let (event, bytes) = ask(&link, command, &files).await?;
+            take(store, &link, event, &bytes);
+            state.adopt();
+            state.inside.set(None);
+            look(store, &link).await?;
+            save(state, &link).await
+        });
     });
 }
 

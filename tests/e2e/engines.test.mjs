@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { ENGINES, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
+import { ENGINES, ONE_SAMPLE, cosine, dropFiles, openLab, waitFor } from './harness.mjs';
 import { byTest, cells, reached, said, settled, still, trainLink } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples/', import.meta.url));
@@ -105,8 +105,8 @@ test('a photograph dropped on the page has the native embedding on both engines,
   const bytes = await readFile(PHOTO);
   const model = ['config.json', 'model.safetensors'].map((name) => join(MODELS, 'dinov2-mlp', name));
   for (const engine of ['cpu', 'gpu']) {
-    const { page, check } = await openLab(t, { ...ENGINES[engine], path: `#engine=${engine}` });
-    await settled(page);
+    const { page, check } = await openLab(t, { ...ENGINES[engine], ...ONE_SAMPLE, path: `#engine=${engine}` });
+    await settled(page, 1);
     assert.match(await page.locator(byTest('engine-status')).textContent(), engine === 'gpu' ? /GPU engine/ : /CPU engine/);
     await page.setInputFiles(byTest('model-files'), model);
     await waitFor(page, 'the model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
@@ -147,10 +147,10 @@ test('a kernel that a driver makes wrong is named, replaced, and the numbers sta
       return compile.call(this, { ...descriptor, code });
     };
   }`;
-  const { page, check } = await openLab(t, { path: '#engine=gpu', first: spoil });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE, path: '#engine=gpu&sample=harbour', first: spoil });
   await waitFor(page, 'a word', () => /gave wrong numbers.*: layer_norm\. Results stay right/.test(document.querySelector('[role=alert]')?.textContent));
   await waitFor(page, 'a word of the other', () => /gave wrong numbers.*: attention\. Results stay right/.test(document.querySelector('[role=alert]')?.textContent));
-  await settled(page);
+  await settled(page, 1);
   assert.match(await page.locator(byTest('engine-status')).textContent(), /GPU engine/);
   const ours = await page.evaluate(() => [...window.lab.debug.images['harbour.jpg'].cls]);
   const alike = cosine(ours, right);
@@ -179,7 +179,7 @@ async function ownModelAndPhoto(page) {
 }
 
 test('where there is a card the GPU engine takes over by itself, and everything stays', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { path: '#patch=3&layer=1&query=patch', first: DISGUISE });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE, path: '#patch=3&layer=1&query=patch', first: DISGUISE });
   await waitFor(page, 'an embedding', () => Object.keys(window.lab?.debug?.images ?? {}).length > 0);
   assert.match(await status(page), /CPU engine/, 'the CPU answers first');
   await waitFor(page, 'a word of the other', () => /GPU engine is on its way/.test(document.body.textContent));
@@ -205,7 +205,7 @@ test('where there is a card the GPU engine takes over by itself, and everything 
 const OF_A_LOSS = [/device (is|was) (lost|destroyed)|lost device|device lost|\[Device[^\]]*\] is (lost|destroyed)/i];
 
 test('a GPU that is really lost is asked for anew, and model, photograph and view come back', { timeout: 300_000 }, async (t) => {
-  const { page } = await openLab(t, { path: '#engine=gpu&patch=3&layer=1&query=patch', allow: OF_A_LOSS });
+  const { page } = await openLab(t, { ...ONE_SAMPLE, path: '#engine=gpu&patch=3&layer=1&query=patch', allow: OF_A_LOSS });
   await gpuRuns(page);
   await ownModelAndPhoto(page);
   await still(page);
@@ -227,7 +227,7 @@ test('a GPU that is really lost is asked for anew, and model, photograph and vie
 
 test('a GPU lost in the middle of a run is replaced, and the run goes on', { timeout: 300_000 }, async (t) => {
   const tiny = ['model.depth=1', 'train.batch_size=4', 'crops.global_size=16', 'crops.local_size=8'];
-  const { page } = await openLab(t, { path: trainLink('gpu', 'mae', ...tiny), allow: OF_A_LOSS });
+  const { page } = await openLab(t, { ...ONE_SAMPLE, path: trainLink('gpu', 'mae', ...tiny), allow: OF_A_LOSS });
   await reached(page, 1);
   await page.locator(byTest('play')).click();
   await reached(page, 2);

@@ -38,6 +38,9 @@ export const WITHOUT_WEBGPU = {
 /** Options for a browser in which the page runs on each engine; a software GPU only when the link asks for it. */
 export const ENGINES = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
 
+/** Options for a test that asks for no more than the first of the page's pictures: each costs an embedding, and its views. */
+export const ONE_SAMPLE = { samples: 1 };
+
 /** Where the page is served. */
 export function labUrl(path = '') {
   assert.ok(process.env.LAB_URL, 'LAB_URL is not set: run `cargo xtask test --web`, or see tests/e2e/harness.mjs');
@@ -83,13 +86,23 @@ async function open(t, flags, alone, options) {
  * Opens a window for test `t` and closes it afterwards; the test fails at its end if anything went wrong
  * meanwhile. Options: `flags`, `allow` (regular expressions of problems that this test expects), `viewport`,
  * `serviceWorkers` ("allow" where the test is about working without a network: elsewhere its download would disturb),
- * `permissions`, `alone` (a browser of its own, which keeps on the disk what it is given).
+ * `permissions`, `alone` (a browser of its own, which keeps on the disk what it is given), `samples` (how many of the
+ * page's six pictures come, the first ones; the next stays on its way for as long as the test).
  * Returns `{ page, context, problems, requests, check }`; `check()` asserts that nothing went wrong so far.
  */
-export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [], alone = !TESTS } = {}) {
+export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewport = { width: 1280, height: 900 }, serviceWorkers = 'block', permissions = [], alone = !TESTS, samples = Infinity } = {}) {
   const context = await open(t, flags, alone, { viewport, serviceWorkers, permissions });
   const problems = [];
   const requests = [];
+  const held = new Set();
+  if (samples < Infinity) {
+    const come = new Set();
+    await context.route('**/samples/*.jpg', (route, request) => {
+      if (come.size < samples) come.add(request.url());
+      if (come.has(request.url())) return route.continue();
+      held.add(request);
+    });
+  }
   const report = (kind, text, where = '') => {
     const line = `${kind}: ${text}${where ? ` (${where})` : ''}`;
     if (![...HARMLESS, ...allow].some((pattern) => pattern.test(line))) problems.push(line);
@@ -106,6 +119,7 @@ export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewpo
   };
   context.on('request', (request) => requests.push(request.url()));
   context.on('requestfailed', (request) => {
+    if (held.has(request)) return; // the page was left
     report('failed request', `${request.method()} ${request.url()} ${request.failure()?.errorText ?? ''}`);
   });
   context.on('response', (response) => {

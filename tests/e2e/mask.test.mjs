@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { waitFor } from './harness.mjs';
+import { ONE_SAMPLE, waitFor } from './harness.mjs';
 import { address, byTest, cells, openRoom, said, saved, still } from './rooms.mjs';
 
 /** Patches along a side of the built-in autoencoder. */
@@ -27,7 +27,7 @@ async function drag(page, from, to) {
 }
 
 test('painting a mask changes what is hidden and nothing else', async (t) => {
-  const { page } = await openRoom(t, '#room=mask&sample=lemons&ratio=0');
+  const { page } = await openRoom(t, '#room=mask&sample=lemons&ratio=0', ONE_SAMPLE);
   assert.match(await page.locator(byTest('mask-model')).textContent(), /^The model at work, tiny, has no decoder.*here paints tiny MAE \(1000 photographs\)\./);
   assert.match(await page.locator(byTest('hidden-count')).textContent(), /^0 of 64/);
   const views = ['mask-seen', 'mask-painted', 'mask-loss'];
@@ -52,7 +52,7 @@ test('painting a mask changes what is hidden and nothing else', async (t) => {
 });
 
 test('the trained autoencoder paints better than the untrained one', async (t) => {
-  const { page } = await openRoom(t, '#room=mask&sample=lemons&seed=3');
+  const { page } = await openRoom(t, '#room=mask&sample=lemons&seed=3', ONE_SAMPLE);
   const error = async () => {
     await still(page);
     return Number(/Mean error over the hidden patches: (\d+(?:\.\d+)?)/.exec(await page.textContent('body'))[1]);
@@ -69,7 +69,7 @@ test('a link of the room Mask opened twice gives the same pixels', async (t) => 
   for (const hash of ['#room=mask&sample=reef&kind=block&ratio=60&seed=9', '#room=mask&sample=reef&mask=00ff00ff3c3c0001']) {
     const seen = [];
     for (let time = 0; time < 2; time += 1) {
-      const { page } = await openRoom(t, hash);
+      const { page } = await openRoom(t, hash, ONE_SAMPLE);
       assert.equal(await page.evaluate(() => location.hash), hash);
       seen.push(await Promise.all(['mask-seen', 'mask-painted', 'mask-loss'].map((view) => cells(page, view))));
     }
@@ -78,7 +78,7 @@ test('a link of the room Mask opened twice gives the same pixels', async (t) => 
 });
 
 test('masks are drawn anew by seed and kind, and the keyboard paints', async (t) => {
-  const { page } = await openRoom(t, '#room=mask&sample=apples');
+  const { page } = await openRoom(t, '#room=mask&sample=apples', ONE_SAMPLE);
   const count = page.locator(byTest('hidden-count'));
   assert.match(await count.textContent(), /^48 of 64/);
   const [before] = await cells(page, 'mask-seen');
@@ -104,7 +104,7 @@ test('masks are drawn anew by seed and kind, and the keyboard paints', async (t)
 });
 
 test('a finger paints where it goes and nowhere else, and does not move the page', async (t) => {
-  const { page, context } = await openRoom(t, '#room=mask&sample=lemons&ratio=0', { viewport: { width: 390, height: 800 } });
+  const { page, context } = await openRoom(t, '#room=mask&sample=lemons&ratio=0', { ...ONE_SAMPLE, viewport: { width: 390, height: 800 } });
   const touch = await context.newCDPSession(page);
   await touch.send('Emulation.setTouchEmulationEnabled', { enabled: true });
   await page.evaluate(() => {
@@ -135,7 +135,7 @@ test('a finger paints where it goes and nowhere else, and does not move the page
 });
 
 test('the errors leave as CSV and JSON, and are those on the screen', async (t) => {
-  const { page } = await openRoom(t, '#room=mask&sample=reef&seed=5');
+  const { page } = await openRoom(t, '#room=mask&sample=reef&seed=5', ONE_SAMPLE);
   const figure = page.locator(`figure:has(${byTest('mask-loss')})`);
   const { csv, json } = await saved(page, figure);
   assert.equal(csv[0], 'row,column,squared error,hidden');
@@ -156,7 +156,7 @@ test('the errors leave as CSV and JSON, and are those on the screen', async (t) 
 });
 
 test('an autoencoder of the visitor takes over', async (t) => {
-  const { page } = await openRoom(t, '#room=mask&sample=apples');
+  const { page } = await openRoom(t, '#room=mask&sample=apples', ONE_SAMPLE);
   const { readFile } = await import('node:fs/promises');
   const { fileURLToPath } = await import('node:url');
   const folder = new URL('../golden/models/mae-rawpix/', import.meta.url);
@@ -169,7 +169,7 @@ test('an autoencoder of the visitor takes over', async (t) => {
 });
 
 test('a mask that does not fit is dropped with a word, and the whole picture is not called hidden', async (t) => {
-  const { page } = await openRoom(t, '#room=mask&sample=reef&mask=ffff');
+  const { page } = await openRoom(t, '#room=mask&sample=reef&mask=ffff', ONE_SAMPLE);
   await said(page, /mask in this link does not fit: it takes 64 patches/);
   await still(page);
   assert.equal(await address(page), '#room=mask&sample=reef');

@@ -10,13 +10,13 @@ export const byTest = (name) => `[data-testid="${name}"]`;
 /** Opens a room by its link and waits until every picture in it is drawn. */
 export async function openRoom(t, hash, options = {}) {
   const browser = await openLab(t, { ...WITHOUT_WEBGPU, ...options, path: hash });
-  await settled(browser.page);
+  await settled(browser.page, options.samples);
   return browser;
 }
 
-/** Waits until the samples are embedded and nothing is left to draw. */
-export async function settled(page) {
-  await waitFor(page, 'the samples', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
+/** Waits until the samples that come are embedded and nothing is left to draw. */
+export async function settled(page, samples = 6) {
+  await waitFor(page, 'the samples', (samples) => Object.keys(window.lab?.debug?.images ?? {}).length >= samples, { argument: samples });
   await still(page);
 }
 

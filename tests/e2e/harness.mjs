@@ -119,7 +119,7 @@ export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewpo
   };
   context.on('request', (request) => requests.push(request.url()));
   context.on('requestfailed', (request) => {
-    if (held.has(request)) return; // the page was left
+    if (held.has(request)) return; // it was never answered, and its page was left
     report('failed request', `${request.method()} ${request.url()} ${request.failure()?.errorText ?? ''}`);
   });
   context.on('response', (response) => {

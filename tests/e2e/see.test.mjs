@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { openLab, waitFor, WITHOUT_WEBGPU } from './harness.mjs';
+import { ONE_SAMPLE, openLab, waitFor, WITHOUT_WEBGPU } from './harness.mjs';
 import { address, byTest, cells, frames, go, openRoom, pressed, reached, said, saved, settled, still, trainLink } from './rooms.mjs';
 
 /** Everything that one sees in a room, as checksums. */
@@ -26,7 +26,7 @@ test('a link of the room See opened twice gives the same pixels', async (t) => {
 });
 
 test('all heads, rollout and a chosen head are told apart, and the address follows', async (t) => {
-  const { page } = await openRoom(t, '#sample=grey-cat');
+  const { page } = await openRoom(t, '#sample=grey-cat', ONE_SAMPLE);
   const [one] = await cells(page, 'view-attention');
   await page.locator(byTest('map-1')).check();
   await still(page);
@@ -115,7 +115,7 @@ test('the same patch is looked for in other pictures', async (t) => {
 });
 
 test('a picture, its numbers and its link can be kept', async (t) => {
-  const { page, context } = await openRoom(t, '#sample=harbour&map=heads');
+  const { page, context } = await openRoom(t, '#sample=harbour&map=heads', ONE_SAMPLE);
   const figure = page.locator(`figure:has(${byTest('view-attention')})`);
   await figure.locator('summary').click();
   const png = await pressed(page, figure.locator(byTest('save-png')));
@@ -140,7 +140,7 @@ test('a picture, its numbers and its link can be kept', async (t) => {
 });
 
 test('the numbers that leave are those on the screen, and say whose they are', async (t) => {
-  const { page } = await openRoom(t, '#sample=reef&patch=40&query=patch&layer=2&compare=twin');
+  const { page } = await openRoom(t, '#sample=reef&patch=40&query=patch&layer=2&compare=twin', ONE_SAMPLE);
   await waitFor(page, 'the second model', () => document.querySelector('[data-testid="other-pca"]'));
   await still(page);
   const figure = (view) => page.locator(`figure:has(${byTest(view)})`);
@@ -236,7 +236,7 @@ test('two steps of a run are kept once each and stand side by side, after a relo
 });
 
 test('what a link asks for and the model does not have is dropped with a word', async (t) => {
-  const { page } = await openRoom(t, '#sample=reef&patch=99999&layer=77&head=66');
+  const { page } = await openRoom(t, '#sample=reef&patch=99999&layer=77&head=66', ONE_SAMPLE);
   await said(page, /patch 99999; here they go from 0 to 255/);
   await said(page, /layer 77; this model's go from 0 to 3/);
   await said(page, /head 66; this model's go from 0 to 2/);
@@ -248,7 +248,7 @@ test('what a link asks for and the model does not have is dropped with a word', 
 });
 
 test('a sample that is not there is said, and another picture is shown', async (t) => {
-  const { page } = await openRoom(t, '#sample=../reef&patch=7');
+  const { page } = await openRoom(t, '#sample=../reef&patch=7', ONE_SAMPLE);
   await said(page, /asks for the sample “\.\.\/reef”, which is none of ginger-cat, .*: another picture is shown/);
   assert.equal(await address(page), '#sample=ginger-cat&patch=7');
   await go(page, '#sample=sunset&patch=7');
@@ -270,7 +270,7 @@ test('without a picture every view says what to do and waits for nothing', async
 });
 
 test('the copied word says what is not in the link', async (t) => {
-  const { page, context } = await openRoom(t, '#sample=reef');
+  const { page, context } = await openRoom(t, '#sample=reef', ONE_SAMPLE);
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async () => {
     await page.locator(byTest('copy-link')).click();
@@ -289,7 +289,7 @@ test('the copied word says what is not in the link', async (t) => {
 
 test('a second model elsewhere is named and not fetched, and files are no folder of ours', async (t) => {
   for (const [key, words] of [['https://example.org/model/', /asks for a second model at https:\/\/example\.org/], ['Org/Repo', /asks for a second model at Org\/Repo/], ['files', /second model from somebody's files/]]) {
-    const { page, requests } = await openRoom(t, `#sample=reef&compare=${key}`, { allow: WITHOUT_WEBGPU.allow });
+    const { page, requests } = await openRoom(t, `#sample=reef&compare=${key}`, { ...ONE_SAMPLE, allow: WITHOUT_WEBGPU.allow });
     await said(page, words);
     assert.deepEqual(requests.filter((url) => /example\.org|Org\/Repo|weights\/files/.test(url)), []);
     if (key !== 'files') assert.equal(await page.locator(byTest('compare-url')).inputValue(), key);

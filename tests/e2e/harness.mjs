@@ -41,6 +41,9 @@ export const ENGINES = { cpu: WITHOUT_WEBGPU, gpu: { flags: CHROMIUM_FLAGS } };
 /** Options for a test that asks for no more than the first of the page's pictures: each costs an embedding, and its views. */
 export const ONE_SAMPLE = { samples: 1 };
 
+/** The same without WebGPU. */
+export const ONE_SAMPLE_ON_CPU = { ...WITHOUT_WEBGPU, ...ONE_SAMPLE };
+
 /** Where the page is served. */
 export function labUrl(path = '') {
   assert.ok(process.env.LAB_URL, 'LAB_URL is not set: run `cargo xtask test --web`, or see tests/e2e/harness.mjs');

@@ -6,10 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { ONE_SAMPLE, WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { ONE_SAMPLE_ON_CPU, openLab, waitFor } from './harness.mjs';
 import { byTest, settled } from './rooms.mjs';
 
-const CPU = { ...WITHOUT_WEBGPU, ...ONE_SAMPLE };
 const SAMPLES = fileURLToPath(new URL('../../public/samples/', import.meta.url));
 const MODEL = fileURLToPath(new URL('../golden/models/dinov2-mlp/', import.meta.url));
 
@@ -37,7 +36,7 @@ const wide = (page) => waitFor(page, 'the model', () =>
   /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
 
 test('a picture comes by Ctrl+V', async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, permissions: ['clipboard-read', 'clipboard-write'] });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, permissions: ['clipboard-read', 'clipboard-write'] });
   await settled(page, 1);
   const before = await names(page);
   await page.evaluate(async () => {
@@ -56,7 +55,7 @@ test('a picture comes by Ctrl+V', async (t) => {
 });
 
 test('a dropped folder gives its pictures, those of folders below too, and says what it left out', async (t) => {
-  const { page, check } = await openLab(t, CPU);
+  const { page, check } = await openLab(t, ONE_SAMPLE_ON_CPU);
   await settled(page, 1);
   const path = join(await folder(t), 'holiday');
   await mkdir(join(path, 'day 2'), { recursive: true });
@@ -73,7 +72,7 @@ test('a dropped folder gives its pictures, those of folders below too, and says 
 });
 
 test("a model's folder is dropped, or picked", async (t) => {
-  const { page, check } = await openLab(t, CPU);
+  const { page, check } = await openLab(t, ONE_SAMPLE_ON_CPU);
   await settled(page, 1);
   await dropPaths(page, [MODEL]);
   await wide(page);

@@ -5,11 +5,8 @@ import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { ONE_SAMPLE, WITHOUT_WEBGPU, dropFiles, labUrl, openLab, visit, waitFor } from './harness.mjs';
+import { ONE_SAMPLE_ON_CPU, WITHOUT_WEBGPU, dropFiles, labUrl, openLab, visit, waitFor } from './harness.mjs';
 import { byTest, reached, trainLink, trainTo, where } from './rooms.mjs';
-
-/** What is trained on is drawn: one picture is enough for the other rooms. */
-const CPU = { ...WITHOUT_WEBGPU, ...ONE_SAMPLE };
 
 const losses = (page) => page.evaluate(() => [...window.lab.debug.train.losses]);
 
@@ -51,14 +48,14 @@ function begins(part, whole, what) {
 test('a run sleeps with its tab, wakes, and outlives a tab that the browser discards', { timeout: 300_000 }, async (t) => {
   const link = trainLink('cpu', 'dino', 'train.seed=11');
   // The same run, undisturbed.
-  const whole = await visit({ ...CPU, path: link }, async ({ page }) => {
+  const whole = await visit({ ...ONE_SAMPLE_ON_CPU, path: link }, async ({ page }) => {
     await reached(page, 1);
     await page.locator(byTest('play')).click();
     await reached(page, 160);
     return losses(page);
   });
 
-  const { page, context, check } = await openLab(t, { ...CPU, path: link, alone: true, allow: [...WITHOUT_WEBGPU.allow, /the page crashed/] });
+  const { page, context, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: link, alone: true, allow: [...WITHOUT_WEBGPU.allow, /the page crashed/] });
   await reached(page, 1);
   await page.locator(byTest('play')).click();
   await reached(page, 12);
@@ -156,7 +153,7 @@ test('it learns from the visitor\'s own pictures, and shows those', { timeout: 3
 });
 
 test('a run that is refused leaves the one before, in the engine and in the browser', { timeout: 120_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: trainLink('cpu', 'dino') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: trainLink('cpu', 'dino') });
   await reached(page, 1);
   const { step } = await trainTo(page, 12);
   const before = await losses(page);
@@ -174,7 +171,7 @@ test('a run that is refused leaves the one before, in the engine and in the brow
 
 test('a link of a kept run begins the same run on another machine', { timeout: 120_000 }, async (t) => {
   // This machine keeps a run of settings of its own, and is opened by the plain link.
-  const here = await openLab(t, { ...CPU, path: trainLink('cpu', 'mae', 'train.seed=23', 'optim.base_lr=3e-3') });
+  const here = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: trainLink('cpu', 'mae', 'train.seed=23', 'optim.base_lr=3e-3') });
   await reached(here.page, 1);
   const { step } = await trainTo(here.page, 6);
   await here.page.goto('about:blank');
@@ -185,7 +182,7 @@ test('a link of a kept run begins the same run on another machine', { timeout: 1
   const copied = await here.page.evaluate(() => location.hash);
   here.check();
 
-  const there = await openLab(t, { ...CPU, path: copied });
+  const there = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: copied });
   await reached(there.page, 1);
   await waitFor(there.page, 'the address', (hash) => location.hash === hash, { argument: copied });
   await trainTo(there.page, 4);

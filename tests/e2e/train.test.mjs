@@ -4,16 +4,13 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { ONE_SAMPLE, WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { ONE_SAMPLE, ONE_SAMPLE_ON_CPU, openLab, waitFor } from './harness.mjs';
 import { byTest, complaints, csv, reached, save, trainLink, trainTo, where } from './rooms.mjs';
-
-/** What is trained on is drawn: one picture is enough for the other rooms. */
-const CPU = { ...WITHOUT_WEBGPU, ...ONE_SAMPLE };
 
 const address = (method, ...more) => trainLink('cpu', method, ...more);
 
 test('twenty steps lower the loss, and after a reload the same run goes on', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('mae') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('mae') });
   // A result before any click: one step in slow motion, and pictures.
   await reached(page, 1);
   await waitFor(page, 'pictures', () => document.querySelectorAll('[data-testid=looks] img').length === 18);
@@ -38,7 +35,7 @@ test('twenty steps lower the loss, and after a reload the same run goes on', { t
 });
 
 test('without centring and sharpening, and without EMA, it collapses, and going back heals it', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('dino', 'optim.base_lr=2e-3') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('dino', 'optim.base_lr=2e-3') });
   await reached(page, 1);
   const before = await trainTo(page, 60);
   assert.notEqual(before.verdict, 'Collapsing');
@@ -71,7 +68,7 @@ test('without centring and sharpening, and without EMA, it collapses, and going 
 });
 
 test('a lost device is replaced, and the run goes on', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('mae', 'train.seed=3') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('mae', 'train.seed=3') });
   await reached(page, 1);
   const stopped = await trainTo(page, 6);
   await page.locator(byTest('play')).click();
@@ -91,7 +88,7 @@ test('both engines make the same steps', { timeout: 600_000 }, async (t) => {
   const tiny = ['model.depth=1', 'train.batch_size=4', 'crops.global_size=16', 'crops.local_size=8'];
   for (const method of ['mae', 'dino']) {
     const losses = {};
-    for (const [engine, options] of [['cpu', CPU], ['gpu', ONE_SAMPLE]]) {
+    for (const [engine, options] of [['cpu', ONE_SAMPLE_ON_CPU], ['gpu', ONE_SAMPLE]]) {
       const { page, check } = await openLab(t, { ...options, path: trainLink(engine, method, ...tiny) });
       await reached(page, 1);
       for (const step of [2, 3]) {
@@ -109,7 +106,7 @@ test('both engines make the same steps', { timeout: 600_000 }, async (t) => {
 });
 
 test('a run leaves as a file and comes back; its model opens in See', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('dino') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('dino') });
   await reached(page, 1);
   const stopped = await trainTo(page, 4);
   const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('download-run')).click()]);
@@ -135,7 +132,7 @@ test('a run leaves as a file and comes back; its model opens in See', { timeout:
 });
 
 test('views get their turn while it trains, and the page stays quick', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('mae') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('mae') });
   await reached(page, 1);
   await waitFor(page, 'the images', () => window.lab.debug.images?.['ginger-cat.jpg']);
   await page.evaluate(() => {
@@ -158,7 +155,7 @@ test('views get their turn while it trains, and the page stays quick', { timeout
 });
 
 test('where no run could begin it says why, and correct settings begin one', { timeout: 120_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('mae', 'optim.base_rl=1') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('mae', 'optim.base_rl=1') });
   await waitFor(page, 'a sentence', () => /did you mean optim\.base_lr/.test(document.querySelector('[role=alert]').textContent));
   await waitFor(page, 'the reason where the run would stand', () =>
     /^No run could begin: .*did you mean optim\.base_lr.*press “Begin anew”/.test(document.querySelector('[data-testid=standing]').textContent));
@@ -183,7 +180,7 @@ async function inside(page) {
 }
 
 test('inside one step every number is of that step', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: `${address('dino', 'optim.base_lr=5e-3')}&stage=7` });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: `${address('dino', 'optim.base_lr=5e-3')}&stage=7` });
   await reached(page, 1);
   // The first step of a warm-up moves nothing, and says so; no bar is made of rounding.
   await waitFor(page, 'the stage of the link', () => document.querySelector('[data-testid=stage-6]')?.getAttribute('aria-current') === 'step');
@@ -216,7 +213,7 @@ const unasked = (page) => waitFor(page, 'no question', () => !document.querySele
 const follow = (page, hash) => page.evaluate((hash) => { location.hash = hash; }, hash);
 
 test('a link leads to what it says, and no run is lost by it', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('dino') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('dino') });
   await reached(page, 1);
   assert.equal(await page.locator(byTest('other')).count(), 0, 'a run of the link needs no question');
   const { step } = await trainTo(page, 14);
@@ -268,7 +265,7 @@ test('a link leads to what it says, and no run is lost by it', { timeout: 300_00
 });
 
 test('curves have axes, and leave as CSV, JSON, SVG and PNG', { timeout: 300_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: address('dino') });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: address('dino') });
   await reached(page, 1);
   const { step } = await trainTo(page, 11);
   const losses = await page.evaluate(() => [...window.lab.debug.train.losses]);

@@ -3,16 +3,15 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { ONE_SAMPLE, WITHOUT_WEBGPU, openLab, until, waitFor } from './harness.mjs';
+import { ONE_SAMPLE_ON_CPU, WITHOUT_WEBGPU, openLab, until, waitFor } from './harness.mjs';
 import { address, byTest, cells, frames, pressed, said } from './rooms.mjs';
 
-const CPU = { ...WITHOUT_WEBGPU, ...ONE_SAMPLE };
-const CAMERA = { ...CPU, flags: [...WITHOUT_WEBGPU.flags, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'], permissions: ['camera'] };
+const CAMERA = { ...ONE_SAMPLE_ON_CPU, flags: [...WITHOUT_WEBGPU.flags, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'], permissions: ['camera'] };
 
 const shot = (page, name) => page.locator(`${byTest(name)} canvas`).first().screenshot();
 
 test('frames come before any click; pause stops, one frame goes on, colours are fitted anew', { timeout: 120_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: '#room=video&sample=harbour' });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=harbour' });
   await frames(page);
   t.diagnostic(await page.locator(byTest('video-speed')).textContent());
   await page.locator(byTest('video-play')).click();
@@ -37,7 +36,7 @@ test('frames come before any click; pause stops, one frame goes on, colours are 
 });
 
 test('a thing that was clicked is followed, by keyboard too, and let go', { timeout: 120_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: '#room=video&sample=reef' });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=reef' });
   await frames(page);
   await page.locator(byTest('video-picker')).click({ position: { x: 60, y: 60 } });
   await waitFor(page, 'what is followed', () => /^(Followed: row|Out of sight)/.test(document.querySelector('[data-testid="video-thing"]').textContent));
@@ -71,7 +70,7 @@ test('the camera plays', { timeout: 120_000 }, async (t) => {
 });
 
 test('a clip plays, and one that the browser does not know is said', { timeout: 120_000 }, async (t) => {
-  const { page } = await openLab(t, { ...CPU, path: '#room=video' });
+  const { page } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video' });
   await frames(page);
   // A clip of a moving square, recorded by the browser itself.
   const bytes = await page.evaluate(async () => {
@@ -105,7 +104,7 @@ const pictures = (page) => Promise.all(views.map((view) => cells(page, view)));
 const followed = (page) => waitFor(page, 'what is followed', () => /^(Followed: row|Out of sight)/.test(document.querySelector('[data-testid="video-thing"]')?.textContent));
 
 test('the link of a pause shows its frame and what is followed, the same each time', { timeout: 120_000 }, async (t) => {
-  const { page, check } = await openLab(t, { ...CPU, path: '#room=video&sample=harbour' });
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=harbour' });
   await frames(page);
   assert.doesNotMatch(await address(page), /at=/, 'the address follows every frame');
   await page.locator(byTest('video-picker')).click({ position: { x: 100, y: 100 } });
@@ -143,7 +142,7 @@ test('the link of a pause shows its frame and what is followed, the same each ti
 
   const seen = [];
   for (let time = 0; time < 2; time += 1) {
-    const other = (await openLab(t, { ...CPU, path: hash })).page;
+    const other = (await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: hash })).page;
     await followed(other);
     await other.waitForTimeout(1500);
     assert.equal(await address(other), hash);
@@ -200,7 +199,7 @@ test('colours fitted to another picture stand in the link', { timeout: 120_000 }
 });
 
 test('a link that does not play shows a frame, and a patch that is not there is dropped with a word', { timeout: 120_000 }, async (t) => {
-  const { page } = await openLab(t, { ...CPU, path: '#room=video&sample=reef&play=no&follow=4000' });
+  const { page } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=reef&play=no&follow=4000' });
   await frames(page);
   await said(page, /patch 4000; here they go from 0 to 255/);
   assert.equal(await address(page), '#room=video&sample=reef&play=no');
@@ -213,7 +212,7 @@ test('a link that does not play shows a frame, and a patch that is not there is 
 });
 
 test('the pictures follow their place as it grows and shrinks', { timeout: 120_000 }, async (t) => {
-  const { page } = await openLab(t, { ...CPU, path: '#room=video&sample=reef&play=no' });
+  const { page } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=reef&play=no' });
   await frames(page);
   for (const viewport of [{ width: 700, height: 900 }, { width: 1100, height: 900 }]) {
     await page.setViewportSize(viewport);

@@ -244,18 +244,21 @@ fn complain(store: Store, result: Result<(), String>) {
     }
 }
 
-/// What the room's choices come to; the engine is given the images that it lacks.
+/// What the room's choices come to.
 async fn plan(store: Store, link: &Link) -> Result<Plan, String> {
     let state = store.rooms.train;
     let preset = page_preset(state.method.get_untracked().word());
     let settings = state.settings.get_untracked();
     let settings = settings.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    let data = if state.own.get_untracked() {
-        Data::Own { images: send_images(store, link).await? }
-    } else {
-        Data::Drawn { images: DRAWN }
-    };
-    Ok(Plan { preset: preset.to_owned(), settings, data })
+    Ok(Plan { preset: preset.to_owned(), settings, data: data(store, link).await? })
+}
+
+/// What is trained on by the room's choice; the engine is given the images that it lacks.
+async fn data(store: Store, link: &Link) -> Result<Data, String> {
+    Ok(match store.rooms.train.own.get_untracked() {
+        true => Data::Own { images: send_images(store, link).await? },
+        false => Data::Drawn { images: DRAWN },
+    })
 }
 
 async fn send_images(store: Store, link: &Link) -> Result<Vec<ImageId>, String> {
@@ -338,11 +341,7 @@ pub(super) fn open(store: Store, files: Vec<JsValue>) {
             sleep(TURN).await;
         }
         act(store, move |link| async move {
-            let data = match state.own.get_untracked() {
-                true => Data::Own { images: send_images(store, &link).await? },
-                false => Data::Drawn { images: DRAWN },
-            };
-            let command = TrainCommand::Load { from: Place::Page, data };
+            let command = TrainCommand::Load { from: Place::Page, data: data(store, &link).await? };
             let (event, bytes) = ask(&link, command, &files).await?;
             take(store, &link, event, &bytes);
             state.adopt();

@@ -1,7 +1,7 @@
-//! Turns `common/`, `kernels/`, `views/` and `permutations.txt` into `OUT_DIR/shaders.rs`.
+//! Turns `common/`, `kernels/`, `native/`, `views/` and `permutations.txt` into `OUT_DIR/shaders.rs`.
 //!
 //! Every shader is resolved (`#import`, `#ifdef`, `#for`), parsed and validated by naga, and held to the limits that
-//! every WebGPU device grants. What a browser would refuse fails the build here, with file and line.
+//! every WebGPU device grants; those of `native/` to what native drivers with matrix units grant. What a browser would refuse fails the build here, with file and line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,15 +15,20 @@ mod resolve;
 
 use resolve::Defines;
 
+/// Before what a browser's build leaves out.
+const NATIVE: &str = "#[cfg(not(target_family = \"wasm\"))]\n";
+
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    for watched in ["common", "kernels", "views", "permutations.txt", "build"] {
+    for watched in ["common", "kernels", "native", "views", "permutations.txt", "build"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     let permutations = read_permutations(&root.join("permutations.txt"));
     let mut rust = String::from("// Written by build.rs from the WGSL beside it.\n\n");
     let mut constants = BTreeMap::new();
-    for (folder, kind) in [("kernels", reflect::Kind::Kernel), ("views", reflect::Kind::View)] {
+    for (folder, kind) in
+        [("kernels", reflect::Kind::Kernel), ("native", reflect::Kind::Native), ("views", reflect::Kind::View)]
+    {
         for (name, path) in wgsl_files(&root.join(folder)) {
             let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let variants = variants(&name, &permutations);
@@ -33,20 +38,33 @@ fn main() {
                 let reflection = reflect::reflect(&source, kind)
                     .unwrap_or_else(|error| panic!("{} ({variant}): {error}", path.display()));
                 constants.insert(variant.clone(), kind);
+                if kind == reflect::Kind::Native {
+                    rust.push_str(NATIVE);
+                }
                 write_shader(&mut rust, variant, &source, &reflection);
-                if index == 0 {
+                if index == 0 && kind != reflect::Kind::Native {
                     write_params(&mut rust, &name, &reflection);
                 }
             }
         }
     }
-    for (list, kind) in [("KERNELS", reflect::Kind::Kernel), ("VIEWS", reflect::Kind::View)] {
+    for (list, kind, what) in [
+        ("KERNELS", reflect::Kind::Kernel, "Every compute shader."),
+        (
+            "NATIVE",
+            reflect::Kind::Native,
+            "Every compute shader that no browser runs; its parameters are those of its kind in `kernels/`.",
+        ),
+        ("VIEWS", reflect::Kind::View, "Every drawing shader."),
+    ] {
         let names: Vec<_> = constants
             .iter()
             .filter(|(_, k)| **k == kind)
             .map(|(name, _)| format!("&{}", name.to_uppercase()))
             .collect();
-        let what = if list == "KERNELS" { "Every compute shader." } else { "Every drawing shader." };
+        if kind == reflect::Kind::Native {
+            rust.push_str(NATIVE);
+        }
         writeln!(rust, "/// {what}\npub static {list}: &[&Shader] = &[{}];", names.join(", ")).expect("a string");
     }
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));

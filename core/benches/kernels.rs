@@ -70,6 +70,23 @@ impl Bench {
         println!("{what:<44} {ours_ms:>9.3} ms {rate:>7.2} {unit} {theirs_ms:>9.3} ms {:>8.2}", theirs / ours);
     }
 
+    /// A line: products of operands rounded to 16 bits on the device's matrix units, beside our own in 32 bits. Nothing where
+    /// the device has none.
+    fn half_line(&self, what: &str, work: f64, run: &dyn Fn()) {
+        if !mode::has_matrix_units(&self.device) {
+            return;
+        }
+        let whole = self.seconds(run);
+        let half = {
+            let _half = mode::half_products(true);
+            self.seconds(run)
+        };
+        let rate = work / half / 1e12;
+        let (half_ms, whole_ms) = (half * 1e3, whole * 1e3);
+        let what = format!("{what}, f16");
+        println!("{what:<44} {half_ms:>9.3} ms {rate:>7.2} TFLOP/s {whole_ms:>9.3} ms {:>8.2}", whole / half);
+    }
+
     /// Products: forward, and the gradients of inputs and weights, for tokens by widths.
     fn products(&self) {
         // CIFAR at patch 4 (5 M parameters); ViT-S, ViT-B, ViT-L at 224; a head with many prototypes; one image.
@@ -88,21 +105,25 @@ impl Bench {
             let grad = self.random::<4>([1, 1, m, n]);
             let operations = 2.0 * (m * k * n) as f64;
             let name = |what: &str| format!("{what} {m} x {k} x {n}");
-            self.line(&name("product"), operations, "TFLOP/s", &|| {
-                drop(matmul::matmul(x.clone(), weight.clone().swap_dims(2, 3)));
-            });
-            self.line(&name("  its inputs' gradient"), operations, "TFLOP/s", &|| {
-                drop(matmul::matmul(grad.clone(), weight.clone()));
-            });
-            self.line(&name("  its weights' gradient"), operations, "TFLOP/s", &|| {
-                drop(matmul::matmul(x.clone().swap_dims(2, 3), grad.clone()));
-            });
+            let forward = || drop(matmul::matmul(x.clone(), weight.clone().swap_dims(2, 3)));
+            let of_inputs = || drop(matmul::matmul(grad.clone(), weight.clone()));
+            let of_weights = || drop(matmul::matmul(x.clone().swap_dims(2, 3), grad.clone()));
+            let runs: [(&str, &dyn Fn()); 3] = [
+                ("product", &forward),
+                ("  its inputs' gradient", &of_inputs),
+                ("  its weights' gradient", &of_weights),
+            ];
+            for (what, run) in runs {
+                self.line(&name(what), operations, "TFLOP/s", run);
+                self.half_line(&name(what), operations, run);
+            }
         }
         let (m, k, n) = (16_448, 768, 3072);
         let (x, weight, bias) = (self.random::<3>([1, m, k]), self.random::<2>([n, k]), self.random::<1>([n]));
-        self.line(&format!("linear with GELU {m} x {k} x {n}"), 2.0 * (m * k * n) as f64, "TFLOP/s", &|| {
-            drop(linear::linear(x.clone(), weight.clone(), bias.clone(), linear::Activation::Gelu));
-        });
+        let run = || drop(linear::linear(x.clone(), weight.clone(), bias.clone(), linear::Activation::Gelu));
+        let (name, operations) = (format!("linear with GELU {m} x {k} x {n}"), 2.0 * (m * k * n) as f64);
+        self.line(&name, operations, "TFLOP/s", &run);
+        self.half_line(&name, operations, &run);
     }
 
     /// Attention, forward and with its gradient.
@@ -113,9 +134,9 @@ impl Bench {
             let name = format!("attention {b} x {n}, {heads} heads of {dim}");
             self.line(&name, operations, "TFLOP/s", &|| drop(attention::attention(qkv.clone(), heads, None)));
             let learning = Tensor::from_inner(qkv.clone()).require_grad();
-            self.line("  with its gradient", 3.5 * operations, "TFLOP/s", &|| {
-                drop(attention::attention(learning.clone(), heads, None).sum().backward());
-            });
+            let run = || drop(attention::attention(learning.clone(), heads, None).sum().backward());
+            self.line("  with its gradient", 3.5 * operations, "TFLOP/s", &run);
+            self.half_line("  with its gradient", 3.5 * operations, &run);
         }
     }
 

@@ -9,11 +9,22 @@ const MAX_STORAGE_BUFFERS: usize = 8;
 const MAX_INVOCATIONS: u32 = 256;
 /// Bytes of workgroup memory.
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
+/// The same for what runs natively alone: the least of the drivers that have matrix units.
+const MAX_NATIVE_WORKGROUP_BYTES: u32 = 32_768;
+/// What a shader may ask for beyond the language, by its mark in the text. naga knows subgroups without `enable`. The last
+/// two are for native drivers alone.
+const EXTENSIONS: [(&str, Capabilities); 3] = [
+    ("enable f16;", Capabilities::SHADER_FLOAT16),
+    ("@builtin(subgroup_id)", Capabilities::SUBGROUP),
+    ("enable wgpu_cooperative_matrix;", Capabilities::COOPERATIVE_MATRIX),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// One compute entry point, `main`.
     Kernel,
+    /// The same, for native drivers alone.
+    Native,
     /// `vertex` and `fragment`.
     View,
 }
@@ -30,15 +41,23 @@ pub(crate) struct Reflection {
 
 pub(crate) fn reflect(source: &str, kind: Kind) -> Result<Reflection, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
-    let needs_f16 = source.contains("enable f16;");
-    let capabilities = if needs_f16 { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
-    Validator::new(ValidationFlags::all(), capabilities)
+    let allowed = if kind == Kind::Native { &EXTENSIONS[..] } else { &EXTENSIONS[..1] };
+    let enabled = allowed.iter().filter(|(line, _)| source.contains(line)).map(|&(_, capability)| capability);
+    let capabilities: Capabilities = enabled.collect();
+    let needs_f16 = capabilities.contains(Capabilities::SHADER_FLOAT16);
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .validate(&module)
         .map_err(|error| error.emit_to_string(source))?;
+    // As Vulkan will have it. naga's writer takes less than its validator, and says so by a panic.
+    let options = naga::back::spv::Options::default();
+    std::panic::catch_unwind(|| naga::back::spv::write_vec(&module, &info, &options, None))
+        .map_err(|_| "naga cannot write it as SPIR-V: its panic is above".to_owned())?
+        .map_err(|error| error.to_string())?;
     let mut entries: Vec<_> = module.entry_points.iter().map(|entry| (entry.stage, entry.name.as_str())).collect();
     entries.sort_by_key(|(_, name)| *name);
     let expected: &[(ShaderStage, &str)] = match kind {
-        Kind::Kernel => &[(ShaderStage::Compute, "main")],
+        Kind::Kernel | Kind::Native => &[(ShaderStage::Compute, "main")],
         Kind::View => &[(ShaderStage::Fragment, "fragment"), (ShaderStage::Vertex, "vertex")],
     };
     if entries != expected {
@@ -46,7 +65,7 @@ pub(crate) fn reflect(source: &str, kind: Kind) -> Result<Reflection, String> {
     }
     let workgroup_size = module.entry_points[0].workgroup_size;
     let invocations: u32 = workgroup_size.iter().product();
-    if kind == Kind::Kernel && invocations > MAX_INVOCATIONS {
+    if invocations > MAX_INVOCATIONS {
         return Err(format!("{invocations} invocations in a workgroup, at most {MAX_INVOCATIONS} run everywhere"));
     }
     let mut layouter = naga::proc::Layouter::default();
@@ -74,10 +93,9 @@ pub(crate) fn reflect(source: &str, kind: Kind) -> Result<Reflection, String> {
             _ => {}
         }
     }
-    if workgroup_bytes > MAX_WORKGROUP_BYTES {
-        return Err(format!(
-            "{workgroup_bytes} bytes of workgroup memory, at most {MAX_WORKGROUP_BYTES} fit everywhere"
-        ));
+    let most = if kind == Kind::Native { MAX_NATIVE_WORKGROUP_BYTES } else { MAX_WORKGROUP_BYTES };
+    if workgroup_bytes > most {
+        return Err(format!("{workgroup_bytes} bytes of workgroup memory, at most {most} fit everywhere"));
     }
     if bindings.len() > MAX_STORAGE_BUFFERS {
         return Err(format!("{} storage buffers, at most {MAX_STORAGE_BUFFERS} bind everywhere", bindings.len()));

@@ -39,20 +39,24 @@ fn write_row(base: u32, row: u32, c: u32, product: vec4<f32>) {
         return;
     }
     for (var i = 0u; i < 4u; i++) {
-        let column = c + i;
-        if (column >= params.n) {
-            return;
-        }
-        let at = base + row * params.out_row + column;
-        var y = product[i];
-        if (params.accumulate != 0u) {
-            y += out[at];
-        }
-        switch params.epilogue {
-            case IDENTITY, GELU, QUICK_GELU, GELU_TANH: { y = activate(y + bias[column], params.epilogue); }
-            case RESIDUAL: { y = residual[at] + gamma[column] * (y + bias[column]); }
-            default: {}
-        }
-        out[at] = y;
+        write_one(base, row, c + i, product[i]);
     }
+}
+
+// Writes one number, where it exists; not for a gate, which has two factors.
+fn write_one(base: u32, row: u32, column: u32, product: f32) {
+    if (row >= params.m || column >= params.n) {
+        return;
+    }
+    let at = base + row * params.out_row + column;
+    var y = product;
+    if (params.accumulate != 0u) {
+        y += out[at];
+    }
+    switch params.epilogue {
+        case IDENTITY, GELU, QUICK_GELU, GELU_TANH: { y = activate(y + bias[column], params.epilogue); }
+        case RESIDUAL: { y = residual[at] + gamma[column] * (y + bias[column]); }
+        default: {}
+    }
+    out[at] = y;
 }

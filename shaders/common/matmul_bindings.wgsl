@@ -10,11 +10,20 @@ struct Params {
     epilogue: u32,
     accumulate: u32,
 }
+#ifdef QUADS
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+#ifdef RHS_F16
+@group(0) @binding(1) var<storage, read> b: array<vec4<f16>>;
+#else
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+#endif
+#else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #ifdef RHS_F16
 @group(0) @binding(1) var<storage, read> b: array<f16>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
+#endif
 #endif
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read> gamma: array<f32>;

@@ -1,6 +1,6 @@
 //! Hand-written WGSL, checked when built.
 //!
-//! `kernels/` compute, `views/` draw, `common/` is imported by both; `permutations.txt` names the few variants. The
+//! `kernels/` compute, `native/` where no browser does, `views/` draw, `common/` is imported by all; `permutations.txt` names the few variants. The
 //! build script resolves, validates and reflects them; what it wrote is included here: a [`Shader`] a file or variant,
 //! and a module a file with the Rust twin of its `Params`. This crate knows neither burn nor wgpu.
 
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn every_kernel_reads_its_parameters_last() {
-        for shader in KERNELS {
+        for shader in KERNELS.iter().chain(NATIVE) {
             let last = shader.bindings.last().map(|binding| binding.name);
             assert_eq!(last, Some("params"), "{}", shader.name);
         }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn no_directive_is_left() {
-        for shader in KERNELS.iter().chain(VIEWS) {
+        for shader in KERNELS.iter().chain(NATIVE).chain(VIEWS) {
             assert!(!shader.source.lines().any(|line| line.trim_start().starts_with('#')), "{}", shader.name);
         }
     }

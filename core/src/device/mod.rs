@@ -180,9 +180,32 @@ mod gpu {
         let before = MAX_BINDING.load(Ordering::Relaxed);
         let others = before > 0;
         mode::set_software_adapter(info.software || others && mode::software_adapter());
+        mode::set_matrix_units(matrix_units(&setup.adapter) && (!others || mode::matrix_units()));
         let least = if others { before.min(info.max_binding_bytes) } else { info.max_binding_bytes };
         MAX_BINDING.store(least, Ordering::Relaxed);
         Ok(OpenGpu { open: OpenDevice { device, info }, setup })
+    }
+
+    /// Whether an adapter multiplies 16x16 matrices of 16-bit floats into sums of 32 bits, by subgroups of 32 invocations:
+    /// what `native/matmul_cooperative.wgsl` is written for. NVIDIA's do.
+    #[cfg(not(target_family = "wasm"))]
+    fn matrix_units(adapter: &wgpu::Adapter) -> bool {
+        use wgpu::{CooperativeScalarType, Features};
+        let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;
+        let info = adapter.get_info();
+        adapter.features().contains(needed)
+            && [info.subgroup_min_size, info.subgroup_max_size] == [32, 32]
+            && adapter.cooperative_matrix_properties().iter().any(|found| {
+                [found.m_size, found.n_size, found.k_size] == [16; 3]
+                    && found.ab_type == CooperativeScalarType::F16
+                    && found.cr_type == CooperativeScalarType::F32
+            })
+    }
+
+    /// No browser has them.
+    #[cfg(target_family = "wasm")]
+    fn matrix_units(_adapter: &wgpu::Adapter) -> bool {
+        false
     }
 
     fn describe(adapter: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> EngineInfo {
@@ -214,7 +237,7 @@ mod gpu {
         use lab_protocol::{EngineInfo, EngineKind};
 
         use super::super::{DeviceDescription, OpenDevice, cpu, other};
-        use super::{describe, open_gpu};
+        use super::{describe, matrix_units, open_gpu};
         use crate::error::DeviceError;
 
         /// A kind of device as cubecl numbers its adapters, within each kind.
@@ -255,6 +278,7 @@ mod gpu {
                         info: describe(&info, &limits, adapter.features()),
                         backend: info.backend.to_string(),
                         limits: vec![
+                            ("matrix units".to_owned(), if matrix_units(adapter) { "f16" } else { "none" }.to_owned()),
                             ("max buffer".to_owned(), limits.max_buffer_size.to_string()),
                             ("max storage binding".to_owned(), limits.max_storage_buffer_binding_size.to_string()),
                             ("workgroup memory".to_owned(), limits.max_compute_workgroup_storage_size.to_string()),

@@ -15,6 +15,8 @@ pub use lab_protocol::Kernels;
 pub enum Kernel {
     /// Batched matrix product.
     Matmul,
+    /// The same on matrix units, operands rounded to 16 bits; on few devices.
+    MatmulCooperative,
     /// Matrix product with bias and epilogue.
     Linear,
     /// Sums over rows, which gradients are made of.
@@ -43,8 +45,9 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Matmul,
+        Self::MatmulCooperative,
         Self::Linear,
         Self::SumRows,
         Self::BiasActivation,
@@ -63,6 +66,7 @@ impl Kernel {
     pub fn name(self) -> &'static str {
         match self {
             Self::Matmul => "matmul",
+            Self::MatmulCooperative => "matmul_cooperative",
             Self::Linear => "linear",
             Self::SumRows => "sum_rows",
             Self::BiasActivation => "bias_activation",
@@ -90,6 +94,7 @@ impl Kernel {
 static REFERENCE: AtomicBool = AtomicBool::new(false);
 static REPLACED: AtomicU32 = AtomicU32::new(0);
 static SOFTWARE: AtomicBool = AtomicBool::new(false);
+static MATRIX_UNITS: AtomicBool = AtomicBool::new(false);
 
 /// Chooses WGSL or reference for every kernel.
 pub fn set_kernels(kernels: Kernels) {
@@ -121,19 +126,39 @@ pub fn software_adapter() -> bool {
     SOFTWARE.load(Ordering::Relaxed)
 }
 
+/// Tells the doors that the adapter has matrix units (NVIDIA: tensor cores) that our shader reaches.
+pub fn set_matrix_units(there: bool) {
+    MATRIX_UNITS.store(there, Ordering::Relaxed);
+}
+
+/// What [`set_matrix_units`] said last.
+pub fn matrix_units() -> bool {
+    MATRIX_UNITS.load(Ordering::Relaxed)
+}
+
+/// Whether products of 16-bit floats run on a device's matrix units by our shader.
+pub fn has_matrix_units(device: &Device) -> bool {
+    matrix_units() && runs(Kernel::Matmul, device) && runs(Kernel::MatmulCooperative, device)
+}
+
+/// Whether one kernel was switched to its reference.
+pub fn is_replaced(kernel: Kernel) -> bool {
+    REPLACED.load(Ordering::Relaxed) & (1 << kernel as u32) != 0
+}
+
 /// Whether a kernel runs on a device: the device takes WGSL, or is the CPU which has loops for it, and nobody switched
 /// the kernel off.
 pub fn runs(kernel: Kernel, device: &Device) -> bool {
     (takes_wgsl(device) || kernel.has_loops() && takes_loops(device))
         && !REFERENCE.load(Ordering::Relaxed)
-        && REPLACED.load(Ordering::Relaxed) & (1 << kernel as u32) == 0
+        && !is_replaced(kernel)
 }
 
 thread_local! {
     static HALF: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While it lives, the products of this thread that take their reference path multiply 16-bit floats.
+/// While it lives, the products of this thread multiply 16-bit floats, on matrix units or by burn's own library.
 #[derive(Debug)]
 pub struct HalfProducts {
     before: bool,

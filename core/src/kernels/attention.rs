@@ -133,7 +133,7 @@ fn check(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) {
 fn fuses(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) -> bool {
     let device = qkv.device();
     mode::runs(Kernel::Attention, &device)
-        && !mode::products_are_half()
+        && (!mode::products_are_half() || mode::has_matrix_units(&device))
         && match mode::takes_wgsl(&device) {
             true => HEAD_DIMS.contains(&(qkv.dims()[2] / 3 / num_heads)),
             false => segments.is_none(),
@@ -150,6 +150,8 @@ mod launches {
     use burn::backend::tensor::{FloatTensor, IntTensor};
     use burn::backend::{Autodiff, Backend, backend_extension};
 
+    use super::mode;
+
     /// Attention as operations of burn's backends; [`super::attention`] is their door. The second output of the
     /// forward operations is the log of the softmax's denominator, `[B, heads, N]`.
     #[backend_extension(Autodiff, Cube: cfg(feature = "wgpu"), Flex: cfg(feature = "flex"))]
@@ -162,13 +164,14 @@ mod launches {
             ranges: IntTensor<Self>,
             heads: u32,
         ) -> (FloatTensor<Self>, FloatTensor<Self>);
-        /// The gradient of `qkv`.
+        /// The gradient of `qkv`; `half` as for the product.
         fn fused_attention_backward(
             qkv: FloatTensor<Self>,
             out: FloatTensor<Self>,
             lse: FloatTensor<Self>,
             d_out: FloatTensor<Self>,
             heads: u32,
+            half: bool,
         ) -> FloatTensor<Self>;
         /// The same within blocks.
         fn fused_attention_backward_packed(
@@ -233,14 +236,19 @@ mod launches {
             (out, lse)
         }
 
-        fn backward([qkv, out, lse, d_out]: [CubeTensor; 4], ranges: Option<CubeTensor>, heads: u32) -> CubeTensor {
+        fn backward(
+            [qkv, out, lse, d_out]: [CubeTensor; 4],
+            ranges: Option<CubeTensor>,
+            heads: u32,
+            half: bool,
+        ) -> CubeTensor {
             let [qkv, out, lse, d_out] = [qkv, out, lse, d_out].map(into_contiguous);
             let ranges = ranges.map(into_contiguous);
             let [b, n, width] = dims(&qkv);
             let head_dim = width / 3 / heads as usize;
             // A software adapter has no registers to run out of, and its products know no workgroup memory.
             if ranges.is_none() && !mode::software_adapter() {
-                return backward_by_products([qkv, out, lse, d_out], heads as usize);
+                return backward_by_products([qkv, out, lse, d_out], heads as usize, half);
             }
             let (d_qkv, delta) = (empty(&qkv, [b, n, width]), empty(&qkv, [b, heads as usize, n]));
             let params = shaders::attention_backward_q::Params {
@@ -296,7 +304,7 @@ mod launches {
 
         /// The gradient by five products, some heads at a time: an invocation a key would need four times the head dim in
         /// registers, which a GPU has not got (an H200: 59 ms where the products in tensor operations took 18).
-        fn backward_by_products([qkv, out, lse, d_out]: [CubeTensor; 4], heads: usize) -> CubeTensor {
+        fn backward_by_products([qkv, out, lse, d_out]: [CubeTensor; 4], heads: usize, half: bool) -> CubeTensor {
             let [b, n, width] = dims(&qkv);
             let head_dim = width / 3 / heads;
             let sizes = [heads, head_dim];
@@ -317,8 +325,8 @@ mod launches {
                     let [scores_view, d_scores_view] =
                         [&scores, &d_scores].map(|tensor| View::contiguous(tensor, some_heads, n, n));
                     let to_scores = [n, head_dim, n];
-                    product_of(count, to_scores, part(0), part(1).transposed(), Epilogue::None, scores_view);
-                    product_of(count, to_scores, d_output, part(2).transposed(), Epilogue::None, d_scores_view);
+                    product_of(count, to_scores, part(0), part(1).transposed(), half, Epilogue::None, scores_view);
+                    product_of(count, to_scores, d_output, part(2).transposed(), half, Epilogue::None, d_scores_view);
                     let rows = batches * some_heads * n;
                     let params = shaders::attention_backward_scores::Params {
                         rows: rows as u32,
@@ -334,7 +342,7 @@ mod launches {
                     launch(&shaders::ATTENTION_BACKWARD_SCORES, &buffers, &params.words(), Groups::Line(rows));
                     let to_gradient = [n, n, head_dim];
                     let gradient = |part: usize, a: View<'_>, b: View<'_>| {
-                        product_of(count, to_gradient, a, b, Epilogue::None, gradient_of(part));
+                        product_of(count, to_gradient, a, b, half, Epilogue::None, gradient_of(part));
                     };
                     gradient(0, d_scores_view, part(1));
                     gradient(1, d_scores_view.transposed(), part(0));
@@ -399,8 +407,9 @@ mod launches {
                 lse: FloatTensor<Self>,
                 d_out: FloatTensor<Self>,
                 heads: u32,
+                half: bool,
             ) -> FloatTensor<Self> {
-                backward([qkv, out, lse, d_out], None, heads)
+                backward([qkv, out, lse, d_out], None, heads, half)
             }
 
             fn fused_attention_backward_packed(
@@ -411,7 +420,7 @@ mod launches {
                 ranges: IntTensor<Self>,
                 heads: u32,
             ) -> FloatTensor<Self> {
-                backward([qkv, out, lse, d_out], Some(ranges), heads)
+                backward([qkv, out, lse, d_out], Some(ranges), heads, false)
             }
 
             fn fused_attention_probs(qkv: FloatTensor<Self>, heads: u32, first: u32, count: u32) -> FloatTensor<Self> {
@@ -511,6 +520,7 @@ mod launches {
                 lse: FloatTensor<Self>,
                 d_out: FloatTensor<Self>,
                 heads: u32,
+                _half: bool,
             ) -> FloatTensor<Self> {
                 let (qkv, d_out) = (contiguous(qkv), contiguous(d_out));
                 let sizes = Sizes::of(&qkv, heads);
@@ -573,14 +583,14 @@ mod launches {
     struct AttentionBackward;
 
     impl<B: AttentionOps> Backward<B, 1> for AttentionBackward {
-        type State = (NodeId, FloatTensor<B>, FloatTensor<B>, Option<IntTensor<B>>, u32);
+        type State = (NodeId, FloatTensor<B>, FloatTensor<B>, Option<IntTensor<B>>, u32, bool);
 
         fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-            let (qkv, out, lse, ranges, heads) = ops.state;
+            let (qkv, out, lse, ranges, heads, half) = ops.state;
             let qkv: FloatTensor<B> = checkpointer.retrieve_node_output(qkv);
             unary::<B, _>(ops.parents, ops.node, grads, |d_out| match ranges {
                 Some(ranges) => B::fused_attention_backward_packed(qkv, out, lse, d_out, ranges, heads),
-                None => B::fused_attention_backward(qkv, out, lse, d_out, heads),
+                None => B::fused_attention_backward(qkv, out, lse, d_out, heads, half),
             });
         }
     }
@@ -611,7 +621,8 @@ mod launches {
             OpsKind::Tracked(mut prep) => {
                 let node = prep.checkpoint(&qkv);
                 let (out, lse) = below::<B>(qkv.into_primitive(), ranges.clone(), heads);
-                (prep.finish((node, out.clone(), lse.clone(), ranges, heads), out), constant(lse))
+                let state = (node, out.clone(), lse.clone(), ranges, heads, mode::products_are_half());
+                (prep.finish(state, out), constant(lse))
             }
             OpsKind::UnTracked(prep) => {
                 let (out, lse) = below::<B>(qkv.into_primitive(), ranges, heads);
@@ -639,6 +650,7 @@ mod launches {
             _lse: FloatTensor<Self>,
             _d_out: FloatTensor<Self>,
             _heads: u32,
+            _half: bool,
         ) -> FloatTensor<Self> {
             unreachable!("the backward pass runs below autodiff")
         }

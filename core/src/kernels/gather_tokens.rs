@@ -68,10 +68,11 @@ mod launches {
     mod wgsl {
         use burn::backend::tensor::{FloatTensor, IntTensor};
         use burn::backend::wgpu::{CubeBackend, into_contiguous};
-        use lab_shaders::{GATHER_TOKENS, SCATTER_TOKENS, gather_tokens, scatter_tokens};
+        use burn::tensor::DType;
+        use lab_shaders::{GATHER_TOKENS, SCATTER_LINKS, SCATTER_TOKENS, gather_tokens, scatter_links, scatter_tokens};
 
         use super::GatherTokensOps;
-        use crate::kernels::launch::{dims, empty, launch_elements};
+        use crate::kernels::launch::{dims, empty, empty_of, launch_elements};
 
         impl GatherTokensOps for CubeBackend {
             fn fused_gather_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
@@ -87,10 +88,14 @@ mod launches {
             fn fused_scatter_tokens(x: FloatTensor<Self>, ids: IntTensor<Self>, tokens: u32) -> FloatTensor<Self> {
                 let (x, ids) = (into_contiguous(x), into_contiguous(ids));
                 let [batch, picked, dim] = dims(&x);
+                let each = tokens as usize + picked;
+                let links = empty_of(&ids, [batch, each], DType::I32);
+                let params = scatter_links::Params { batch: batch as u32, tokens, picked: picked as u32 };
+                launch_elements(&SCATTER_LINKS, &[&ids, &links], &params.words(), batch * each);
                 let y = empty(&x, [batch, tokens as usize, dim]);
                 let params =
                     scatter_tokens::Params { batch: batch as u32, tokens, picked: picked as u32, dim: dim as u32 };
-                launch_elements(&SCATTER_TOKENS, &[&x, &ids, &y], &params.words(), batch * tokens as usize * dim);
+                launch_elements(&SCATTER_TOKENS, &[&x, &links, &y], &params.words(), batch * tokens as usize * dim);
                 y
             }
         }

@@ -110,11 +110,11 @@ mod launches {
     use burn::backend::{Backend, Dispatch, backend_extension};
     use burn::tensor::Tensor;
 
-    use super::Activation;
+    use super::{Activation, mode};
     use crate::kernels::launch::{dims, empty};
     use crate::kernels::matmul::launches::{Epilogue, product};
 
-    /// Products with an epilogue as operations of burn's backends; inference only.
+    /// Products with an epilogue as operations of burn's backends; inference only. `half` as for the product.
     #[backend_extension(Cube)]
     pub(crate) trait LinearOps: Backend {
         /// `activation(x wᵀ + bias)`, the activation by its code.
@@ -123,12 +123,14 @@ mod launches {
             w: FloatTensor<Self>,
             bias: FloatTensor<Self>,
             code: u32,
+            half: bool,
         ) -> FloatTensor<Self>;
         /// `silu(a) * b` of `x wᵀ + bias`.
         fn fused_linear_silu_gate(
             x: FloatTensor<Self>,
             w: FloatTensor<Self>,
             bias: FloatTensor<Self>,
+            half: bool,
         ) -> FloatTensor<Self>;
         /// `residual + gamma * (x wᵀ + bias)`.
         fn fused_linear_residual(
@@ -137,6 +139,7 @@ mod launches {
             bias: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
             residual: FloatTensor<Self>,
+            half: bool,
         ) -> FloatTensor<Self>;
     }
 
@@ -146,11 +149,12 @@ mod launches {
             w: FloatTensor<Self>,
             bias: FloatTensor<Self>,
             code: u32,
+            half: bool,
         ) -> FloatTensor<Self> {
             let [b0, b1, m, _] = dims(&x);
             let bias = into_contiguous(bias);
             let out = empty(&x, [b0, b1, m, w.meta.shape()[3]]);
-            product(&x, &w, Epilogue::Bias { code, bias: &bias }, &out);
+            product(&x, &w, half, Epilogue::Bias { code, bias: &bias }, &out);
             out
         }
 
@@ -158,11 +162,12 @@ mod launches {
             x: FloatTensor<Self>,
             w: FloatTensor<Self>,
             bias: FloatTensor<Self>,
+            half: bool,
         ) -> FloatTensor<Self> {
             let [b0, b1, m, _] = dims(&x);
             let bias = into_contiguous(bias);
             let out = empty(&x, [b0, b1, m, w.meta.shape()[3] / 2]);
-            product(&x, &w, Epilogue::SiluGate { bias: &bias }, &out);
+            product(&x, &w, half, Epilogue::SiluGate { bias: &bias }, &out);
             out
         }
 
@@ -172,11 +177,12 @@ mod launches {
             bias: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
             residual: FloatTensor<Self>,
+            half: bool,
         ) -> FloatTensor<Self> {
             let (bias, gamma, residual) = (into_contiguous(bias), into_contiguous(gamma), into_contiguous(residual));
             let [b0, b1, m, _] = dims(&x);
             let out = empty(&x, [b0, b1, m, w.meta.shape()[3]]);
-            product(&x, &w, Epilogue::Residual { bias: &bias, gamma: &gamma, residual: &residual }, &out);
+            product(&x, &w, half, Epilogue::Residual { bias: &bias, gamma: &gamma, residual: &residual }, &out);
             out
         }
     }
@@ -192,15 +198,16 @@ mod launches {
     /// `x [1, 1, M, in]`, `weight [out, in]` to `[1, 1, M, columns]`.
     pub(super) fn run(x: Tensor<4>, weight: Tensor<2>, after: After, columns: usize) -> Tensor<4> {
         let m = x.dims()[2];
+        let half = mode::products_are_half();
         let (x, w) = (x.into_dispatch(), weight.transpose().unsqueeze::<4>().into_dispatch());
         let y = match after {
             After::Activation(bias, activation) => {
-                Dispatch::fused_linear(x, w, bias.into_dispatch(), activation as u32)
+                Dispatch::fused_linear(x, w, bias.into_dispatch(), activation as u32, half)
             }
-            After::SiluGate(bias) => Dispatch::fused_linear_silu_gate(x, w, bias.into_dispatch()),
+            After::SiluGate(bias) => Dispatch::fused_linear_silu_gate(x, w, bias.into_dispatch(), half),
             After::Residual(bias, gamma, residual) => {
                 let (bias, gamma, residual) = (bias.into_dispatch(), gamma.into_dispatch(), residual.into_dispatch());
-                Dispatch::fused_linear_residual(x, w, bias, gamma, residual)
+                Dispatch::fused_linear_residual(x, w, bias, gamma, residual, half)
             }
         };
         let y: Tensor<4> = Tensor::from_dispatch(y);

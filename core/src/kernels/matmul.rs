@@ -1,8 +1,9 @@
 //! Batched matrix product, `[B0, B1, M, K] x [B0, B1, K, N] -> [B0, B1, M, N]`.
 //!
-//! Operands may be strided (a transpose costs nothing), K may have any length. Three shaders compute it: tiles of two
-//! sizes in workgroup memory for GPUs, registers only for software adapters; see `docs/decisions`. burn's own product does not
-//! run in a browser, so there every product goes through here.
+//! Operands may be strided (a transpose costs nothing), K may have any length. Four shaders compute it: tiles of two
+//! sizes in workgroup memory for GPUs, registers only for software adapters, and natively the GPU's matrix units for
+//! products of 16-bit floats; see `docs/decisions`. burn's own product does not run in a browser, so there every product goes
+//! through here.
 
 use burn::tensor::{DType, Tensor};
 
@@ -11,16 +12,22 @@ use super::mode;
 use super::mode::Kernel;
 
 /// `a x b`: f32 `[B0, B1, M, K]` and `[B0, B1, K, N]` to `[B0, B1, M, N]`. Under [`mode::half_products`] both are
-/// rounded to 16 bits first, and so is what comes out, as under PyTorch's autocast: tensor cores want it so.
+/// rounded to 16 bits first, as under PyTorch's autocast: matrix units want it so. Where burn multiplies, what comes out is
+/// rounded too; our shader leaves it in 32 bits, and multiplies unrounded what does not lie in quads or is small.
 ///
 /// # Panics
 ///
 /// When the shapes do not fit: shapes are ours, so that is a bug of ours.
 pub fn matmul(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
-    if mode::products_are_half() {
-        return matmul_f32(a.cast(DType::F16), b.cast(DType::F16)).cast(DType::F32);
+    if !mode::products_are_half() {
+        return matmul_f32(a, b);
     }
-    matmul_f32(a, b)
+    #[cfg(feature = "wgpu")]
+    if mode::has_matrix_units(&a.device()) {
+        check(&a, &b);
+        return fused(a, b, true);
+    }
+    matmul_f32(a.cast(DType::F16), b.cast(DType::F16)).cast(DType::F32)
 }
 
 /// [`matmul`] as its operands are, whatever the mode: for what must not lose digits.
@@ -29,14 +36,23 @@ pub fn matmul(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 ///
 /// As [`matmul`].
 pub fn matmul_f32(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
-    let ([a0, a1, _, ak], [b0, b1, bk, _]) = (a.dims(), b.dims());
-    assert!(a0 == b0 && a1 == b1 && ak == bk, "matmul: {:?} x {:?}", a.dims(), b.dims());
+    check(&a, &b);
     #[cfg(feature = "wgpu")]
     if a.dtype() == DType::F32 && mode::runs(Kernel::Matmul, &a.device()) {
-        use burn::backend::Dispatch;
-        return Tensor::from_dispatch(Dispatch::fused_matmul(a.into_dispatch(), b.into_dispatch()));
+        return fused(a, b, false);
     }
     reference(a, b)
+}
+
+fn check(a: &Tensor<4>, b: &Tensor<4>) {
+    let ([a0, a1, _, ak], [b0, b1, bk, _]) = (a.dims(), b.dims());
+    assert!(a0 == b0 && a1 == b1 && ak == bk, "matmul: {:?} x {:?}", a.dims(), b.dims());
+}
+
+#[cfg(feature = "wgpu")]
+fn fused(a: Tensor<4>, b: Tensor<4>, half: bool) -> Tensor<4> {
+    use burn::backend::Dispatch;
+    Tensor::from_dispatch(Dispatch::fused_matmul(a.into_dispatch(), b.into_dispatch(), half))
 }
 
 /// The same in tensor operations: burn's product, or in a browser's GPU, which cannot run it, sums of outer products.
@@ -81,23 +97,23 @@ pub(super) mod launches {
         MATMUL_LARGE, MATMUL_LARGE_F16, MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16, Shader,
     };
 
-    use super::mode;
+    use super::mode::{self, Kernel};
     use crate::kernels::launch::{Groups, dims, empty, launch};
     use crate::kernels::sum_rows::launches::sum_into;
 
     /// The product as an operation of burn's backends; [`super::matmul`] is its door.
     #[backend_extension(Autodiff, Cube)]
     pub(crate) trait MatmulOps: Backend {
-        /// See [`super::matmul`].
-        fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+        /// See [`super::matmul`]; `half` asks for operands rounded to 16 bits.
+        fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>, half: bool) -> FloatTensor<Self>;
     }
 
     impl MatmulOps for CubeBackend {
-        fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>, half: bool) -> FloatTensor<Self> {
             let [b0, b1, m, _] = dims(&a);
             let n = b.meta.shape()[3];
             let out = empty(&a, [b0, b1, m, n]);
-            product(&a, &b, Epilogue::None, &out);
+            product(&a, &b, half, Epilogue::None, &out);
             out
         }
     }
@@ -123,6 +139,10 @@ pub(super) mod launches {
     /// The shortest piece of a sum that is worth a workgroup of its own.
     const K_PIECE: usize = 256;
 
+    /// The least rows and columns that are worth a tile of the matrix units.
+    #[cfg(not(target_family = "wasm"))]
+    const COOPERATIVE_LEAST: usize = 32;
+
     /// How a product is computed.
     struct Way {
         shader: &'static Shader,
@@ -132,9 +152,47 @@ pub(super) mod launches {
         pieces: usize,
     }
 
+    /// The shader for the device's matrix units, where there are any and the operands lie so that it can read them: along
+    /// the sum or across it (`a` across only with `b`), in quads.
+    #[cfg(not(target_family = "wasm"))]
+    fn cooperative(a: View<'_>, b: View<'_>, [m, k, n]: [usize; 3]) -> Option<&'static Shader> {
+        use lab_shaders::{
+            MATMUL_COOPERATIVE_NN, MATMUL_COOPERATIVE_NT, MATMUL_COOPERATIVE_NT_F16, MATMUL_COOPERATIVE_TN,
+        };
+        if !mode::matrix_units() || mode::is_replaced(Kernel::MatmulCooperative) || m.min(n) <= COOPERATIVE_LEAST {
+            return None;
+        }
+        // How far neighbours along and across the sum lie from each other, and how many there are.
+        let in_quads = |view: View<'_>, next: usize, line: usize, length: usize| {
+            let [outer, inner, ..] = view.strides;
+            next == 1 && [line, length, outer, inner, view.offset].iter().all(|number| number.is_multiple_of(4))
+        };
+        let ([.., a_row, a_col], [.., b_row, b_col]) = (a.strides, b.strides);
+        let a_along = in_quads(a, a_col, a_row, k);
+        let b_along = in_quads(b, b_row, b_col, k);
+        let b_across = in_quads(b, b_col, b_row, n);
+        match (b.tensor.dtype == DType::F16, a_along) {
+            (true, _) => (a_along && b_along).then_some(&MATMUL_COOPERATIVE_NT_F16),
+            (false, true) if b_along => Some(&MATMUL_COOPERATIVE_NT),
+            (false, true) => b_across.then_some(&MATMUL_COOPERATIVE_NN),
+            (false, false) => (b_across && in_quads(a, a_row, a_col, m)).then_some(&MATMUL_COOPERATIVE_TN),
+        }
+    }
+
+    #[cfg(target_family = "wasm")]
+    fn cooperative(_a: View<'_>, _b: View<'_>, _sizes: [usize; 3]) -> Option<&'static Shader> {
+        None
+    }
+
     /// Tiles as large as still fill the device. Few tiles share one long sum (a weight's gradient: as many rows as it has
     /// outputs, as many columns as inputs, a term for every token), so that is cut, where nothing but the product is asked.
-    fn way([m, columns, k]: [usize; 3], batches: usize, may_cut: bool, weights: DType) -> Way {
+    fn way(
+        [m, columns, k]: [usize; 3],
+        batches: usize,
+        may_cut: bool,
+        weights: DType,
+        cooperative: Option<&'static Shader>,
+    ) -> Way {
         let shader = |plain, f16| if weights == DType::F16 { f16 } else { plain };
         if mode::software_adapter() {
             return Way { shader: shader(&MATMUL_REGISTER, &MATMUL_REGISTER_F16), side: 32, pieces: 1 };
@@ -144,6 +202,9 @@ pub(super) mod launches {
             true => (FULL / tiles(side).max(1)).min(k / K_PIECE).max(1),
             false => 1,
         };
+        if let Some(shader) = cooperative {
+            return Way { shader, side: 128, pieces: pieces(128) };
+        }
         if m > 64 && columns > 64 && tiles(128) * pieces(128) >= FULL / 4 {
             return Way { shader: shader(&MATMUL_LARGE, &MATMUL_LARGE_F16), side: 128, pieces: pieces(128) };
         }
@@ -184,13 +245,20 @@ pub(super) mod launches {
         }
     }
 
-    /// Launches `out = epilogue(a x b)`; `a [B0, B1, M, K]` f32, `b [B0, B1, K, N]` f32 or f16, both strided.
-    pub(in crate::kernels) fn product(a: &CubeTensor, b: &CubeTensor, epilogue: Epilogue<'_>, out: &CubeTensor) {
+    /// Launches `out = epilogue(a x b)`; `a [B0, B1, M, K]` f32, `b [B0, B1, K, N]` f32 or f16, both strided. With `half`,
+    /// or where `b` is f16, operands are rounded to 16 bits where the device has matrix units for them.
+    pub(in crate::kernels) fn product(
+        a: &CubeTensor,
+        b: &CubeTensor,
+        half: bool,
+        epilogue: Epilogue<'_>,
+        out: &CubeTensor,
+    ) {
         let [b0, b1, m, k] = dims(a);
         let n = b.meta.shape()[3];
         let columns = if matches!(epilogue, Epilogue::SiluGate { .. }) { n / 2 } else { n };
         let out = View::contiguous(out, b1, m, columns);
-        product_of([b0, b1], [m, k, n], View::of(a), View::of(b), epilogue, out);
+        product_of([b0, b1], [m, k, n], View::of(a), View::of(b), half, epilogue, out);
     }
 
     /// The same for matrices that lie anywhere: `batches` (outer, inner) of `[M, K] x [K, N]`. The columns of `out` lie side
@@ -200,6 +268,7 @@ pub(super) mod launches {
         [m, k, n]: [usize; 3],
         a: View<'_>,
         b: View<'_>,
+        half: bool,
         epilogue: Epilogue<'_>,
         out: View<'_>,
     ) {
@@ -213,7 +282,9 @@ pub(super) mod launches {
         let count = batches[0] * batches[1];
         // What was cut is put together again by rows, which are whole where nothing lies between them.
         let may_cut = code == 0 && count == 1 && out.strides[2] == n && out.offset == 0;
-        let Way { shader, side, pieces } = way([m, columns, k], count, may_cut, b.tensor.dtype);
+        let half = half || b.tensor.dtype == DType::F16;
+        let cooperative = if half { cooperative(a, b, [m, k, n]) } else { None };
+        let Way { shader, side, pieces } = way([m, columns, k], count, may_cut, b.tensor.dtype, cooperative);
         let [a_outer, a_inner, a_row, a_col] = a.strides.map(|stride| stride as u32);
         let [b_outer, b_inner, b_row, b_col] = b.strides.map(|stride| stride as u32);
         let [out_outer, out_inner, out_row, _] = out.strides.map(|stride| stride as u32);
@@ -246,7 +317,7 @@ pub(super) mod launches {
         };
         if pieces > 1 {
             // Pieces are batches that lie one behind the other along the sum.
-            let piece = k.div_ceil(pieces).next_multiple_of(16);
+            let piece = k.div_ceil(pieces).next_multiple_of(32);
             let pieces = k.div_ceil(piece);
             let params = Params {
                 k: piece as u32,
@@ -283,34 +354,34 @@ pub(super) mod launches {
     struct MatmulBackward;
 
     impl<B: MatmulOps> Backward<B, 2> for MatmulBackward {
-        type State = (Option<NodeId>, Option<NodeId>);
+        type State = (Option<NodeId>, Option<NodeId>, bool);
 
         fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let [node_a, node_b] = ops.parents;
-            let (state_a, state_b) = ops.state;
+            let (state_a, state_b, half) = ops.state;
             let grad = grads.consume::<B>(&ops.node);
             // dA = dC x Bᵀ, dB = Aᵀ x dC; the transposes are strides.
             if let (Some(node), Some(b)) = (node_a, state_b) {
                 let b: FloatTensor<B> = checkpointer.retrieve_node_output(b);
-                grads.register::<B>(node.id, B::fused_matmul(grad.clone(), B::float_swap_dims(b, 2, 3)));
+                grads.register::<B>(node.id, B::fused_matmul(grad.clone(), B::float_swap_dims(b, 2, 3), half));
             }
             if let (Some(node), Some(a)) = (node_b, state_a) {
                 let a: FloatTensor<B> = checkpointer.retrieve_node_output(a);
-                grads.register::<B>(node.id, B::fused_matmul(B::float_swap_dims(a, 2, 3), grad));
+                grads.register::<B>(node.id, B::fused_matmul(B::float_swap_dims(a, 2, 3), grad, half));
             }
         }
     }
 
     impl<B: MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C> {
-        fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        fn fused_matmul(a: FloatTensor<Self>, b: FloatTensor<Self>, half: bool) -> FloatTensor<Self> {
             let (a_tracked, b_tracked) = (a.is_tracked(), b.is_tracked());
             match MatmulBackward.prepare::<C>([a.node(), b.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
                     // Each operand is kept only if the other one wants a gradient.
-                    let state = (b_tracked.then(|| prep.checkpoint(&a)), a_tracked.then(|| prep.checkpoint(&b)));
-                    prep.finish(state, B::fused_matmul(a.into_primitive(), b.into_primitive()))
+                    let state = (b_tracked.then(|| prep.checkpoint(&a)), a_tracked.then(|| prep.checkpoint(&b)), half);
+                    prep.finish(state, B::fused_matmul(a.into_primitive(), b.into_primitive(), half))
                 }
-                OpsKind::UnTracked(prep) => prep.finish(B::fused_matmul(a.into_primitive(), b.into_primitive())),
+                OpsKind::UnTracked(prep) => prep.finish(B::fused_matmul(a.into_primitive(), b.into_primitive(), half)),
             }
         }
     }

@@ -48,12 +48,17 @@ pub async fn run(device: &Device, extent: Extent) -> Result<SelfCheck, DeviceErr
     let half = device.supports_dtype(DType::F16);
     let before = mode::kernels();
     mode::set_kernels(mode::Kernels::Wgsl);
-    for kernel in Kernel::ALL {
+    for kernel in Kernel::ALL.into_iter().filter(|&kernel| is_here(kernel)) {
         mode::replace(kernel, false);
         report.kernels.push(check(kernel, device, |device| compute(kernel, head_dims, half, device)).await?);
     }
     mode::set_kernels(before);
     Ok(report)
+}
+
+/// Whether the device has what a kernel is for.
+pub fn is_here(kernel: Kernel) -> bool {
+    kernel != Kernel::MatmulCooperative || mode::matrix_units()
 }
 
 /// Compares attention at some head dims with its reference, with its gradients where they are wanted, and switches it off
@@ -100,6 +105,33 @@ async fn check(
     Ok(KernelCheck { name: kernel.name().to_owned(), max_error, tolerance, passed })
 }
 
+/// Products on matrix units: operands as forward and backward passes have them, none a multiple of the tile, one sum that
+/// is cut, and what follows a product. Of numbers that 16 bits hold, so that the twin may multiply in 32.
+fn cooperative(device: &Device) -> Vec<Tensor<1>> {
+    let held = |shape: [usize; 4], seed| random::<4>(shape, seed, device).cast(DType::F16).cast(DType::F32);
+    let _half = mode::half_products(mode::takes_wgsl(device));
+    let (x, weight) = (held([1, 1, 300, 68], 1), held([1, 1, 140, 68], 2));
+    let (many, grad) = (held([1, 1, 4100, 68], 3), held([1, 1, 4100, 140], 4));
+    let products = [
+        matmul::matmul(x.clone(), weight.clone().swap_dims(2, 3)) / 4.0,
+        matmul::matmul(grad.clone(), weight.clone()) / 4.0,
+        matmul::matmul(many.swap_dims(2, 3), grad) / 32.0,
+        // Several matrices, as attention has them.
+        matmul::matmul(held([3, 2, 70, 36], 5), held([3, 2, 52, 36], 6).swap_dims(2, 3)) / 4.0,
+    ];
+    let mut all: Vec<_> = products.into_iter().map(|product| product.flatten(0, 3)).collect();
+    let (x, weight) = (x.reshape([1, 300, 68]), weight.reshape([140, 68]));
+    let (bias, gamma) = (random::<1>([140], 7, device), random::<1>([140], 8, device));
+    let residual = random::<3>([1, 300, 140], 9, device);
+    all.push(flat(linear::linear(x.clone(), weight.clone(), bias.clone(), linear::Activation::Gelu)) / 4.0);
+    all.push(flat(linear::linear_silu_gate(x.clone() / 4.0, weight.clone(), bias.clone())) / 4.0);
+    all.push(flat(linear::linear_residual(x.clone(), weight.clone(), bias.clone(), gamma, residual)) / 4.0);
+    // Weights that lie in 16 bits; the CPU has them in 32.
+    let rounded = if mode::takes_wgsl(device) { weight.cast(DType::F16) } else { weight };
+    all.push(flat(linear::linear(x, rounded, bias, linear::Activation::Identity)) / 4.0);
+    all
+}
+
 /// What a kernel makes of small random data, by whatever is switched on; with weights in 16 bits too (`half`).
 fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> Vec<Tensor<1>> {
     match kernel {
@@ -117,6 +149,7 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
             }
             all
         }
+        Kernel::MatmulCooperative => cooperative(device),
         Kernel::Linear => {
             let x = random::<3>([2, 9, 33], 1, device);
             let weight = random::<2>([46, 33], 2, device);

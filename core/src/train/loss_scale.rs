@@ -36,10 +36,11 @@ impl LossScale {
             return Ok(None);
         }
         let refused = |reason: &str| Err(TrainError::Precision { reason: reason.to_owned() });
-        if mode::runs(Kernel::Matmul, device) {
+        if mode::runs(Kernel::Matmul, device) && !mode::has_matrix_units(device) {
             return refused(
-                "its products are WGSL kernels, which reach no tensor cores, so that 16 bits would gain nothing; \
-                 use a build with the feature cuda, rocm, vulkan or metal, or --kernels reference",
+                "its products are WGSL kernels, which reach no matrix units on it (they do on NVIDIA's tensor cores, by \
+                 Vulkan), so that 16 bits would gain nothing; leave train.precision at f32, use a build with the feature \
+                 cuda, rocm, vulkan or metal, or --kernels reference",
             );
         }
         if !device.supports_dtype(DType::F16) {

@@ -1,7 +1,7 @@
 use burn::tensor::Device;
 use lab_core::kernels::attention::HEAD_DIMS;
 use lab_core::kernels::mode::{self, Kernel};
-use lab_core::kernels::self_check::{self, Extent};
+use lab_core::kernels::self_check::{self, Extent, is_here};
 use lab_tests::{cpu, gpu};
 
 #[test]
@@ -12,7 +12,7 @@ fn every_kernel_passes_on_this_device() {
     for software in [true, false] {
         mode::set_software_adapter(software);
         let report = pollster::block_on(self_check::run(&gpu.device, Extent::Whole)).expect("the device answers");
-        assert_eq!(report.kernels.len(), Kernel::ALL.len());
+        assert_eq!(report.kernels.len(), Kernel::ALL.into_iter().filter(|&kernel| is_here(kernel)).count());
         assert!(report.replaced().is_empty(), "software {software}: {report:?}");
         assert!(Kernel::ALL.iter().all(|&kernel| mode::runs(kernel, &gpu.device)));
     }

@@ -57,6 +57,38 @@ pub async fn read_exact(file: &dyn ReadAt, offset: u64, len: usize) -> Result<Ve
     Ok(bytes)
 }
 
+/// A file of which only the beginning is here: enough for its header.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    name: String,
+    bytes: Vec<u8>,
+    len: u64,
+}
+
+impl Beginning {
+    /// The first bytes of a file of `len` in all.
+    pub fn new(name: impl Into<String>, bytes: Vec<u8>, len: u64) -> Self {
+        Self { name: name.into(), bytes, len }
+    }
+}
+
+impl ReadAt for Beginning {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
+        let size = self.bytes.len() as u64;
+        let part = usize::try_from(offset).ok().and_then(|start| self.bytes.get(start..start.checked_add(len)?));
+        let missing = || HostError::OutOfRange { name: self.name.clone(), offset, len: len as u64, size };
+        Box::pin(std::future::ready(part.map(<[u8]>::to_vec).ok_or_else(missing)))
+    }
+}
+
 /// A file that is already in memory: built-in models, dropped files, tests.
 #[derive(Debug, Clone)]
 pub struct MemoryFile {

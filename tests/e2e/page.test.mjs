@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, cosine, dropFiles, openLab, openWindow, tasks, waitFor } from './harness.mjs';
+import { CONFIG, whole } from './giant.mjs';
 
 const photo = (name) => readFile(fileURLToPath(new URL(`../../public/samples/${name}`, import.meta.url)));
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -100,53 +101,23 @@ test('what is no image and what is no model is said in a sentence', async (t) =>
 });
 
 /** Puts a Web-DINO of seven billion parameters into the model panel: its true header, and behind it 26 GB of one zero piece. */
-const chooseSevenBillion = (page) => page.evaluate((selector) => {
-  const [dim, hidden] = [4096, 10928];
-  const shapes = {
-    'embeddings.cls_token': [1, 1, dim], 'embeddings.mask_token': [1, dim], 'embeddings.position_embeddings': [1, 257, dim],
-    'embeddings.patch_embeddings.projection.weight': [dim, 3, 14, 14], 'embeddings.patch_embeddings.projection.bias': [dim],
-    'layernorm.weight': [dim], 'layernorm.bias': [dim],
-  };
-  for (let block = 0; block < 32; block += 1) {
-    const put = (name, ...shape) => { shapes[`encoder.layer.${block}.${name}`] = shape; };
-    for (const norm of ['norm1', 'norm2']) { put(`${norm}.weight`, dim); put(`${norm}.bias`, dim); }
-    for (const part of ['attention.query', 'attention.key', 'attention.value', 'output.dense']) {
-      put(`attention.${part}.weight`, dim, dim);
-      put(`attention.${part}.bias`, dim);
-    }
-    put('layer_scale1.lambda1', dim);
-    put('layer_scale2.lambda1', dim);
-    put('mlp.weights_in.weight', 2 * hidden, dim);
-    put('mlp.weights_in.bias', 2 * hidden);
-    put('mlp.weights_out.weight', dim, hidden);
-    put('mlp.weights_out.bias', dim);
-  }
-  let end = 0;
-  const header = {};
-  for (const [name, shape] of Object.entries(shapes)) {
-    const begin = end;
-    end += 4 * shape.reduce((product, size) => product * size, 1);
-    header[name] = { dtype: 'F32', shape, data_offsets: [begin, end] };
-  }
-  const text = new TextEncoder().encode(JSON.stringify(header));
-  const length = new DataView(new ArrayBuffer(8));
-  length.setBigUint64(0, BigInt(text.length), true);
-  // A blob of blobs copies nothing.
-  const piece = new Blob([new Uint8Array(1 << 24)]);
-  const pieces = Array.from({ length: Math.floor(end / piece.size) }, () => piece);
-  const weights = new File([length, text, ...pieces, piece.slice(0, end % piece.size)], 'model.safetensors');
-  const config = {
-    model_type: 'dinov2', hidden_size: dim, num_hidden_layers: 32, num_attention_heads: 32, patch_size: 14, image_size: 224, mlp_ratio: 4,
-    use_swiglu_ffn: true, hidden_act: 'gelu', layer_norm_eps: 1e-6, num_channels: 3, qkv_bias: true,
-  };
-  const data = new DataTransfer();
-  data.items.add(weights);
-  data.items.add(new File([JSON.stringify(config)], 'config.json'));
-  const input = document.querySelector(selector);
-  input.files = data.files;
-  input.dispatchEvent(new Event('change', { bubbles: true }));
-  return weights.size;
-}, byTest('model-files'));
+function chooseSevenBillion(page) {
+  const { header, bytes } = whole();
+  return page.evaluate(([selector, config, header, bytes]) => {
+    // A blob of blobs copies nothing.
+    const piece = new Blob([new Uint8Array(1 << 24)]);
+    const rest = bytes - header.length;
+    const pieces = Array.from({ length: Math.floor(rest / piece.size) }, () => piece);
+    const weights = new File([new Uint8Array(header), ...pieces, piece.slice(0, rest % piece.size)], 'model.safetensors');
+    const data = new DataTransfer();
+    data.items.add(weights);
+    data.items.add(new File([JSON.stringify(config)], 'config.json'));
+    const input = document.querySelector(selector);
+    input.files = data.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+    return weights.size;
+  }, [byTest('model-files'), CONFIG, [...header], bytes]);
+}
 
 test('memory is shown, and a model that does not fit says what would', async (t) => {
   const { page, check } = await openLab(t, WITHOUT_WEBGPU);

@@ -11,7 +11,8 @@ export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex'
 
 /**
  * Starts the server and ends it after test `t`. `files` maps paths (`/models/tiny/model.safetensors`) to bytes; it may be
- * changed while the test runs, as may `rules`: path to `{ cutAt, ranges, etag, wait }`. `log` holds `[path, range, status]`
+ * changed while the test runs, as may `rules`: path to `{ cutAt, ranges, etag, wait, total }` (`total`: bytes that are told,
+ * of which only the first come, and then nothing). `log` holds `[path, range, status]`
  * of every request for one of the files.
  */
 export async function startSite(t, files = {}) {
@@ -32,7 +33,7 @@ export async function startSite(t, files = {}) {
     }
   });
   async function serveFile(path, request, response) {
-    const { cutAt, ranges = true, etag = `"${sha256(files[path]).slice(0, 8)}"`, linked, wait = 0 } = rules[path] ?? {};
+    const { cutAt, ranges = true, etag = `"${sha256(files[path]).slice(0, 8)}"`, linked, wait = 0, total } = rules[path] ?? {};
     const bytes = Buffer.from(files[path]);
     const asked = ranges && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     const same = !request.headers['if-range'] || request.headers['if-range'] === etag;
@@ -47,7 +48,8 @@ export async function startSite(t, files = {}) {
     if (status === 206) headers['Content-Range'] = `bytes ${start}-${end - 1}/${bytes.length}`;
     log.push([path, request.headers.range ?? '', status]);
     const body = bytes.subarray(start, end);
-    response.writeHead(status, { ...headers, 'Content-Length': body.length });
+    response.writeHead(status, { ...headers, 'Content-Length': total ?? body.length });
+    if (total) return void response.write(body);
     if (cutAt !== undefined && start < cutAt) {
       // Flushed, then cut: the browser has received exactly these, and a busy page has read them.
       response.write(body.subarray(0, cutAt - start), () => setTimeout(() => response.destroy(), 600));

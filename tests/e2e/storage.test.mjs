@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, openWindow, until, waitFor } from './harness.mjs';
+import * as giant from './giant.mjs';
 import { sha256, startSite } from './site.mjs';
 
 const golden = (path) => readFile(fileURLToPath(new URL(`../golden/models/${path}`, import.meta.url)));
@@ -200,6 +201,31 @@ test('a model in shards is kept whole', { timeout: 120_000 }, async (t) => {
   const direct = await page.evaluate(async () => (await window.lab.Model.on(window.lab.example.model.lab, '/models/shards/')).info.embed_dim);
   assert.equal(direct, 64);
   assert.ok(site.log.some(([, range, status]) => range && status === 206), 'no ranges were used');
+});
+
+test('a model that finds no room is refused before its weights come', { timeout: 120_000 }, async (t) => {
+  const { header, bytes } = giant.whole();
+  const { files: shards, index } = giant.shards(3);
+  const config = Buffer.from(JSON.stringify(giant.CONFIG));
+  const site = await startSite(t, {
+    '/models/giant/config.json': config,
+    '/models/giant/model.safetensors': header,
+    '/models/shards/config.json': config,
+    '/models/shards/model.safetensors.index.json': Buffer.from(index),
+    ...Object.fromEntries(shards.map((shard) => [`/models/shards/${shard.name}`, shard.header])),
+  });
+  site.rules['/models/giant/model.safetensors'] = { total: bytes };
+  for (const shard of shards) site.rules[`/models/shards/${shard.name}`] = { total: shard.bytes };
+  const { fetch, files, ask } = await openStore(t, site);
+  for (const [folder, requests] of [['/models/giant/', 1], ['/models/shards/', 3]]) {
+    site.log.length = 0;
+    const { error } = await fetch(folder);
+    assert.match(error, /needs 26\.5 GB.*of 4\.2 GB.*take facebook\/webssl-dino300m-full2b-224.*Its weights were not fetched/);
+    const asked = site.log.filter(([path]) => path.endsWith('.safetensors'));
+    assert.equal(asked.length, requests, `${JSON.stringify(site.log)}`);
+    assert.deepEqual((await ask({ ask: 'list' })).models, [], 'something is kept');
+    assert.deepEqual(await files(), [], 'something lies there');
+  }
 });
 
 test('a full disk is said, with what to delete', { timeout: 120_000 }, async (t) => {

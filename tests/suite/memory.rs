@@ -5,9 +5,9 @@ use std::cell::Cell;
 
 use lab_core::device::{self, OpenDevice, readback};
 use lab_core::engine::Engine;
-use lab_core::error::{EngineError, Error, HostError};
+use lab_core::error::{EngineError, Error};
 use lab_core::formats::{Dtype, safetensors};
-use lab_core::host::{LocalFuture, MemoryFile, ReadAt};
+use lab_core::host::{Beginning, MemoryFile, ReadAt};
 use lab_core::models::fit::Weighed;
 use lab_protocol::{EngineKind, Foreground, Memory, ModelSource, Slot, View};
 use lab_tests::{gpu, random};
@@ -26,28 +26,6 @@ fn gauge() -> Memory {
 /// From now on the host tells of so many bytes taken, of so many in all, in a machine with so many.
 fn tell(taken: u64, most: u64, machine: u64) {
     MEMORY.set(Memory { taken, most, machine, ..Memory::default() });
-}
-
-/// A file that has a length and a beginning, and no more.
-struct Beginning {
-    bytes: Vec<u8>,
-    len: u64,
-}
-
-impl ReadAt for Beginning {
-    fn name(&self) -> &str {
-        "model.safetensors"
-    }
-
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
-        assert!(offset + len as u64 <= self.bytes.len() as u64, "a weight was read: {len} bytes at {offset}");
-        let start = offset as usize;
-        Box::pin(std::future::ready(Ok(self.bytes[start..start + len].to_vec())))
-    }
 }
 
 /// A DINOv2 with SwiGLU as Hugging Face keeps it, as far as its header: width, blocks, hidden width, patches at 518 or 224.
@@ -91,10 +69,13 @@ fn headers(dim: usize, depth: usize, hidden: usize, image_size: usize) -> Vec<Bo
         "patch_size": 14, "image_size": {image_size}, "mlp_ratio": 4, "use_swiglu_ffn": true, "hidden_act": "gelu",
         "layer_norm_eps": 1e-6, "num_channels": 3, "qkv_bias": true}}"#
     );
-    vec![
-        Box::new(Beginning { len: bytes.len() as u64 + data, bytes }),
-        Box::new(MemoryFile::new("config.json", config.into_bytes())),
-    ]
+    vec![Box::new(beginning(bytes, data)), Box::new(MemoryFile::new("config.json", config.into_bytes()))]
+}
+
+/// Weights whose header is there, and of the `data` bytes behind it none.
+fn beginning(header: Vec<u8>, data: u64) -> Beginning {
+    let len = header.len() as u64 + data;
+    Beginning::new("model.safetensors", header, len)
 }
 
 fn seven_billion() -> Vec<Box<dyn ReadAt>> {
@@ -128,7 +109,11 @@ fn a_model_of_seven_billion_is_refused_before_a_weight_is_read() {
             assert!(sentence.contains(part), "{part} is not in: {sentence}");
         }
         assert!(sentence.contains("GPU engine") && sentence.contains("native-trainer"), "{sentence}");
+        // Who fetches it hears the same beforehand.
+        let refused = block_on(engine.room(slot).refuses(seven_billion())).expect("too large");
+        assert_eq!(refused.to_string(), sentence);
     }
+    assert!(block_on(engine.room(Slot::Main).refuses(model_files())).is_none(), "a small one finds room");
     assert_eq!(engine.model().expect("stays").info(), &before);
     block_on(engine.embed(CAT, false)).expect("the old model goes on");
 }
@@ -158,7 +143,7 @@ fn a_model_that_is_not_whole_is_said_to_be_so_before_it_is_weighed() {
     let bytes = block_on(whole.read_at(0, 8)).expect("there");
     let header = u64::from_le_bytes(bytes.try_into().expect("eight")) as usize;
     let bytes = block_on(whole.read_at(0, 8 + header)).expect("there");
-    files.push(Box::new(Beginning { len: 1000 + bytes.len() as u64, bytes }));
+    files.push(Box::new(beginning(bytes, 1000)));
     let error = block_on(engine.load_model("", files, &mut |_, _, _| {})).expect_err("cut short");
     assert!(matches!(error, Error::Format(_)), "{error}");
     // A tensor that is missing leaves the old model, too.

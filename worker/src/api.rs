@@ -15,7 +15,7 @@ use web_sys::{Blob, OffscreenCanvas};
 
 use crate::canvas::Canvas;
 use crate::host::{BlobFile, bytes_of, memory, now};
-use crate::store::open_stored;
+use crate::store::{open_stored, tell_room};
 use crate::{files, rooms, wire};
 
 /// Progress is told no more often than this, in milliseconds.
@@ -92,12 +92,14 @@ impl Engine {
             let opened = gpu::open().await;
             let (open, gpu) = opened.map_err(|error| JsValue::from_str(&wire::sentence(&error)))?;
             let engine = engine::Engine::new(open, now).with_gauge(memory);
+            tell_room(engine.room(Slot::Main));
             Ok(Self { engine, canvases: BTreeMap::new(), gpu })
         }
         #[cfg(not(feature = "gpu"))]
         {
             let open = lab_core::device::cpu();
             let engine = engine::Engine::new(open, now).with_gauge(memory);
+            tell_room(engine.room(Slot::Main));
             Ok(Self { engine, canvases: BTreeMap::new() })
         }
     }
@@ -121,6 +123,7 @@ impl Engine {
             return reply.send(Event::Failed { message }, &[]);
         }
         let answer = self.obey(request.command, &attachments, &reply).await;
+        tell_room(self.engine.room(Slot::Main));
         let kernels = self.engine.take_replaced();
         if !kernels.is_empty() {
             Reply { id: None, post: reply.post.clone() }.send(Event::Replaced { kernels }, &[])?;

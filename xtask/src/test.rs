@@ -68,7 +68,7 @@ fn steps(plan: &Plan, done: &mut Vec<Done>) {
     match built {
         None => {}
         Some(Built { page: true, tests }) => {
-            // Brotli works on one core for more than a minute.
+            // gzip works on one core for some seconds.
             std::thread::scope(|scope| {
                 let sizes = checks.then(|| scope.spawn(sizes));
                 step(done, "tests, browser", || browser_tests(plan.filter.as_deref(), tests));

@@ -354,7 +354,7 @@ pub struct Train {
     pub epoch_length: u64,
     /// Whether blocks are computed again in the backward pass instead of kept.
     pub checkpoint_activations: bool,
-    /// What products multiply; f16 is for devices whose own library multiplies it (tensor cores).
+    /// What products multiply; f16 is for devices that gain by it (tensor cores).
     pub precision: Precision,
     /// Minutes between two checkpoints.
     pub save_minutes: f64,

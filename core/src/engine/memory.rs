@@ -33,7 +33,7 @@ impl Engine {
 
     /// The memory of this engine.
     pub fn memory(&self) -> Memory {
-        let host = self.gauge.map(|gauge| gauge()).unwrap_or_default();
+        let host = told_by(self.gauge);
         let gpu = match self.open.info.kind {
             EngineKind::Gpu => device::reserved_bytes(&self.open.device).unwrap_or(0),
             EngineKind::Cpu => 0,
@@ -48,8 +48,9 @@ impl Engine {
     /// Whatever is wrong with the files; [`EngineError::Memory`], [`EngineError::Piece`].
     pub async fn weigh(&self, slot: Slot, files: Vec<Box<dyn ReadAt>>) -> Result<Fitting, Error> {
         let files = ModelFiles::from_files(files).await?;
-        let weighed = Weighed::of_files(&files, |parameters| self.half(parameters))?;
-        let advice = self.check_room(slot, &weighed)?;
+        let room = self.room(slot);
+        let weighed = Weighed::of_files(&files, |parameters| room.half(parameters))?;
+        let advice = room.check(&weighed)?;
         Ok(Fitting { slot, files, half: weighed.half, advice })
     }
 
@@ -74,23 +75,61 @@ impl Engine {
         self.put(slot, model).await
     }
 
-    /// Whether a model of so many parameters is held in 16 bits.
-    fn half(&self, parameters: u64) -> bool {
-        self.open.info.f16 && 4 * parameters > LARGE
+    /// The room for a model in a slot, where the one before it goes.
+    pub fn room(&self, slot: Slot) -> Room {
+        let piece = device::max_binding_bytes(&self.open.device);
+        Room { kind: self.open.info.kind, f16: self.open.info.f16, piece, gauge: self.gauge, goes: self.bytes_of(slot) }
+    }
+    /// Bytes that go with the model in a slot, on the CPU where they are this process's.
+    fn bytes_of(&self, slot: Slot) -> u64 {
+        match slot {
+            Slot::Main => self.model.as_ref().map_or(0, |model| model.info().bytes + self.images.bytes_seen(model)),
+            Slot::Other => self.see.bytes(),
+            Slot::Mae => self.mask.bytes(),
+        }
+    }
+}
+
+fn told_by(gauge: Option<Gauge>) -> Memory {
+    gauge.map(|gauge| gauge()).unwrap_or_default()
+}
+
+/// The room for a model, apart from its engine: who fetches one asks before the weights come, while the engine computes.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    kind: EngineKind,
+    f16: bool,
+    piece: u64,
+    gauge: Option<Gauge>,
+    /// Bytes that become free.
+    goes: u64,
+}
+
+impl Room {
+    /// Why a model does not fit, by the headers of its files; `None` where it does, or where something else is wrong with it.
+    pub async fn refuses(&self, files: Vec<Box<dyn ReadAt>>) -> Option<EngineError> {
+        let files = ModelFiles::from_files(files).await.ok()?;
+        let weighed = Weighed::of_files(&files, |parameters| self.half(parameters)).ok()?;
+        self.check(&weighed).err()
     }
 
-    /// Whether there is room for a model in a slot; a sentence where the machine may have too little.
-    pub(super) fn check_room(&self, slot: Slot, model: &Weighed) -> Result<Option<String>, EngineError> {
-        let Memory { taken, most, machine, piece, .. } = self.memory();
-        let needs = model.needs;
-        let left = most.saturating_sub(taken.saturating_sub(self.bytes_of(slot)));
+    /// Whether a model of so many parameters is held in 16 bits.
+    fn half(&self, parameters: u64) -> bool {
+        self.f16 && 4 * parameters > LARGE
+    }
+
+    /// Whether there is room for a model; a sentence where the machine may have too little.
+    pub(super) fn check(&self, model: &Weighed) -> Result<Option<String>, EngineError> {
+        let Memory { taken, most, machine, .. } = told_by(self.gauge);
+        let (needs, piece) = (model.needs, self.piece);
+        let left = most.saturating_sub(taken.saturating_sub(self.goes));
         let fits = |memory: u64| {
             let half = |parameters| self.half(parameters);
             let (preset, bytes) = largest_that_fits(model.family?, &model.config, memory, piece, half)?;
             Some((preset.name, bytes))
         };
         // On a GPU the weights lie elsewhere.
-        let bound = most > 0 && self.open.info.kind == EngineKind::Cpu;
+        let bound = most > 0 && self.kind == EngineKind::Cpu;
         if bound && needs.memory() > left {
             return Err(EngineError::Memory {
                 needs: needs.memory(),
@@ -114,14 +153,5 @@ impl Engine {
                 instead.unwrap_or_default()
             )
         }))
-    }
-
-    /// Bytes that go with the model in a slot, on the CPU where they are this process's.
-    fn bytes_of(&self, slot: Slot) -> u64 {
-        match slot {
-            Slot::Main => self.model.as_ref().map_or(0, |model| model.info().bytes + self.images.bytes_seen(model)),
-            Slot::Other => self.see.bytes(),
-            Slot::Mae => self.mask.bytes(),
-        }
     }
 }

@@ -110,7 +110,7 @@ impl Engine {
             }
             ModelSource::Twin { seed } => {
                 let model = self.model.as_ref().ok_or(EngineError::NoModel)?;
-                self.check_room(slot, &Weighed::of_twin(model))?;
+                self.room(slot).check(&Weighed::of_twin(model))?;
                 model.random_twin(u64::from(*seed)).await?
             }
             ModelSource::Files | ModelSource::Url { .. } | ModelSource::Stored { .. } => return Ok(None),

@@ -152,30 +152,43 @@ pub(super) mod launches {
         pieces: usize,
     }
 
-    /// The shader for the device's matrix units, where there are any and the operands lie so that it can read them: along
-    /// the sum or across it (`a` across only with `b`), in quads.
+    /// The shader for the device's matrix units, where there are any and the operands lie so that it can read them.
     #[cfg(not(target_family = "wasm"))]
-    fn cooperative(a: View<'_>, b: View<'_>, [m, k, n]: [usize; 3]) -> Option<&'static Shader> {
+    fn cooperative(a: View<'_>, b: View<'_>, sizes: [usize; 3]) -> Option<&'static Shader> {
+        if !mode::matrix_units() || mode::is_replaced(Kernel::MatmulCooperative) {
+            return None;
+        }
+        in_quads((a.offset, a.strides), (b.offset, b.strides), sizes, b.tensor.dtype)
+    }
+
+    /// The shader that reads `a [M, K]` and `b [K, N]`, of which offset and strides are given, in quads: along the sum, or
+    /// across it (`a` only where `b` is, too). None where they lie otherwise, or are too small for its tile.
+    #[cfg(not(target_family = "wasm"))]
+    fn in_quads(
+        (a_offset, a): (usize, [usize; 4]),
+        (b_offset, b): (usize, [usize; 4]),
+        [m, k, n]: [usize; 3],
+        weights: DType,
+    ) -> Option<&'static Shader> {
         use lab_shaders::{
             MATMUL_COOPERATIVE_NN, MATMUL_COOPERATIVE_NT, MATMUL_COOPERATIVE_NT_F16, MATMUL_COOPERATIVE_TN,
         };
-        if !mode::matrix_units() || mode::is_replaced(Kernel::MatmulCooperative) || m.min(n) <= COOPERATIVE_LEAST {
+        if m.min(n) <= COOPERATIVE_LEAST {
             return None;
         }
-        // How far neighbours along and across the sum lie from each other, and how many there are.
-        let in_quads = |view: View<'_>, next: usize, line: usize, length: usize| {
-            let [outer, inner, ..] = view.strides;
-            next == 1 && [line, length, outer, inner, view.offset].iter().all(|number| number.is_multiple_of(4))
-        };
-        let ([.., a_row, a_col], [.., b_row, b_col]) = (a.strides, b.strides);
-        let a_along = in_quads(a, a_col, a_row, k);
-        let b_along = in_quads(b, b_row, b_col, k);
-        let b_across = in_quads(b, b_col, b_row, n);
-        match (b.tensor.dtype == DType::F16, a_along) {
-            (true, _) => (a_along && b_along).then_some(&MATMUL_COOPERATIVE_NT_F16),
-            (false, true) if b_along => Some(&MATMUL_COOPERATIVE_NT),
-            (false, true) => b_across.then_some(&MATMUL_COOPERATIVE_NN),
-            (false, false) => (b_across && in_quads(a, a_row, a_col, m)).then_some(&MATMUL_COOPERATIVE_TN),
+        // Neighbours lie side by side, and a quad that begins in a line ends in it.
+        let quads = |next: usize, others: [usize; 5]| next == 1 && others.iter().all(|number| number.is_multiple_of(4));
+        let [a_outer, a_inner, a_row, a_col] = a;
+        let [b_outer, b_inner, b_row, b_col] = b;
+        let a_along = quads(a_col, [k, a_row, a_inner, a_outer, a_offset]);
+        let a_across = quads(a_row, [m, a_col, a_inner, a_outer, a_offset]);
+        let b_along = quads(b_row, [k, b_col, b_inner, b_outer, b_offset]);
+        let b_across = quads(b_col, [n, b_row, b_inner, b_outer, b_offset]);
+        match weights == DType::F16 {
+            true => (a_along && b_along).then_some(&MATMUL_COOPERATIVE_NT_F16),
+            false if a_along && b_along => Some(&MATMUL_COOPERATIVE_NT),
+            false if a_along && b_across => Some(&MATMUL_COOPERATIVE_NN),
+            false => (a_across && b_across).then_some(&MATMUL_COOPERATIVE_TN),
         }
     }
 
@@ -383,6 +396,34 @@ pub(super) mod launches {
                 }
                 OpsKind::UnTracked(prep) => prep.finish(B::fused_matmul(a.into_primitive(), b.into_primitive(), half)),
             }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn matrix_units_read_what_lies_in_quads() {
+            let name = |a, b, sizes, weights| in_quads(a, b, sizes, weights).map(|shader| shader.name);
+            // 300 tokens of 68 numbers, weights [140, 68] as PyTorch stores them, gradients of 140.
+            let (x, weight, grad) = ((0, [0, 0, 68, 1]), (0, [0, 0, 1, 68]), (0, [0, 0, 140, 1]));
+            let transposed =
+                |(offset, [outer, inner, row, column]): (usize, [usize; 4])| (offset, [outer, inner, column, row]);
+            assert_eq!(name(x, weight, [300, 68, 140], DType::F32), Some("matmul_cooperative_nt"));
+            assert_eq!(name(x, weight, [300, 68, 140], DType::F16), Some("matmul_cooperative_nt_f16"));
+            assert_eq!(name(grad, transposed(weight), [300, 140, 68], DType::F32), Some("matmul_cooperative_nn"));
+            assert_eq!(name(transposed(x), grad, [68, 300, 140], DType::F32), Some("matmul_cooperative_tn"));
+            // Tokens may be any number where they are the sum; a width that ends within a quad may not.
+            assert_eq!(name(transposed(x), grad, [68, 301, 140], DType::F32), Some("matmul_cooperative_tn"));
+            let odd = ((0, [0, 0, 67, 1]), (0, [0, 0, 1, 67]));
+            assert_eq!(name(odd.0, odd.1, [300, 67, 140], DType::F32), None);
+            // Heads of 64 in fused queries, keys and values; probabilities of 65 tokens are odd.
+            let (heads, probabilities) = ((64, [65 * 768, 64, 768, 1]), (0, [4 * 65 * 65, 65 * 65, 65, 1]));
+            assert_eq!(name(heads, transposed(heads), [65, 64, 65], DType::F32), Some("matmul_cooperative_nt"));
+            assert_eq!(name(probabilities, heads, [65, 65, 64], DType::F32), None);
+            assert_eq!(name((2, heads.1), transposed(heads), [65, 64, 65], DType::F32), None, "begins within a quad");
+            assert_eq!(name(x, weight, [COOPERATIVE_LEAST, 68, 140], DType::F32), None, "too few rows");
         }
     }
 }

@@ -1,6 +1,6 @@
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor};
 use lab_core::kernels::{matmul::matmul, mode};
-use lab_tests::random;
+use lab_tests::{gpu, random};
 
 use super::{gradients, leaf, on_both};
 
@@ -108,9 +108,35 @@ fn gradients_of_both_operands() {
                 let b = leaf(random::<4>([2, 1, n, k], 2, &device));
                 let y = matmul(a.clone(), b.clone().swap_dims(2, 3));
                 let grads = gradients(y, random([2, 1, m, n], 3, &device));
-                let grad = |tensor: &burn::tensor::Tensor<4>| tensor.grad(&grads).expect("tracked").flatten(0, 3);
+                let grad = |tensor: &Tensor<4>| tensor.grad(&grads).expect("tracked").flatten(0, 3);
                 vec![grad(&a), grad(&b)]
             });
+        });
+    }
+}
+
+/// Numbers that 16 bits hold, so that a product in 32 bits is the twin of one on matrix units.
+fn held<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    random::<D>(shape, seed, device).cast(DType::F16).cast(DType::F32)
+}
+
+#[test]
+fn products_and_gradients_on_matrix_units() {
+    // A card's own kernel: a software adapter has no matrix units, and there the layouts alone are tested (lab-core's tests).
+    if !(gpu(), mode::matrix_units()).1 {
+        return;
+    }
+    for (m, k, n) in [(300, 68, 140), (2560, 256, 1024), (33, 36, 44)] {
+        on_both(&format!("16 bits, {m}x{k}x{n}"), TOLERANCE, |device: &Device| {
+            let device = device.clone().autodiff();
+            let _half = mode::half_products(mode::takes_wgsl(&device));
+            let a = leaf(held::<4>([2, 1, m, k], 1, &device));
+            let b = leaf(held::<4>([2, 1, n, k], 2, &device));
+            let y = matmul(a.clone(), b.clone().swap_dims(2, 3));
+            let value = y.clone().inner().flatten(0, 3);
+            let grads = gradients(y, held([2, 1, m, n], 3, &device));
+            let grad = |tensor: &Tensor<4>| tensor.grad(&grads).expect("tracked").flatten(0, 3);
+            vec![value, grad(&a), grad(&b)]
         });
     }
 }

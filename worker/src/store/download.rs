@@ -7,14 +7,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use js_sys::{Reflect, Uint8Array};
+use lab_core::host::Beginning;
 use lab_protocol::storage::{StoredFile, StoredModel};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::address::{Address, hex, is_sha256};
 use super::answer::{Answer, CHANGED, Next, decide, vouched};
-use super::net;
 use super::shelf::{self, megabytes};
+use super::{net, weigh};
 use crate::host::{scope, words};
 use crate::opfs;
 
@@ -96,7 +97,15 @@ impl Desk {
             used: shelf::today(),
             ..before.unwrap_or_default()
         };
-        let mut fetch = Fetch { desk: self, address, model: &mut model, listener, listed: Vec::new(), received: 0 };
+        let mut fetch = Fetch {
+            desk: self,
+            address,
+            model: &mut model,
+            listener,
+            listed: Vec::new(),
+            received: 0,
+            unweighed: false,
+        };
         let result = fetch.everything().await;
         let received = fetch.received;
         match result {
@@ -150,6 +159,8 @@ struct Fetch<'a> {
     listener: &'a dyn Listener,
     listed: Vec<Listed>,
     received: u64,
+    /// What comes next is all weights there are, and nobody has asked yet whether the model finds room.
+    unweighed: bool,
 }
 
 /// A request's answer, and its body.
@@ -167,16 +178,19 @@ impl Fetch<'_> {
         }
         let chosen = self.address.weights.clone();
         if let Some(name) = &chosen {
+            self.unweighed = true;
             let found = self.file(name, self.address.sha256.as_deref()).await?;
             return if found { Ok(()) } else { Err(self.refused(format!("there is no {name}"))) };
         }
         for name in WEIGHTS {
             if !name.ends_with(".json") {
+                self.unweighed = true;
                 if self.file(name, self.address.sha256.as_deref()).await? {
                     return Ok(());
                 }
                 continue;
             }
+            self.unweighed = false;
             if !self.file(name, None).await? {
                 continue;
             }
@@ -185,7 +199,9 @@ impl Fetch<'_> {
                     "the weights lie in several files, for which one #sha256= cannot speak: leave it out".to_owned(),
                 ));
             }
-            for shard in self.shards(name).await? {
+            let shards = self.shards(name).await?;
+            self.weigh_shards(&shards).await?;
+            for shard in shards {
                 if !self.file(&shard, None).await? {
                     return Err(self.refused(format!("{name} names {shard}, the server has none")));
                 }
@@ -239,6 +255,43 @@ impl Fetch<'_> {
         match names.iter().find(|name| name.contains(['/', '\\', '?', '#', ':']) || name.starts_with('.')) {
             Some(name) => Err(self.refused(format!("{index} names {name}, which is no file beside it"))),
             None => Ok(names),
+        }
+    }
+
+    /// Weighs a model in one file, once its header has come.
+    async fn weigh_beginning(&mut self, handle: &JsValue, place: usize, have: u64) -> Result<(), Failure> {
+        let StoredFile { name, total, .. } = &self.model.files[place];
+        let Some(total) = total.filter(|_| weigh::has_header(name)) else {
+            self.unweighed = false;
+            return Ok(());
+        };
+        let Some(header) = weigh::header_on_disk(handle, have).map_err(|error| words(&error))? else { return Ok(()) };
+        let header = Beginning::new(name, header, total);
+        self.unweighed = false;
+        self.find_room(vec![header]).await
+    }
+
+    /// Weighs a model in shards by their headers, which are asked for alone. What does not answer is left to the download.
+    async fn weigh_shards(&self, shards: &BTreeSet<String>) -> Result<(), Failure> {
+        let mut headers = Vec::new();
+        for name in shards.iter().filter(|name| weigh::has_header(name)) {
+            let Ok(heard) = ask(&format!("{}{name}", self.address.folder), 0, None).await else { return Ok(()) };
+            let (200, Some(total)) = (heard.answer.status, heard.answer.content_length) else {
+                net::cancel(&heard.reader).await;
+                return Ok(());
+            };
+            let Ok(Some(header)) = weigh::header_of(&heard.reader).await else { return Ok(()) };
+            headers.push(Beginning::new(name, header, total));
+        }
+        self.find_room(headers).await
+    }
+
+    async fn find_room(&self, headers: Vec<Beginning>) -> Result<(), Failure> {
+        match weigh::refusal(&self.model.key, headers).await.map_err(|error| words(&error))? {
+            Some(sentence) => {
+                Err(Failure::Refused(format!("{}: {sentence}. Its weights were not fetched", self.model.name)))
+            }
+            None => Ok(()),
         }
     }
 
@@ -435,6 +488,12 @@ impl Fetch<'_> {
             self.received += bytes.len() as u64;
             self.model.files[place].bytes = *have;
             self.tell(place, *have);
+            if self.unweighed
+                && let Err(failure) = self.weigh_beginning(handle, place, *have).await
+            {
+                net::cancel(reader).await;
+                return Err(failure);
+            }
             if *have - recorded >= RECORD_EVERY {
                 recorded = *have;
                 drop(opfs::flush(handle));

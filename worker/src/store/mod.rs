@@ -6,6 +6,7 @@
 //! - `keep` (browser): models that were made here, whole from the start
 //! - `net` (browser): requests, and bodies piece by piece
 //! - `shelf` (browser): folders, files and records
+//! - `weigh` (browser): whether a model finds room, before its weights come
 //! - `api` (browser): the class `Store` that `public/engine/worker.js` drives beside the engine
 //!
 //! `docs/decisions/0012-models-are-kept-in-opfs.md` tells why so.
@@ -23,8 +24,12 @@ mod keep;
 mod net;
 #[cfg(target_family = "wasm")]
 mod shelf;
+#[cfg(target_family = "wasm")]
+mod weigh;
 
 #[cfg(target_family = "wasm")]
 pub use api::Store;
 #[cfg(target_family = "wasm")]
 pub(crate) use shelf::open as open_stored;
+#[cfg(target_family = "wasm")]
+pub(crate) use weigh::tell as tell_room;

@@ -80,6 +80,7 @@ impl Engine {
         let piece = device::max_binding_bytes(&self.open.device);
         Room { kind: self.open.info.kind, f16: self.open.info.f16, piece, gauge: self.gauge, goes: self.bytes_of(slot) }
     }
+
     /// Bytes that go with the model in a slot, on the CPU where they are this process's.
     fn bytes_of(&self, slot: Slot) -> u64 {
         match slot {

@@ -97,7 +97,7 @@ pub(super) mod launches {
         MATMUL_LARGE, MATMUL_LARGE_F16, MATMUL_REGISTER, MATMUL_REGISTER_F16, MATMUL_TILE, MATMUL_TILE_F16, Shader,
     };
 
-    use super::mode::{self, Kernel};
+    use super::mode;
     use crate::kernels::launch::{Groups, dims, empty, launch};
     use crate::kernels::sum_rows::launches::sum_into;
 
@@ -155,7 +155,7 @@ pub(super) mod launches {
     /// The shader for the device's matrix units, where there are any and the operands lie so that it can read them.
     #[cfg(not(target_family = "wasm"))]
     fn cooperative(a: View<'_>, b: View<'_>, sizes: [usize; 3]) -> Option<&'static Shader> {
-        if !mode::matrix_units() || mode::is_replaced(Kernel::MatmulCooperative) {
+        if !mode::matrix_units() || mode::is_replaced(mode::Kernel::MatmulCooperative) {
             return None;
         }
         in_quads((a.offset, a.strides), (b.offset, b.strides), sizes, b.tensor.dtype)
@@ -296,7 +296,11 @@ pub(super) mod launches {
         // What was cut is put together again by rows, which are whole where nothing lies between them.
         let may_cut = code == 0 && count == 1 && out.strides[2] == n && out.offset == 0;
         let half = half || b.tensor.dtype == DType::F16;
-        let cooperative = if half { cooperative(a, b, [m, k, n]) } else { None };
+        // A gate's columns are read by pairs from both halves: with weights along the sum alone.
+        let cooperative = match half && (code != 5 || b.strides[2] == 1) {
+            true => cooperative(a, b, [m, k, n]),
+            false => None,
+        };
         let Way { shader, side, pieces } = way([m, columns, k], count, may_cut, b.tensor.dtype, cooperative);
         let [a_outer, a_inner, a_row, a_col] = a.strides.map(|stride| stride as u32);
         let [b_outer, b_inner, b_row, b_col] = b.strides.map(|stride| stride as u32);
@@ -330,7 +334,7 @@ pub(super) mod launches {
         };
         if pieces > 1 {
             // Pieces are batches that lie one behind the other along the sum.
-            let piece = k.div_ceil(pieces).next_multiple_of(32);
+            let piece = k.div_ceil(pieces).next_multiple_of(16);
             let pieces = k.div_ceil(piece);
             let params = Params {
                 k: piece as u32,

@@ -1,20 +1,20 @@
-// A Web-DINO of seven billion parameters as far as its headers: what no browser holds.
+// A Web-DINO of seven billion parameters, or its first blocks, as far as the headers: what no browser holds.
 
 const [DIM, HIDDEN, DEPTH] = [4096, 10928, 32];
 
-/** Its `config.json`. */
-export const CONFIG = {
-  model_type: 'dinov2', hidden_size: DIM, num_hidden_layers: DEPTH, num_attention_heads: 32, patch_size: 14, image_size: 224, mlp_ratio: 4,
+/** The `config.json` of one with so many blocks. */
+export const config = (depth = DEPTH) => ({
+  model_type: 'dinov2', hidden_size: DIM, num_hidden_layers: depth, num_attention_heads: 32, patch_size: 14, image_size: 224, mlp_ratio: 4,
   use_swiglu_ffn: true, hidden_act: 'gelu', layer_norm_eps: 1e-6, num_channels: 3, qkv_bias: true,
-};
+});
 
-function shapes() {
+function shapes(depth) {
   const all = {
     'embeddings.cls_token': [1, 1, DIM], 'embeddings.mask_token': [1, DIM], 'embeddings.position_embeddings': [1, 257, DIM],
     'embeddings.patch_embeddings.projection.weight': [DIM, 3, 14, 14], 'embeddings.patch_embeddings.projection.bias': [DIM],
     'layernorm.weight': [DIM], 'layernorm.bias': [DIM],
   };
-  for (let block = 0; block < DEPTH; block += 1) {
+  for (let block = 0; block < depth; block += 1) {
     const put = (name, ...shape) => { all[`encoder.layer.${block}.${name}`] = shape; };
     for (const norm of ['norm1', 'norm2']) { put(`${norm}.weight`, DIM); put(`${norm}.bias`, DIM); }
     for (const part of ['attention.query', 'attention.key', 'attention.value', 'output.dense']) {
@@ -47,11 +47,11 @@ function beginning(tensors) {
 }
 
 /** The model in one file. */
-export const whole = () => beginning(shapes());
+export const whole = (depth = DEPTH) => beginning(shapes(depth));
 
 /** The model in `count` files: their names with what `whole` gives, and the text of the index. */
-export function shards(count) {
-  const all = shapes();
+export function shards(count, depth = DEPTH) {
+  const all = shapes(depth);
   const part = Math.ceil(all.length / count);
   const map = {};
   const files = Array.from({ length: count }, (_, index) => {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { WITHOUT_WEBGPU, cosine, dropFiles, openLab, openWindow, tasks, waitFor } from './harness.mjs';
-import { CONFIG, whole } from './giant.mjs';
+import * as giant from './giant.mjs';
 
 const photo = (name) => readFile(fileURLToPath(new URL(`../../public/samples/${name}`, import.meta.url)));
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -102,7 +102,7 @@ test('what is no image and what is no model is said in a sentence', async (t) =>
 
 /** Puts a Web-DINO of seven billion parameters into the model panel: its true header, and behind it 26 GB of one zero piece. */
 function chooseSevenBillion(page) {
-  const { header, bytes } = whole();
+  const { header, bytes } = giant.whole();
   return page.evaluate(([selector, config, header, bytes]) => {
     // A blob of blobs copies nothing.
     const piece = new Blob([new Uint8Array(1 << 24)]);
@@ -116,7 +116,7 @@ function chooseSevenBillion(page) {
     input.files = data.files;
     input.dispatchEvent(new Event('change', { bubbles: true }));
     return weights.size;
-  }, [byTest('model-files'), CONFIG, [...header], bytes]);
+  }, [byTest('model-files'), giant.config(), [...header], bytes]);
 }
 
 test('memory is shown, and a model that does not fit says what would', async (t) => {

@@ -491,7 +491,7 @@ impl Fetch<'_> {
             if self.unweighed
                 && let Err(failure) = self.weigh_beginning(handle, place, *have).await
             {
-                net::cancel(reader).await;
+                net::leave(reader).await;
                 return Err(failure);
             }
             if *have - recorded >= RECORD_EVERY {

@@ -58,3 +58,12 @@ export async function cancel(reader) {
     // It had ended already.
   }
 }
+
+/** Ends a body in its middle, of which more may never come. */
+export async function leave(reader) {
+  try {
+    await reader.cancel();
+  } catch {
+    // It had ended already.
+  }
+}

@@ -12,4 +12,5 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub(super) async fn next(reader: &JsValue) -> Result<JsValue, JsValue>;
     pub(super) async fn cancel(reader: &JsValue);
+    pub(super) async fn leave(reader: &JsValue);
 }

@@ -84,6 +84,6 @@ pub(super) async fn header_of(reader: &JsValue) -> Result<Option<Vec<u8>>, Strin
         }
         bytes.extend(piece.unchecked_into::<Uint8Array>().to_vec());
     };
-    net::cancel(reader).await;
+    net::leave(reader).await;
     Ok(found)
 }

@@ -24,6 +24,8 @@ const WEIGHTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 /// Small files beside the weights; a model may lack them.
 const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
+/// Bytes of weights that find room in any engine: so few are not worth a request a shard.
+const LIGHT: u64 = 256 << 20;
 /// Tries of the network without a byte of progress before giving up; each waits twice as long as the one before.
 const TRIES: u32 = 4;
 /// The first of those waits, in milliseconds.
@@ -199,8 +201,10 @@ impl Fetch<'_> {
                     "the weights lie in several files, for which one #sha256= cannot speak: leave it out".to_owned(),
                 ));
             }
-            let shards = self.shards(name).await?;
-            self.weigh_shards(&shards).await?;
+            let (shards, bytes) = self.shards(name).await?;
+            if bytes.is_none_or(|bytes| bytes > LIGHT) {
+                self.weigh_shards(&shards).await?;
+            }
             for shard in shards {
                 if !self.file(&shard, None).await? {
                     return Err(self.refused(format!("{name} names {shard}, the server has none")));
@@ -239,8 +243,8 @@ impl Fetch<'_> {
             .collect();
     }
 
-    /// The shards that an index names.
-    async fn shards(&self, index: &str) -> Result<BTreeSet<String>, Failure> {
+    /// The shards that an index names, and their bytes where it tells them.
+    async fn shards(&self, index: &str) -> Result<(BTreeSet<String>, Option<u64>), Failure> {
         let folder = shelf::folder(&self.model.key, false).await.map_err(|error| words(&error))?;
         let handle = opfs::writer(&folder, index).await.map_err(|error| words(&error))?;
         let mut bytes = vec![0; opfs::size(&handle).map_err(|error| words(&error))? as usize];
@@ -254,7 +258,7 @@ impl Fetch<'_> {
         let names: BTreeSet<String> = map.values().filter_map(|shard| shard.as_str().map(str::to_owned)).collect();
         match names.iter().find(|name| name.contains(['/', '\\', '?', '#', ':']) || name.starts_with('.')) {
             Some(name) => Err(self.refused(format!("{index} names {name}, which is no file beside it"))),
-            None => Ok(names),
+            None => Ok((names, json.pointer("/metadata/total_size").and_then(|bytes| bytes.as_u64()))),
         }
     }
 

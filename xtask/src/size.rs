@@ -35,8 +35,8 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The step of `cargo xtask test`: prints the table and holds each part to its budget. Without brotli, which takes two minutes
-/// of a core to say the same.
+/// The step of `cargo xtask test`: prints the table and holds each part to its budget. Without brotli, which takes more
+/// than a minute of a core to say the same.
 pub(crate) fn check() -> Result<Tally> {
     let files = measure(&web::dist(), false)?;
     print!("{}", table(&files));

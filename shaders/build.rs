@@ -1,7 +1,8 @@
 //! Turns `common/`, `kernels/`, `native/`, `views/` and `permutations.txt` into `OUT_DIR/shaders.rs`.
 //!
 //! Every shader is resolved (`#import`, `#ifdef`, `#for`), parsed and validated by naga, and held to the limits that
-//! every WebGPU device grants; those of `native/` to what native drivers with matrix units grant. What a browser would refuse fails the build here, with file and line.
+//! every WebGPU device grants; those of `native/` to what native drivers with matrix units grant. What a browser would
+//! refuse fails the build here, with file and line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,8 +16,10 @@ mod resolve;
 
 use resolve::Defines;
 
-/// Before what a browser's build leaves out.
-const NATIVE: &str = "#[cfg(not(target_family = \"wasm\"))]\n";
+/// What stands before a kind's items: a browser's build leaves some out.
+fn gate(kind: reflect::Kind) -> &'static str {
+    if kind == reflect::Kind::Native { "#[cfg(not(target_family = \"wasm\"))]\n" } else { "" }
+}
 
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -38,9 +41,7 @@ fn main() {
                 let reflection = reflect::reflect(&source, kind)
                     .unwrap_or_else(|error| panic!("{} ({variant}): {error}", path.display()));
                 constants.insert(variant.clone(), kind);
-                if kind == reflect::Kind::Native {
-                    rust.push_str(NATIVE);
-                }
+                rust.push_str(gate(kind));
                 write_shader(&mut rust, variant, &source, &reflection);
                 if index == 0 && kind != reflect::Kind::Native {
                     write_params(&mut rust, &name, &reflection);
@@ -62,9 +63,7 @@ fn main() {
             .filter(|(_, k)| **k == kind)
             .map(|(name, _)| format!("&{}", name.to_uppercase()))
             .collect();
-        if kind == reflect::Kind::Native {
-            rust.push_str(NATIVE);
-        }
+        rust.push_str(gate(kind));
         writeln!(rust, "/// {what}\npub static {list}: &[&Shader] = &[{}];", names.join(", ")).expect("a string");
     }
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));

@@ -33,6 +33,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A line of two times in seconds, with the first one's rate.
+fn print(what: &str, work: f64, unit: &str, ours: f64, theirs: f64) {
+    let (ours_ms, theirs_ms) = (ours * 1e3, theirs * 1e3);
+    let rate = work / ours / 1e12;
+    println!("{what:<44} {ours_ms:>9.3} ms {rate:>7.2} {unit} {theirs_ms:>9.3} ms {:>8.2}", theirs / ours);
+}
+
 struct Bench {
     device: Device,
 }
@@ -65,9 +72,7 @@ impl Bench {
         mode::set_kernels(Kernels::Reference);
         let theirs = self.seconds(run);
         mode::set_kernels(Kernels::Wgsl);
-        let (ours_ms, theirs_ms) = (ours * 1e3, theirs * 1e3);
-        let rate = work / ours / 1e12;
-        println!("{what:<44} {ours_ms:>9.3} ms {rate:>7.2} {unit} {theirs_ms:>9.3} ms {:>8.2}", theirs / ours);
+        print(what, work, unit, ours, theirs);
     }
 
     /// A line: products of operands rounded to 16 bits on the device's matrix units, beside our own in 32 bits. Nothing where
@@ -81,10 +86,7 @@ impl Bench {
             let _half = mode::half_products(true);
             self.seconds(run)
         };
-        let rate = work / half / 1e12;
-        let (half_ms, whole_ms) = (half * 1e3, whole * 1e3);
-        let what = format!("{what}, f16");
-        println!("{what:<44} {half_ms:>9.3} ms {rate:>7.2} TFLOP/s {whole_ms:>9.3} ms {:>8.2}", whole / half);
+        print(&format!("{what}, f16"), work, "TFLOP/s", half, whole);
     }
 
     /// Products: forward, and the gradients of inputs and weights, for tokens by widths.

@@ -60,21 +60,20 @@ pub async fn read_exact(file: &dyn ReadAt, offset: u64, len: usize) -> Result<Ve
 /// A file of which only the beginning is here: enough for its header.
 #[derive(Debug, Clone)]
 pub struct Beginning {
-    name: String,
-    bytes: Vec<u8>,
+    here: MemoryFile,
     len: u64,
 }
 
 impl Beginning {
     /// The first bytes of a file of `len` in all.
     pub fn new(name: impl Into<String>, bytes: Vec<u8>, len: u64) -> Self {
-        Self { name: name.into(), bytes, len }
+        Self { here: MemoryFile::new(name, bytes), len }
     }
 }
 
 impl ReadAt for Beginning {
     fn name(&self) -> &str {
-        &self.name
+        self.here.name()
     }
 
     fn len(&self) -> u64 {
@@ -82,10 +81,7 @@ impl ReadAt for Beginning {
     }
 
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
-        let size = self.bytes.len() as u64;
-        let part = usize::try_from(offset).ok().and_then(|start| self.bytes.get(start..start.checked_add(len)?));
-        let missing = || HostError::OutOfRange { name: self.name.clone(), offset, len: len as u64, size };
-        Box::pin(std::future::ready(part.map(<[u8]>::to_vec).ok_or_else(missing)))
+        self.here.read_at(offset, len)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hand-written WGSL, checked when built.
 //!
-//! `kernels/` compute, `native/` where no browser does, `views/` draw, `common/` is imported by all; `permutations.txt` names the few variants. The
-//! build script resolves, validates and reflects them; what it wrote is included here: a [`Shader`] a file or variant,
+//! `kernels/` compute, `native/` where no browser does, `views/` draw, `common/` is imported by all;
+//! `permutations.txt` names the few variants. The build script resolves, validates and reflects them; what it wrote is included here: a [`Shader`] a file or variant,
 //! and a module a file with the Rust twin of its `Params`. This crate knows neither burn nor wgpu.
 
 /// A shader's text and what it declares.

@@ -180,6 +180,8 @@ mod gpu {
         let before = MAX_BINDING.load(Ordering::Relaxed);
         let others = before > 0;
         mode::set_software_adapter(info.software || others && mode::software_adapter());
+        // No browser has them.
+        #[cfg(not(target_family = "wasm"))]
         mode::set_matrix_units(matrix_units(&setup.adapter) && (!others || mode::matrix_units()));
         let least = if others { before.min(info.max_binding_bytes) } else { info.max_binding_bytes };
         MAX_BINDING.store(least, Ordering::Relaxed);
@@ -200,12 +202,6 @@ mod gpu {
                     && found.ab_type == CooperativeScalarType::F16
                     && found.cr_type == CooperativeScalarType::F32
             })
-    }
-
-    /// No browser has them.
-    #[cfg(target_family = "wasm")]
-    fn matrix_units(_adapter: &wgpu::Adapter) -> bool {
-        false
     }
 
     fn describe(adapter: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> EngineInfo {

@@ -99,15 +99,8 @@ impl Desk {
             used: shelf::today(),
             ..before.unwrap_or_default()
         };
-        let mut fetch = Fetch {
-            desk: self,
-            address,
-            model: &mut model,
-            listener,
-            listed: Vec::new(),
-            received: 0,
-            unweighed: false,
-        };
+        let mut fetch =
+            Fetch { desk: self, address, model: &mut model, listener, listed: Vec::new(), received: 0, weighed: false };
         let result = fetch.everything().await;
         let received = fetch.received;
         match result {
@@ -161,8 +154,8 @@ struct Fetch<'a> {
     listener: &'a dyn Listener,
     listed: Vec<Listed>,
     received: u64,
-    /// What comes next is all weights there are, and nobody has asked yet whether the model finds room.
-    unweighed: bool,
+    /// Whether the model finds room has been asked.
+    weighed: bool,
 }
 
 /// A request's answer, and its body.
@@ -180,19 +173,16 @@ impl Fetch<'_> {
         }
         let chosen = self.address.weights.clone();
         if let Some(name) = &chosen {
-            self.unweighed = true;
             let found = self.file(name, self.address.sha256.as_deref()).await?;
             return if found { Ok(()) } else { Err(self.refused(format!("there is no {name}"))) };
         }
         for name in WEIGHTS {
             if !name.ends_with(".json") {
-                self.unweighed = true;
                 if self.file(name, self.address.sha256.as_deref()).await? {
                     return Ok(());
                 }
                 continue;
             }
-            self.unweighed = false;
             if !self.file(name, None).await? {
                 continue;
             }
@@ -202,9 +192,7 @@ impl Fetch<'_> {
                 ));
             }
             let (shards, bytes) = self.shards(name).await?;
-            if bytes.is_none_or(|bytes| bytes > LIGHT) {
-                self.weigh_shards(&shards).await?;
-            }
+            self.weigh_shards(&shards, bytes).await?;
             for shard in shards {
                 if !self.file(&shard, None).await? {
                     return Err(self.refused(format!("{name} names {shard}, the server has none")));
@@ -265,18 +253,20 @@ impl Fetch<'_> {
     /// Weighs a model in one file, once its header has come.
     async fn weigh_beginning(&mut self, handle: &JsValue, place: usize, have: u64) -> Result<(), Failure> {
         let StoredFile { name, total, .. } = &self.model.files[place];
-        let Some(total) = total.filter(|_| weigh::has_header(name)) else {
-            self.unweighed = false;
-            return Ok(());
-        };
+        let Some(total) = total.filter(|_| weigh::has_header(name)) else { return Ok(()) };
         let Some(header) = weigh::header_on_disk(handle, have).map_err(|error| words(&error))? else { return Ok(()) };
         let header = Beginning::new(name, header, total);
-        self.unweighed = false;
         self.find_room(vec![header]).await
     }
 
-    /// Weighs a model in shards by their headers, which are asked for alone. What does not answer is left to the download.
-    async fn weigh_shards(&self, shards: &BTreeSet<String>) -> Result<(), Failure> {
+    /// Weighs a model in shards by their headers, which are asked for alone where there may be many bytes behind them. What
+    /// does not answer is left to the download.
+    async fn weigh_shards(&mut self, shards: &BTreeSet<String>, bytes: Option<u64>) -> Result<(), Failure> {
+        // None of them is the model alone.
+        self.weighed = true;
+        if bytes.is_some_and(|bytes| bytes <= LIGHT) {
+            return Ok(());
+        }
         let mut headers = Vec::new();
         for name in shards.iter().filter(|name| weigh::has_header(name)) {
             let Ok(heard) = ask(&format!("{}{name}", self.address.folder), 0, None).await else { return Ok(()) };
@@ -290,7 +280,8 @@ impl Fetch<'_> {
         self.find_room(headers).await
     }
 
-    async fn find_room(&self, headers: Vec<Beginning>) -> Result<(), Failure> {
+    async fn find_room(&mut self, headers: Vec<Beginning>) -> Result<(), Failure> {
+        self.weighed = true;
         match weigh::refusal(&self.model.key, headers).await.map_err(|error| words(&error))? {
             Some(sentence) => {
                 Err(Failure::Refused(format!("{}: {sentence}. Its weights were not fetched", self.model.name)))
@@ -492,7 +483,7 @@ impl Fetch<'_> {
             self.received += bytes.len() as u64;
             self.model.files[place].bytes = *have;
             self.tell(place, *have);
-            if self.unweighed
+            if !self.weighed
                 && let Err(failure) = self.weigh_beginning(handle, place, *have).await
             {
                 net::leave(reader).await;

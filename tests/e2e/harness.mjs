@@ -200,17 +200,18 @@ export async function until(what, ask, { timeout = 120_000 } = {}) {
 }
 
 /**
- * The tasks of the page's main thread from its opening at `path` until `work(page)` is done, the longest first: `{ at, cpu, wall }` in
- * milliseconds. `cpu` is what the task itself computed: on a busy machine a task stands still for longer than it works.
+ * The tasks of the page's main thread while `work()` is under way, the longest first: `{ at, cpu, wall }` in milliseconds. `cpu` is
+ * what the task itself computed: on a busy machine a task stands still for longer than it works. `work` may open the page.
  */
-export async function tasks(page, path, work) {
+export async function tasks(page, work) {
   const session = await page.context().newCDPSession(page);
   await session.send('Tracing.start', {
     transferMode: 'ReturnAsStream',
-    traceConfig: { includedCategories: ['devtools.timeline', 'disabled-by-default-devtools.timeline'] },
+    traceConfig: { includedCategories: ['devtools.timeline', 'disabled-by-default-devtools.timeline', 'blink.user_timing'] },
   });
-  await page.goto(labUrl(path), { waitUntil: 'load' });
-  await work(page);
+  await work();
+  // The trace is the whole browser's: this names the page's thread in it.
+  await page.evaluate(() => performance.mark('traced'));
   const complete = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve));
   await session.send('Tracing.end');
   const { stream } = await complete;
@@ -220,13 +221,14 @@ export async function tasks(page, path, work) {
     text += base64Encoded ? Buffer.from(data, 'base64').toString() : data;
     end = eof;
   }
+  await session.detach();
   const events = JSON.parse(text).traceEvents;
-  const opened = events.find(({ name, args }) => name === 'ParseHTML' && args?.beginData?.url?.startsWith('http'));
-  assert.ok(opened, 'the trace holds no page');
-  return events
-    .filter(({ name, pid, tid, ts, dur }) => name === 'RunTask' && pid === opened.pid && tid === opened.tid && ts + dur > opened.ts)
-    .map(({ ts, dur, tdur }) => ({ at: (ts - opened.ts) / 1e3, cpu: tdur / 1e3, wall: dur / 1e3 }))
-    .sort((a, b) => b.cpu - a.cpu);
+  const mark = events.find(({ name, cat }) => name === 'traced' && cat === 'blink.user_timing');
+  assert.ok(mark, 'the trace holds no page');
+  const all = events.filter(({ name, pid, tid }) => name === 'RunTask' && pid === mark.pid && tid === mark.tid);
+  assert.ok(all.length > 100, `only ${all.length} tasks were traced`);
+  const began = Math.min(...all.map(({ ts }) => ts));
+  return all.map(({ ts, dur, tdur }) => ({ at: (ts - began) / 1e3, cpu: tdur / 1e3, wall: dur / 1e3 })).sort((a, b) => b.cpu - a.cpu);
 }
 
 /** Drops files (`{ name, type, bytes }`) on an element, as a user would with the mouse. */

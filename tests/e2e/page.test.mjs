@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, cosine, dropFiles, openLab, openWindow, tasks, waitFor } from './harness.mjs';
+import { WITHOUT_WEBGPU, cosine, dropFiles, labUrl, openLab, openWindow, tasks, waitFor } from './harness.mjs';
 import * as giant from './giant.mjs';
 
 const photo = (name) => readFile(fileURLToPath(new URL(`../../public/samples/${name}`, import.meta.url)));
@@ -142,11 +142,11 @@ const LONGEST = 120;
 test('no task of the page takes long, also while it opens', async (t) => {
   for (const room of ['see', 'train']) {
     const { page, check } = await openWindow(t, { ...WITHOUT_WEBGPU, alone: true });
-    const all = await tasks(page, `#room=${room}`, async () => {
+    const all = await tasks(page, async () => {
+      await page.goto(labUrl(`#room=${room}`), { waitUntil: 'load' });
       await waitFor(page, 'six embeddings', () => Object.keys(window.lab?.debug?.images ?? {}).length >= 6);
       await page.waitForTimeout(500);
     });
-    assert.ok(all.length > 100, `only ${all.length} tasks were traced`);
     const [longest] = all;
     t.diagnostic(`${room}: the longest of ${all.length} tasks computed for ${longest.cpu.toFixed(0)} ms, ${longest.at.toFixed(0)} ms after the page began`);
     assert.ok(longest.cpu < LONGEST, `${room}: a task of ${longest.cpu.toFixed(0)} ms`);

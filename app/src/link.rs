@@ -52,6 +52,11 @@ impl Link {
     /// Starts the worker of an engine; `aside` hears what is no answer.
     pub(crate) fn open(kind: EngineKind, aside: impl Fn(Aside) + 'static) -> Result<Self, String> {
         let (worker, url) = spawn(kind).map_err(|error| format!("The browser refused a worker: {}.", words(&error)))?;
+        Ok(Self::to(worker, url, aside))
+    }
+
+    /// Speaks to a worker that was made of the blob at `url`.
+    pub(crate) fn to(worker: Worker, url: String, aside: impl Fn(Aside) + 'static) -> Self {
         let waiting = Waiting::default();
         let ended = Rc::new(RefCell::new(None::<String>));
         let aside = Rc::new(aside);
@@ -87,7 +92,7 @@ impl Link {
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         let inner = Inner { worker, waiting, next: Cell::new(1), ended, _on_message: on_message, _on_error: on_error };
-        Ok(Self { inner: Rc::new(inner) })
+        Self { inner: Rc::new(inner) }
     }
 
     /// Sends a command and waits for its answer; [`Event::Failed`] comes back as an error.
@@ -142,14 +147,18 @@ fn spawn(kind: EngineKind) -> Result<(Worker, String), JsValue> {
         EngineKind::Cpu => "cpu",
         EngineKind::Gpu => "gpu",
     };
-    let source = format!("import {{ serve }} from {entry:?}; serve({kind:?});");
+    worker_of(&format!("import {{ serve }} from {entry:?}; serve({kind:?});"), &format!("lab-{kind}"))
+}
+
+/// A worker that runs a module, and the address of the blob that holds it.
+pub(crate) fn worker_of(source: &str, name: &str) -> Result<(Worker, String), JsValue> {
     let options = BlobPropertyBag::new();
     options.set_type("text/javascript");
     let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&source.into()), &options)?;
     let url = Url::create_object_url_with_blob(&blob)?;
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
-    options.set_name(&format!("lab-{kind}"));
+    options.set_name(name);
     Ok((Worker::new_with_options(&url, &options)?, url))
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use js_sys::Promise;
 use leptos::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 /// Sets a signal whose value differs, so that nothing is drawn twice.
 pub(crate) fn put<T: PartialEq + Send + Sync + 'static>(signal: RwSignal<T>, value: T) {
@@ -36,4 +38,12 @@ impl Turns {
     pub(crate) fn from(self, least: u8) -> impl Fn() -> bool + Copy + Send + Sync + 'static {
         move || self.0.get() >= least
     }
+}
+
+/// Waits, so that whatever else there is to do has its turn.
+pub(crate) async fn pause(millis: i32) {
+    let wait = Promise::new(&mut |resolve, _| {
+        drop(window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis));
+    });
+    drop(JsFuture::from(wait).await);
 }

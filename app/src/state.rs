@@ -121,7 +121,7 @@ pub(crate) struct Progress {
 }
 
 /// How serious a notice is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
     /// The work goes on.
     Warning,

@@ -3,6 +3,9 @@
 //!
 //! These and the unit tests of the other files run in a browser, where the page runs: `cargo xtask test`.
 
+mod canvases;
+mod stand_in;
+
 use js_sys::{Array, Function, Object, Reflect};
 use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;

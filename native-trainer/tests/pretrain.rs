@@ -371,7 +371,12 @@ fn measured(preset: &str, more: &[&str], kernels: &str) -> (f64, f64) {
     let plan: Value = serde_json::from_str(&run(command).ends(0).out).expect("JSON");
     let step = &plan["measured_step"];
     let number = |name: &str| step[name].as_f64().unwrap_or_else(|| panic!("{name}: {plan}"));
-    (number("memory_bytes"), number("estimated_memory_bytes"))
+    let (found, said) = (number("memory_bytes"), number("estimated_memory_bytes"));
+    let expected = plan["expected_memory_bytes"].as_f64();
+    assert_eq!(expected.is_some(), found > said, "{plan}");
+    // The step has as many images as a part of the batch, so that the whole takes more.
+    assert!(expected.is_none_or(|expected| expected > found), "{plan}");
+    (found, said)
 }
 
 /// The estimate of memory against the peak of a step that is really made; and blocks that are computed again need less

@@ -204,7 +204,7 @@ test('a model in shards is kept whole', { timeout: 120_000 }, async (t) => {
 });
 
 test('a model that finds no room is refused before its weights come', { timeout: 120_000 }, async (t) => {
-  // Ten blocks: too much for the engine, and not for the disk.
+  // Ten blocks: too much for the engine, and for the disk, which is asked later: nobody need delete anything for nothing.
   const { header, bytes } = giant.whole(10);
   const { files: shards, index } = giant.shards(3, 10);
   const config = Buffer.from(JSON.stringify(giant.config(10)));
@@ -218,7 +218,9 @@ test('a model that finds no room is refused before its weights come', { timeout:
   site.rules['/models/giant/model.safetensors'] = { total: bytes };
   for (const shard of shards) site.rules[`/models/shards/${shard.name}`] = { total: shard.bytes };
   // Left in the middle, which is what is wanted.
-  const { fetch, files, ask } = await openStore(t, site, { allow: [/\.safetensors net::ERR_ABORTED/] });
+  const { fetch, files, ask, context, page } = await openStore(t, site, { allow: [/\.safetensors net::ERR_ABORTED/] });
+  const session = await context.newCDPSession(page);
+  await session.send('Storage.overrideQuotaForOrigin', { origin: new URL(site.url()).origin, quotaSize: 2_000_000_000 });
   for (const [folder, requests] of [['/models/giant/', 1], ['/models/shards/', 3]]) {
     site.log.length = 0;
     const { error } = await fetch(folder);

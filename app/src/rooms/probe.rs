@@ -405,14 +405,6 @@ async fn learn(store: Store, wish: u32) {
     }
 }
 
-/// Waits inside a loop.
-async fn pause(millis: i32) {
-    let wait = js_sys::Promise::new(&mut |resolve, _| {
-        drop(window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis));
-    });
-    drop(wasm_bindgen_futures::JsFuture::from(wait).await);
-}
-
 /// Switches the camera on, or says why not.
 async fn open_camera(store: Store) -> bool {
     let state = store.rooms.probe;

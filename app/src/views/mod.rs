@@ -2,7 +2,7 @@
 
 mod attention;
 mod figure;
-mod heads;
+pub(crate) mod heads;
 mod input;
 mod paint;
 mod palettes;

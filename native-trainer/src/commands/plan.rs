@@ -52,6 +52,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
                 "memory_bytes": measured.memory,
                 "estimated_memory_bytes": measured.estimate,
             })),
+            "expected_memory_bytes": measured.as_ref().and_then(|measured| measured.by_the_step(needs.memory() + kept)),
         });
         text::print(&format!("{json:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -83,7 +84,11 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         if let Some(memory) = measured.memory {
             let step = text::plural(measured.images, "image");
             let (found, said) = (text::bytes(memory), text::bytes(measured.estimate));
-            rows.push(("measured", format!("{found} for a step of {step}, where the estimate says {said}")));
+            let more = match measured.by_the_step(needs.memory() + kept) {
+                Some(expected) => format!(": by that, expect {} for the whole", text::bytes(expected)),
+                None => String::new(),
+            };
+            rows.push(("measured", format!("{found} for a step of {step}, where the estimate says {said}{more}")));
         }
         rows.push(("speed", format!("{rate:.1} images/s, {}FLOP/s", text::count(speed as u64))));
         rows.push(("time", duration(std::time::Duration::from_secs_f64(seconds.min(1e12)))));
@@ -118,6 +123,15 @@ struct Measured {
     kept: u64,
     /// Whether attention is the kernel's.
     kernels: bool,
+}
+
+impl Measured {
+    /// What an estimate of so many bytes comes to, by what the step took: a GPU's memory pool keeps pages that are larger
+    /// than what lies in them, and pages that nothing lies in just then. `None` where the step took no more than estimated.
+    fn by_the_step(&self, estimate: u64) -> Option<u64> {
+        let more = self.memory? as f64 / self.estimate as f64;
+        (more > 1.0).then_some((estimate as f64 * more) as u64)
+    }
 }
 
 /// Makes two small steps: the second tells the time, both the memory.

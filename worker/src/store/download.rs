@@ -250,13 +250,14 @@ impl Fetch<'_> {
         }
     }
 
-    /// Weighs a model in one file, once its header has come.
+    /// Weighs a model in one file, once its header has come; then the disk is asked, which can be helped by deleting.
     async fn weigh_beginning(&mut self, handle: &JsValue, place: usize, have: u64) -> Result<(), Failure> {
         let StoredFile { name, total, .. } = &self.model.files[place];
         let Some(total) = total.filter(|_| weigh::has_header(name)) else { return Ok(()) };
         let Some(header) = weigh::header_on_disk(handle, have).map_err(|error| words(&error))? else { return Ok(()) };
         let header = Beginning::new(name, header, total);
-        self.find_room(vec![header]).await
+        self.find_room(vec![header]).await?;
+        self.room_for(Some(total), have).await
     }
 
     /// Weighs a model in shards by their headers, which are asked for alone where there may be many bytes behind them. What
@@ -427,7 +428,10 @@ impl Fetch<'_> {
                     if let (None, Some(digits)) = (&promised, vouched(heard.answer.linked_etag.as_deref())) {
                         promised = Some((digits, "hub"));
                     }
-                    self.room_for(total, have).await?;
+                    // A header is small, and tells whether there is more to ask for than the disk.
+                    if self.weighed || !weigh::has_header(name) {
+                        self.room_for(total, have).await?;
+                    }
                     // So that a page that closes in the middle remembers which version this is.
                     self.keep_record().await?;
                     let start = have;

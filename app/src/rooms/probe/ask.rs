@@ -5,7 +5,8 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::{Event, HtmlInputElement};
 
-use super::{Shot, ask_probe, forget, open_camera, pause, send, shot};
+use super::{Shot, ask_probe, forget, open_camera, send, shot};
+use crate::signals::pause;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::{csv, download, webcam};

@@ -6,7 +6,8 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, Event, FileList, HtmlInputElement, KeyboardEvent};
 
-use super::{Class, Shot, close_camera, forget, open_camera, pause, shot};
+use super::{Class, Shot, close_camera, forget, open_camera, shot};
+use crate::signals::pause;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::webcam;

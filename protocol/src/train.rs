@@ -92,7 +92,7 @@ pub enum Data {
     },
 }
 
-/// The switches of the collapse sandbox; all on is DINO.
+/// The switches of the collapse sandbox; all on is the run as it was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Switches {
     /// The teacher's outputs lose their running mean (or go through Sinkhorn and Knopp).
@@ -101,11 +101,13 @@ pub struct Switches {
     pub sharpening: bool,
     /// The teacher is a moving average; off, it is the student itself.
     pub ema: bool,
+    /// KoLeo pushes the features of different images apart, as in DINOv2; on also where the run was begun without it.
+    pub koleo: bool,
 }
 
 impl Default for Switches {
     fn default() -> Self {
-        Self { centring: true, sharpening: true, ema: true }
+        Self { centring: true, sharpening: true, ema: true, koleo: true }
     }
 }
 

@@ -227,13 +227,16 @@ fn the_settings_of_a_run_begin_it_again() {
         let losses: Vec<f64> = (0..3).map(|_| step(&mut first).loss).collect();
         if preset == "page-dino" {
             // A switch is no setting: it was thrown later.
-            ask(&mut first, TrainCommand::Set { switches: Switches { ema: false, ..Switches::default() } });
+            ask(
+                &mut first,
+                TrainCommand::Set { switches: Switches { ema: false, koleo: false, ..Switches::default() } },
+            );
         }
         // As a page knows it that found the run, and never asked for it.
         let answer = load(&mut engine(), saved(&mut first)).expect("our own file");
         let Status { method, settings, .. } = status(&answer).clone();
         assert!(settings.contains(&"train.seed=5".to_owned()), "{settings:?}");
-        assert!(!settings.iter().any(|line| line.starts_with("teacher.")), "{settings:?}");
+        assert!(!settings.iter().any(|line| line.starts_with("teacher.") || line.contains("koleo")), "{settings:?}");
         let mut again = engine();
         let plan = Plan { preset: page_preset(&method).to_owned(), settings, data: Data::Drawn { images: IMAGES } };
         ask(&mut again, TrainCommand::Begin { plan });
@@ -273,11 +276,12 @@ fn slow_motion_adds_up() {
     for (found, expected) in dino.teacher_probs[0].iter().zip(row) {
         assert!((f64::from(*found) - expected / sum).abs() < 1e-4);
     }
-    // The loss is the mean over the pairs that are compared.
+    // The loss is the mean over the pairs that are compared, and KoLeo's part.
     let pairs: Vec<f64> = dino.pairs.iter().flatten().flatten().copied().collect();
     assert_eq!(pairs.len(), 6, "two teachers times four crops, less a crop with itself");
     let mean = pairs.iter().sum::<f64>() / pairs.len() as f64;
-    assert!((mean - report.loss).abs() < 1e-4, "{mean}, {}", report.loss);
+    let koleo = report.losses.iter().find(|term| term.name == "koleo").expect("its part").value;
+    assert!(koleo != 0.0 && (mean + koleo - report.loss).abs() < 1e-4, "{mean} and {koleo}, {}", report.loss);
     assert!(dino.teacher_moved > 0.0 && dino.teacher_moved < dino.student_moved && dino.apart > 0.0, "{dino:?}");
 
     let mut engine = begin("page-mae", &[]);
@@ -360,7 +364,7 @@ fn an_exported_model_opens_as_any_other() {
 
 #[test]
 fn switches_make_it_collapse_and_the_kept_moment_brings_it_back() {
-    let off = |centring, sharpening, ema| Switches { centring, sharpening, ema };
+    let off = |centring, sharpening, ema| Switches { centring, sharpening, ema, ..Switches::default() };
     let more = ["train.batch_size=8", "model.embed_dim=48", "optim.base_lr=2e-3"];
     let mut engine = begin("page-dino", &more);
     for _ in 0..60 {
@@ -382,9 +386,11 @@ fn switches_make_it_collapse_and_the_kept_moment_brings_it_back() {
     step(&mut engine);
     let again = verdict(&mut engine);
     assert!(again.0 == Verdict::Good, "{again:?}");
-    // Without its moving average the teacher is the student: arXiv 2104.14294, §5.2, figure 6.
-    ask(&mut engine, TrainCommand::Set { switches: off(true, true, false) });
-    assert_eq!(step(&mut engine).momentum, 0.0);
+    // Without its moving average the teacher is the student: arXiv 2104.14294, §5.2, figure 6; that DINO has no KoLeo.
+    ask(&mut engine, TrainCommand::Set { switches: Switches { koleo: false, ..off(true, true, false) } });
+    let alone = step(&mut engine);
+    assert_eq!(alone.momentum, 0.0);
+    assert!(alone.losses.iter().all(|term| term.name != "koleo"), "{:?}", alone.losses);
     for _ in 0..60 {
         step(&mut engine);
     }
@@ -392,7 +398,8 @@ fn switches_make_it_collapse_and_the_kept_moment_brings_it_back() {
     assert!(ill.0 == Verdict::Collapsing, "{ill:?}");
     // Switched on again it stays so: no image differs from another, so that there is nothing to follow.
     ask(&mut engine, TrainCommand::Set { switches: Switches::default() });
-    assert!(step(&mut engine).momentum > 0.9);
+    let all = step(&mut engine);
+    assert!(all.momentum > 0.9 && all.losses.iter().any(|term| term.name == "koleo"), "{:?}", all.losses);
     for _ in 0..40 {
         step(&mut engine);
     }

@@ -1,9 +1,9 @@
 //! A model's files on a server: ranges where the server gives them, whole files where it does not.
 
-use std::collections::BTreeSet;
-
 use js_sys::{Reflect, Uint8Array};
-use lab_core::error::HostError;
+use lab_core::error::{FormatError, HostError};
+use lab_core::formats::ShardIndex;
+use lab_core::formats::model_files::CANONICAL;
 use lab_core::host::{LocalFuture, MemoryFile, ReadAt};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -13,10 +13,6 @@ use crate::host::{scope, words};
 
 /// Told while a file comes whole: bytes so far, bytes in all (0 when unknown), its name.
 pub(crate) type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
-
-/// Weights in the order in which Hugging Face's loader looks for them; those that end in `.json` list shards.
-const WEIGHTS: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// The files of the model in the folder at `url`.
 ///
@@ -36,7 +32,7 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
             files.push(Box::new(text));
         }
     }
-    for name in WEIGHTS {
+    for name in CANONICAL {
         if !name.ends_with(".json") {
             if let Some(file) = ranged(&folder, name, progress).await? {
                 files.push(file);
@@ -45,8 +41,10 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
             continue;
         }
         let Some(index) = whole(&folder, name, progress).await? else { continue };
-        for shard in shards(&index).await? {
-            let file = ranged(&folder, &shard, progress).await?;
+        let said = |error: FormatError| broken(&folder, error.to_string());
+        let listed = ShardIndex::read(&index).await.map_err(said)?;
+        for shard in listed.beside().map_err(said)? {
+            let file = ranged(&folder, shard, progress).await?;
             files.push(file.ok_or_else(|| {
                 broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned())
             })?);
@@ -56,22 +54,8 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
     }
     Err(broken(
         &folder,
-        format!("give the address of a folder that holds config.json and one of {}", WEIGHTS.join(", ")),
+        format!("give the address of a folder that holds config.json and one of {}", CANONICAL.join(", ")),
     ))
-}
-
-/// The shards that an index names.
-async fn shards(index: &MemoryFile) -> Result<BTreeSet<String>, HostError> {
-    let bytes = index.read_at(0, index.len() as usize).await?;
-    let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| broken(index.name(), error.to_string()))?;
-    let map = json.get("weight_map").and_then(|map| map.as_object());
-    let map = map.ok_or_else(|| broken(index.name(), "it has no weight_map".to_owned()))?;
-    let names: BTreeSet<String> = map.values().filter_map(|shard| shard.as_str().map(str::to_owned)).collect();
-    match names.iter().find(|name| name.contains(['/', '\\', '?', '#', ':'])) {
-        Some(name) => Err(broken(index.name(), format!("{name} is no name of a file beside it"))),
-        None => Ok(names),
-    }
 }
 
 fn broken(name: &str, reason: String) -> HostError {

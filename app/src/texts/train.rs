@@ -148,8 +148,8 @@ pub(crate) fn knn(share: f64) -> String {
 
 // Sandbox.
 pub(crate) const SANDBOX: &str = "Collapse sandbox";
-pub(crate) const SANDBOX_HINT: &str =
-    "Three things keep DINO from giving every image the same answer. Switch one off while it runs, and watch.";
+pub(crate) const SANDBOX_HINT: &str = "Three things keep DINO from giving every image the same answer, a fourth keeps the features behind it apart. Switch one \
+     off while it runs, and watch.";
 pub(crate) const CENTRING: &str = "Centring";
 pub(crate) const CENTRING_SAYS: &str =
     "no prototype may win always; off, few are left, from the start only one: entropy 0";
@@ -158,6 +158,9 @@ pub(crate) const SHARPENING_SAYS: &str = "the teacher must decide; off, it says 
 pub(crate) const EMA: &str = "EMA";
 pub(crate) const EMA_SAYS: &str =
     "the teacher follows slowly; off, it is the student itself: both run in circles, and the image is lost";
+pub(crate) const KOLEO: &str = "KoLeo";
+pub(crate) const KOLEO_SAYS: &str =
+    "features of different pictures push each other away; off, they use few directions: RankMe falls";
 pub(crate) const KEEP_MOMENT: &str = "Keep this moment";
 pub(crate) const BACK: &str = "Back to before";
 
@@ -342,9 +345,16 @@ pub(crate) fn temperatures(teacher: f64, student: f64) -> String {
     format!("Temperature of the teacher {teacher:.3}, of the student {student:.2}.")
 }
 
-/// The loss of this step.
-pub(crate) fn loss_is(loss: f64) -> String {
-    format!("The mean of all pairs is the loss of this step: {loss:.4}.")
+/// The loss of this step, and KoLeo's part of it.
+pub(crate) fn loss_is(loss: f64, koleo: Option<f64>) -> String {
+    match koleo {
+        None => format!("The mean of all pairs is the loss of this step: {loss:.4}."),
+        Some(koleo) => format!(
+            "The mean of all pairs, {:.4}, and {koleo:.4} of KoLeo, which pushes the features of different pictures apart, is \
+             the loss of this step: {loss:.4}.",
+            loss - koleo
+        ),
+    }
 }
 
 /// A gradient's part.

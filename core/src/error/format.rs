@@ -42,6 +42,14 @@ pub enum FormatError {
         /// Weight files that were given.
         found: Vec<String>,
     },
+    /// The index of a model on a server names something that is no file beside it.
+    #[error("{index} names {shard:?}, which is no file beside it")]
+    NotBeside {
+        /// Name of the index file.
+        index: String,
+        /// What it names.
+        shard: String,
+    },
     /// The index says a tensor is in a shard; the shard does not hold it.
     #[error("{index} places the tensor {tensor} in {shard}, which does not hold it; download both again")]
     NotInShard {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::index::ShardIndex;
 use super::tensor::{Entry, TensorBytes};
 use super::{pth, safetensors};
 use crate::error::FormatError;
@@ -78,20 +79,12 @@ impl Checkpoint {
     /// [`FormatError::MissingShard`], [`FormatError::NotInShard`] or [`FormatError::NotInIndex`] where index and
     /// shards disagree, or whatever is wrong with a shard.
     pub async fn open_sharded(index: &dyn ReadAt, mut files: Vec<Box<dyn ReadAt>>) -> Result<Self, FormatError> {
-        #[derive(serde::Deserialize)]
-        struct Index {
-            weight_map: BTreeMap<String, String>,
-        }
-        let text = read_text(index).await?;
-        let index_name = index.name().to_owned();
-        let index: Index =
-            serde_json::from_str(&text).map_err(|source| FormatError::Json { file: index_name.clone(), source })?;
-
-        let shards: BTreeSet<&str> = index.weight_map.values().map(|shard| last_part(shard)).collect();
+        let index = ShardIndex::read(index).await?;
+        let index_name = || index.name().to_owned();
         let found: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
         let mut checkpoint =
             Self { files: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new(), inert: BTreeSet::new() };
-        for shard in shards {
+        for shard in index.shards() {
             let mut places = (0..files.len()).filter(|&i| last_part(files[i].name()) == shard);
             let (place, second) = (places.next(), places.next());
             if second.is_some() {
@@ -99,15 +92,15 @@ impl Checkpoint {
             }
             let Some(place) = place else {
                 let shard = shard.to_owned();
-                return Err(FormatError::MissingShard { index: index_name, shard, found });
+                return Err(FormatError::MissingShard { index: index_name(), shard, found });
             };
             let file = files.swap_remove(place);
             let number = checkpoint.files.len();
             let Opened { tensors, metadata, inert } = open_file(file.as_ref(), number).await?;
             for (tensor, located) in tensors {
-                if index.weight_map.get(&tensor).is_none_or(|named| last_part(named) != shard) {
+                if index.shard_of(&tensor) != Some(shard) {
                     let shard = shard.to_owned();
-                    return Err(FormatError::NotInIndex { index: index_name, tensor, shard });
+                    return Err(FormatError::NotInIndex { index: index_name(), tensor, shard });
                 }
                 checkpoint.tensors.insert(tensor, located);
             }
@@ -115,10 +108,9 @@ impl Checkpoint {
             checkpoint.inert.extend(inert);
             checkpoint.files.push(file);
         }
-        let lost = index.weight_map.iter().find(|(tensor, _)| !checkpoint.tensors.contains_key(*tensor));
-        if let Some((tensor, shard)) = lost {
-            let (tensor, shard) = (tensor.clone(), shard.clone());
-            return Err(FormatError::NotInShard { index: index_name, tensor, shard });
+        if let Some((tensor, shard)) = index.tensors().find(|(tensor, _)| !checkpoint.tensors.contains_key(*tensor)) {
+            let (tensor, shard) = (tensor.to_owned(), shard.to_owned());
+            return Err(FormatError::NotInShard { index: index_name(), tensor, shard });
         }
         if checkpoint.tensors.is_empty() {
             return Err(FormatError::NoCheckpoint { found });

@@ -9,7 +9,7 @@ use crate::error::FormatError;
 use crate::host::ReadAt;
 
 /// The canonical names in the order of preference; those that end in `.json` are indices of shards.
-const CANONICAL: [&str; 4] =
+pub const CANONICAL: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 /// Stored inputs and outputs, see [`crate::parity`].
 const IO: &str = "io.safetensors";

@@ -236,10 +236,12 @@ impl Trainer {
         self.step >= self.schedules.total
     }
 
-    /// Changes the teacher's rules in the middle of a run, as those do who want to see a collapse: how its outputs are
-    /// centred, how cold its softmax is, how slowly it follows. The schedules go on at the step that they have reached.
-    pub fn set_teacher(&mut self, teacher: Teacher) {
+    /// Changes in the middle of a run what keeps it from a collapse, as those do who want to see one: how the teacher's
+    /// outputs are centred, how cold its softmax is, how slowly it follows; and KoLeo's weight. The schedules go on at the
+    /// step that they have reached.
+    pub fn set_rules(&mut self, teacher: Teacher, koleo_loss_weight: f64) {
         self.config.teacher = teacher;
+        self.config.dino.koleo_loss_weight = koleo_loss_weight;
         self.schedules = Schedules::new(&self.config, self.images);
     }
 

@@ -7,7 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use js_sys::{Reflect, Uint8Array};
-use lab_core::host::Beginning;
+use lab_core::error::FormatError;
+use lab_core::formats::ShardIndex;
+use lab_core::formats::model_files::CANONICAL;
+use lab_core::host::{Beginning, MemoryFile};
 use lab_protocol::storage::{StoredFile, StoredModel};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
@@ -19,9 +22,6 @@ use super::{net, weigh};
 use crate::host::{scope, words};
 use crate::opfs;
 
-/// Weights in the order in which Hugging Face's loader looks for them; those that end in `.json` list shards.
-const WEIGHTS: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 /// Small files beside the weights; a model may lack them.
 const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Bytes of weights that find room in any engine: so few are not worth a request a shard.
@@ -176,7 +176,7 @@ impl Fetch<'_> {
             let found = self.file(name, self.address.sha256.as_deref()).await?;
             return if found { Ok(()) } else { Err(self.refused(format!("there is no {name}"))) };
         }
-        for name in WEIGHTS {
+        for name in CANONICAL {
             if !name.ends_with(".json") {
                 if self.file(name, self.address.sha256.as_deref()).await? {
                     return Ok(());
@@ -200,7 +200,7 @@ impl Fetch<'_> {
             }
             return Ok(());
         }
-        Err(self.refused(format!("there is none of {}; is the address that of a model?", WEIGHTS.join(", "))))
+        Err(self.refused(format!("there is none of {}; is the address that of a model?", CANONICAL.join(", "))))
     }
 
     fn refused(&self, reason: String) -> Failure {
@@ -239,15 +239,10 @@ impl Fetch<'_> {
         let read = opfs::read(&handle, &mut bytes, 0.0);
         opfs::close(&handle).map_err(|error| words(&error))?;
         read.map_err(|error| words(&error))?;
-        let json: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| self.refused(format!("{index}: {error}")))?;
-        let map = json.get("weight_map").and_then(|map| map.as_object());
-        let map = map.ok_or_else(|| self.refused(format!("{index} has no weight_map")))?;
-        let names: BTreeSet<String> = map.values().filter_map(|shard| shard.as_str().map(str::to_owned)).collect();
-        match names.iter().find(|name| name.contains(['/', '\\', '?', '#', ':']) || name.starts_with('.')) {
-            Some(name) => Err(self.refused(format!("{index} names {name}, which is no file beside it"))),
-            None => Ok((names, json.pointer("/metadata/total_size").and_then(|bytes| bytes.as_u64()))),
-        }
+        let said = |error: FormatError| self.refused(error.to_string());
+        let listed = ShardIndex::read(&MemoryFile::new(index, bytes)).await.map_err(said)?;
+        let names = listed.beside().map_err(said)?;
+        Ok((names.into_iter().map(str::to_owned).collect(), listed.total_size()))
     }
 
     /// Weighs a model in one file, once its header has come; then the disk is asked, which can be helped by deleting.

@@ -44,7 +44,7 @@ pub(super) fn Health(store: Store) -> impl IntoView {
     }
 }
 
-/// One of the three switches.
+/// One of the switches.
 pub(super) struct Switch {
     name: &'static str,
     says: &'static str,
@@ -55,13 +55,14 @@ pub(super) struct Switch {
 }
 
 /// All of them.
-pub(super) static SWITCHES: [Switch; 3] = [
+pub(super) static SWITCHES: [Switch; 4] = [
     Switch { name: texts::CENTRING, says: texts::CENTRING_SAYS, key: "centring", of: |all| &mut all.centring },
     Switch { name: texts::SHARPENING, says: texts::SHARPENING_SAYS, key: "sharpening", of: |all| &mut all.sharpening },
     Switch { name: texts::EMA, says: texts::EMA_SAYS, key: "ema", of: |all| &mut all.ema },
+    Switch { name: texts::KOLEO, says: texts::KOLEO_SAYS, key: "koleo", of: |all| &mut all.koleo },
 ];
 
-/// Switches for centring, sharpening and EMA, and the way back.
+/// The switches, and the way back.
 #[component]
 pub(super) fn Sandbox(store: Store) -> impl IntoView {
     let state = store.rooms.train;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 /// Whether a run made of some settings, now with this configuration (TOML), is the one that is asked for. While a switch
-/// is off, `teacher.*` says nothing about how the run was begun.
+/// is off, `teacher.*` and KoLeo's weight say nothing about how the run was begun.
 pub(super) fn same_settings(made: &[String], asked: &str, config: &str, switched: bool) -> bool {
     let made = settings(made.iter().map(String::as_str));
     let asked = settings(asked.lines());
     let stands = |(key, value): (&&str, &&str)| match made.get(key) {
         Some(own) => same_value(own, value),
-        None if switched && key.starts_with("teacher.") => true,
+        None if switched && (key.starts_with("teacher.") || **key == "dino.koleo_loss_weight") => true,
         None => look_up(config, key).is_some_and(|found| same_value(found, value)),
     };
     asked.iter().all(stands) && made.keys().all(|key| asked.contains_key(key))
@@ -89,5 +89,6 @@ mod tests {
         assert!(!same(&depth, ""), "a link without a setting of the run's");
         assert!(!same(&[], "teacher.centering=centering"));
         assert!(same_settings(&[], "teacher.centering=centering", CONFIG, true), "a switch has changed it");
+        assert!(same_settings(&[], "dino.koleo_loss_weight=0.1", CONFIG, true), "this one too");
     }
 }

@@ -170,11 +170,14 @@ fn dino_stage(at: usize, dino: &DinoStages, inside: &Inside) -> AnyView {
             }
             .into_any()
         }
-        4 => view! {
-            {pairs(dino, shown)}
-            {numbers(texts::loss_is(report.loss))}
+        4 => {
+            let koleo = report.losses.iter().find(|term| term.name == "koleo").map(|term| term.value);
+            view! {
+                {pairs(dino, shown)}
+                {numbers(texts::loss_is(report.loss, koleo))}
+            }
+            .into_any()
         }
-        .into_any(),
         5 => view! { {gradients(&dino.clipping)} {numbers(texts::student_moved(dino.student_moved, report.lr))} }
             .into_any(),
         // Without a learning rate both stand still: what is measured then is rounding.

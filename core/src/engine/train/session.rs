@@ -125,7 +125,7 @@ impl Session {
         curves: Curves,
     ) -> Result<Option<String>, Error> {
         self.trainer.restore(checkpoint, &counters).await?;
-        self.trainer.set_teacher(config.teacher);
+        self.trainer.set_rules(config.teacher, config.dino.koleo_loss_weight);
         let images = self.pictures.len();
         let note = (counters.images != images).then(|| {
             format!(
@@ -193,7 +193,7 @@ impl Session {
             patch_size: config.model.patch_size,
             prototypes: if dino { config.dino.head_n_prototypes } else { 0 },
             student_temp: if dino { config.dino.student_temp } else { 0.0 },
-            switches: switches(&config.teacher),
+            switches: switches(&self.begun, config),
             kept: self.kept.as_ref().map(|kept| kept.step),
             bad_steps: self.counters.bad_steps,
             config: config.to_toml(),
@@ -295,7 +295,8 @@ impl Session {
         if self.kept.is_none() && wanted != Switches::default() {
             self.keep().await?;
         }
-        self.trainer.set_teacher(teacher(&self.begun.teacher, wanted));
+        let koleo = if wanted.koleo { self.begun.dino.koleo_loss_weight } else { 0.0 };
+        self.trainer.set_rules(teacher(&self.begun.teacher, wanted), koleo);
         Ok(())
     }
 
@@ -364,12 +365,13 @@ fn teacher(begun: &Teacher, switches: Switches) -> Teacher {
     teacher
 }
 
-/// The reverse.
-fn switches(teacher: &Teacher) -> Switches {
+/// Where the switches stand in a run that was begun so and now is so.
+fn switches(begun: &Config, now: &Config) -> Switches {
     Switches {
-        centring: teacher.centering != Centering::None,
-        sharpening: teacher.teacher_temp < 1.0,
-        ema: teacher.momentum_teacher > 0.0,
+        centring: now.teacher.centering != Centering::None,
+        sharpening: now.teacher.teacher_temp < 1.0,
+        ema: now.teacher.momentum_teacher > 0.0,
+        koleo: now.dino.koleo_loss_weight == begun.dino.koleo_loss_weight,
     }
 }
 

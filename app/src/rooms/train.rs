@@ -34,8 +34,8 @@ pub(crate) const FILLED: bool = true;
 /// Images, model and engine stand beside it.
 pub(crate) const BESIDE: bool = true;
 
-/// Drawn pictures, unless the user says otherwise.
-const DRAWN: u64 = 512;
+/// Drawn pictures: so many that a run does not learn them by heart.
+const DRAWN: u64 = 8192;
 
 /// How a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,7 +40,10 @@ pub(crate) const KEYS: &str = "Space plays and pauses, S makes one step.";
 
 /// The user's own images, as a choice.
 pub(crate) fn own(count: usize) -> String {
-    format!("the {count} images beside")
+    match count {
+        1 => "the image beside".to_owned(),
+        _ => format!("the {count} images beside"),
+    }
 }
 
 /// Where a run stands.

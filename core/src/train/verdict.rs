@@ -127,7 +127,8 @@ pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
     if rankme < 0.5 * best_rankme {
         return (Verdict::Watch, format!("RankMe fell to {rankme:.1} from {best_rankme:.1}"));
     }
-    if loss > 1.25 * best_loss + 0.05 {
+    // A teacher that becomes less sure makes the loss of a healthy run rise: its answer and RankMe tell more.
+    if teacher_entropy.is_none() && loss > 1.25 * best_loss + 0.05 {
         return (Verdict::Watch, format!("the loss rose to {loss:.3} from {best_loss:.3}"));
     }
     (Verdict::Good, format!("feature std {feature_std:.2}, RankMe {rankme:.1}"))
@@ -185,7 +186,8 @@ mod tests {
         check(Vitals { information: Some(0.0), warmup: 2000, ..well }, Verdict::Watch, "every image");
         check(Vitals { feature_std: 0.01, ..well }, Verdict::Collapsing, "feature std");
         check(Vitals { rankme: 10.0, ..well }, Verdict::Watch, "RankMe");
-        check(Vitals { loss: 9.0, ..well }, Verdict::Watch, "loss");
+        check(Vitals { loss: 9.0, ..well }, Verdict::Good, "RankMe");
+        check(Vitals { loss: 9.0, teacher_entropy: None, information: None, ..well }, Verdict::Watch, "loss rose");
         check(Vitals { loss: f64::NAN, ..well }, Verdict::Diverging, "base_lr");
     }
 }

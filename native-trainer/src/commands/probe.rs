@@ -41,6 +41,9 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         true => None,
         false => Some(Inputs::list(&arguments.val)?),
     };
+    if let Some(held_out) = &held_out {
+        held_out.tell_shared(&inputs);
+    }
     let files = host::open_model(&arguments.model)?;
     let about = pollster::block_on(models::inspect(&files))
         .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;

@@ -81,6 +81,7 @@ impl Examiner {
             (held_out, Set::new(&preprocess, inputs, &bank, from_data))
         } else {
             let val = Inputs::list(val)?;
+            val.tell_shared(inputs);
             let limits = Limits { max_pixels: config.data.max_pixels, ..Limits::default() };
             let read = |index: usize| {
                 let bytes = val.read(index, &limits)?;

@@ -9,7 +9,7 @@ pub(super) fn same_settings(made: &[String], asked: &str, config: &str, switched
     let asked = settings(asked.lines());
     let stands = |(key, value): (&&str, &&str)| match made.get(key) {
         Some(own) => same_value(own, value),
-        None if switched && (key.starts_with("teacher.") || **key == "dino.koleo_loss_weight") => true,
+        None if switched && (key.starts_with("teacher.") || *key == "dino.koleo_loss_weight") => true,
         None => look_up(config, key).is_some_and(|found| same_value(found, value)),
     };
     asked.iter().all(stands) && made.keys().all(|key| asked.contains_key(key))

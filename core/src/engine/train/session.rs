@@ -27,8 +27,8 @@ use crate::train::{Outcome, SlowMotion, Trainer};
 
 /// Images whose pictures are shown.
 const SHOWN: usize = 6;
-/// Images whose features are judged.
-const HEALTH: usize = 64;
+/// Images whose features are judged: so many that k-NN among them is more than chance, and a look costs less than a step.
+const HEALTH: usize = 128;
 /// Neighbours that vote on what a drawn picture shows.
 const NEIGHBOURS: usize = 5;
 /// Most memory of a run in bytes: a 32-bit engine has 4 GiB for everything.

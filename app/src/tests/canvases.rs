@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use js_sys::{Array, Function, Reflect};
 use lab_protocol::{CanvasId, Command, ImageId, ModelInfo, Query, View};
 use leptos::prelude::*;
+use leptos::task::tick;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 use web_sys::HtmlElement;
 
-use super::stand_in::{BROKEN, COLOUR, StandIn};
+use super::stand_in::{BROKEN, COLOUR, StandIn, until};
 use super::{Mounted, attribute, mounted, owned, store};
 use crate::state::{Severity, Shown, Store};
 use crate::views::Paint;
@@ -65,11 +66,16 @@ fn show(command: &Command) -> Option<(CanvasId, ImageId, View, [u32; 2])> {
     }
 }
 
+/// The pictures among what was asked.
+fn shows(asked: Vec<Command>) -> Vec<(CanvasId, ImageId, View, [u32; 2])> {
+    asked.iter().filter_map(show).collect()
+}
+
 fn busy<M: leptos::tachys::view::Mountable>(it: &Mounted<M>) -> bool {
     attribute(&it.one("[data-testid=view-tested]"), "aria-busy") == "true"
 }
 
-/// The middle of what a canvas presents. Methods are called by name, as in `tests`.
+/// What a canvas presents near its corner. Methods are called by name, as in `tests`.
 fn colour(canvas: &HtmlElement) -> [f64; 3] {
     let call = |object: &JsValue, name: &str, arguments: &[JsValue]| {
         let method: Function = Reflect::get(object, &name.into()).unwrap().unchecked_into();
@@ -88,22 +94,19 @@ async fn a_surface_waits_for_what_it_needs_then_asks_once_and_presents_the_answe
     let _owner = owned();
     let it = Fixture::new();
     let page = it.mount();
-    it.engine.settled().await;
-    let attached = it.engine.asked();
+    let attached = it.engine.hears(1).await;
     let [Command::AttachCanvas { canvas }] = attached[..] else { panic!("asked {attached:?}") };
     assert!(busy(&page), "it waits for a model and an image");
     it.ready();
-    it.engine.settled().await;
-    let asked: Vec<_> = it.engine.asked().iter().filter_map(show).collect();
     let side = (f64::from(SIDE) * window().device_pixel_ratio()).round() as u32;
-    assert_eq!(asked, [(canvas, FIRST, View::Pca, [side, side])]);
+    assert_eq!(shows(it.engine.hears(1).await), [(canvas, FIRST, View::Pca, [side, side])]);
     assert!(!busy(&page));
     let summary = it.shown.get_untracked().unwrap().summary;
     assert_eq!((summary.grid, summary.peak), ([2, 2], 3));
     assert_eq!(it.store.shown.get_untracked()["view-tested"].summary, summary);
     let element = page.one("canvas");
     assert_eq!((attribute(&element, "role"), attribute(&element, "aria-label")), ("img".into(), "what is seen".into()));
-    assert_eq!(colour(&element), COLOUR);
+    until(|| colour(&element) == COLOUR).await;
 }
 
 #[test]
@@ -112,29 +115,26 @@ async fn a_surface_draws_anew_for_another_view_image_model_or_size_and_for_nothi
     let it = Fixture::new();
     let page = it.mount();
     it.ready();
-    it.engine.settled().await;
-    let asked =
-        || it.engine.asked().iter().filter_map(show).map(|(_, image, view, _)| (image, view)).collect::<Vec<_>>();
-    assert_eq!(asked(), [(FIRST, View::Pca)]);
+    let asked = async |least| {
+        let asked = shows(it.engine.hears(least).await);
+        asked.into_iter().map(|(_, image, view, _)| (image, view)).collect::<Vec<_>>()
+    };
+    // The canvas comes first.
+    assert_eq!(asked(2).await, [(FIRST, View::Pca)]);
     it.paint.set(Some(Paint::main(View::Pca)));
     it.store.sent.update(|sent| sent.extend([ImageId(14)]));
-    it.engine.settled().await;
-    assert_eq!(asked(), [], "nothing has changed");
+    assert_eq!(asked(0).await, [], "nothing has changed");
     batch(|| {
         it.store.selected.set(Some(SECOND));
         it.paint.set(Some(Paint::main(View::Input)));
     });
-    it.engine.settled().await;
-    assert_eq!(asked(), [(SECOND, View::Input)], "two changes at once are one picture");
+    assert_eq!(asked(1).await, [(SECOND, View::Input)], "two changes at once are one picture");
     it.store.edition.update(|edition| *edition += 1);
-    it.engine.settled().await;
-    assert_eq!(asked(), [(SECOND, View::Input)], "another model");
+    assert_eq!(asked(1).await, [(SECOND, View::Input)], "another model");
     page.one(".box").style().set_property("width", "120px").unwrap();
-    it.engine.settled().await;
-    assert_eq!(asked(), [(SECOND, View::Input)], "another size");
+    assert_eq!(asked(1).await, [(SECOND, View::Input)], "another size");
     it.store.selected.set(Some(ImageId(99)));
-    it.engine.settled().await;
-    assert_eq!((asked(), busy(&page)), (Vec::new(), true), "an image that the engine does not hold yet");
+    assert_eq!((asked(0).await, busy(&page)), (Vec::new(), true), "an image that the engine does not hold yet");
 }
 
 #[test]
@@ -144,7 +144,7 @@ async fn a_picture_that_fails_is_told_and_no_longer_waited_for() {
     let page = it.mount();
     it.ready();
     it.store.selected.set(Some(BROKEN.0));
-    it.engine.settled().await;
+    it.engine.hears(2).await;
     let notices = it.store.notices.get_untracked();
     assert_eq!(
         notices.iter().map(|notice| (notice.severity, &*notice.text)).collect::<Vec<_>>(),
@@ -159,8 +159,7 @@ async fn another_engine_gets_a_canvas_of_its_own_and_the_old_one_is_told_to_forg
     let it = Fixture::new();
     let page = it.mount();
     it.ready();
-    it.engine.settled().await;
-    let asked = it.engine.asked();
+    let asked = it.engine.hears(2).await;
     let Command::AttachCanvas { canvas: old } = asked[0] else { panic!("asked {asked:?}") };
     let (before, other) = (page.one("canvas"), StandIn::open());
     batch(|| {
@@ -168,18 +167,15 @@ async fn another_engine_gets_a_canvas_of_its_own_and_the_old_one_is_told_to_forg
         it.store.era.update(|era| *era += 1);
         it.store.edition.update(|edition| *edition += 1);
     });
-    other.settled().await;
-    it.engine.settled().await;
-    assert_eq!(it.engine.asked(), [Command::DetachCanvas { canvas: old }]);
-    let asked = other.asked();
+    let asked = other.hears(2).await;
     let (Command::AttachCanvas { canvas }, Some(drawn)) = (&asked[0], show(&asked[1])) else {
         panic!("asked {asked:?}")
     };
     assert_eq!((asked.len(), drawn.0), (2, *canvas));
+    assert_eq!(it.engine.hears(1).await, [Command::DetachCanvas { canvas: old }]);
     assert!(*canvas != old && page.one("canvas") != before && !busy(&page));
     drop(page);
-    other.settled().await;
-    assert_eq!(other.asked(), [Command::DetachCanvas { canvas: *canvas }], "a surface that is gone");
+    assert_eq!(other.hears(1).await, [Command::DetachCanvas { canvas: *canvas }], "a surface that is gone");
 }
 
 #[test]
@@ -197,12 +193,12 @@ async fn a_button_lies_above_each_head_that_was_drawn_and_chooses_it() {
     it.ready();
     paint.set(Some(Paint::main(View::Heads { layer: 0, query: Query::Cls, columns: 2 })));
     assert!(page.all("button").is_empty(), "nothing was drawn yet");
-    it.engine.settled().await;
+    it.engine.hears(2).await;
     let labels = page.all("button").iter().map(|button| attribute(button, "aria-label")).collect::<Vec<_>>();
     assert_eq!((labels.len(), page.all(".hole").len()), (3, 1), "{labels:?}");
     assert!(labels[2].starts_with("Head 2: 25") && labels[2].contains("entropy 2"), "{labels:?}");
     page.one("[data-testid=head-2]").click();
-    it.engine.settled().await;
+    tick().await;
     let pressed = page.all("button").iter().map(|button| attribute(button, "aria-pressed")).collect::<Vec<_>>();
     assert_eq!(pressed, ["false", "false", "true"]);
     assert_eq!(store.rooms.see.head.get_untracked(), Some(2));

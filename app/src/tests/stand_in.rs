@@ -61,18 +61,28 @@ impl StandIn {
         Self { link, asked }
     }
 
-    /// What was asked since the last time.
-    pub(super) fn asked(&self) -> Vec<Command> {
-        self.asked.take()
-    }
-
-    /// Waits until effects, layout and messages have had their turn, and all that was asked is answered.
-    pub(super) async fn settled(&self) {
+    /// Waits for so many commands and lets them be answered; what was asked since the last time, which may be more.
+    pub(super) async fn hears(&self, least: usize) -> Vec<Command> {
+        until(|| self.asked.borrow().len() >= least).await;
+        // Effects, layout and messages have their turn.
         for _ in 0..2 {
             pause(20).await;
             self.link.ask(Command::Memory, &[]).await.unwrap();
         }
         pause(20).await;
-        self.asked.borrow_mut().retain(|command| *command != Command::Memory);
+        let mut asked = self.asked.take();
+        asked.retain(|command| *command != Command::Memory);
+        asked
     }
+}
+
+/// Waits until something is so: a busy machine lays out late.
+pub(super) async fn until(so: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if so() {
+            return;
+        }
+        pause(10).await;
+    }
+    panic!("it did not come within ten seconds");
 }

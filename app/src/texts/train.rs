@@ -164,6 +164,7 @@ pub(crate) const EMA_SAYS: &str =
 pub(crate) const KOLEO: &str = "KoLeo";
 pub(crate) const KOLEO_SAYS: &str =
     "features of different pictures push each other away; off, they use few directions: RankMe falls";
+pub(crate) const WITHOUT_KOLEO: &str = "this run was begun without it: dino.koleo_loss_weight is 0";
 pub(crate) const KEEP_MOMENT: &str = "Keep this moment";
 pub(crate) const BACK: &str = "Back to before";
 

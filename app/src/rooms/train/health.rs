@@ -1,9 +1,10 @@
 //! The verdict in words, the alarm, and the switches that make DINO collapse.
 
-use lab_protocol::train::{Curves, Switches, TrainCommand, Verdict};
+use lab_protocol::train::{Curves, Status, Switches, TrainCommand, Verdict};
 use leptos::prelude::*;
 
 use super::run;
+use super::settings::look_up;
 use crate::state::Store;
 use crate::texts::train as texts;
 
@@ -90,8 +91,14 @@ pub(super) fn Sandbox(store: Store) -> impl IntoView {
             }
         })
     };
+    // Nothing to switch where the run was begun without it.
+    let without_koleo = Memo::new(move |_| {
+        let weight = |status: &Status| look_up(&status.config, "dino.koleo_loss_weight")?.parse::<f64>().ok();
+        switches.get().koleo && state.status.with(|status| status.as_ref().and_then(weight) == Some(0.0))
+    });
     let one = move |switch: &'static Switch| {
         let on = move || *(switch.of)(&mut switches.get());
+        let idle = move || switch.key == "koleo" && without_koleo.get();
         let toggle = move |_| {
             let mut wanted = switches.get_untracked();
             let slot = (switch.of)(&mut wanted);
@@ -103,15 +110,15 @@ pub(super) fn Sandbox(store: Store) -> impl IntoView {
                 <button
                     class="switch"
                     role="switch"
-                    aria-checked=move || on().to_string()
+                    aria-checked=move || (on() && !idle()).to_string()
                     data-testid=format!("switch-{}", switch.key)
-                    disabled=move || !ready()
+                    disabled=move || !ready() || idle()
                     on:click=toggle
                 >
                     <span class="knob" aria-hidden="true"></span>
                     <span>{switch.name}</span>
                 </button>
-                <span class="hint">{switch.says}</span>
+                <span class="hint">{move || if idle() { texts::WITHOUT_KOLEO } else { switch.says }}</span>
             </li>
         }
     };

@@ -26,7 +26,7 @@ fn settings<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, &'a s
 }
 
 /// The value of a dotted key in TOML as the engine writes it: a key a line, under its section.
-fn look_up<'a>(config: &'a str, key: &str) -> Option<&'a str> {
+pub(super) fn look_up<'a>(config: &'a str, key: &str) -> Option<&'a str> {
     let (wanted, key) = key.rsplit_once('.').unwrap_or(("", key));
     let mut section = "";
     config.lines().find_map(|line| {

@@ -262,7 +262,8 @@ pub(crate) static DINO_STAGES: [(&str, &str, &str); 7] = [
     (
         "Crops",
         "x → x₁ˢ, x₂ˢ, x₁ˡ …",
-        "One picture becomes several: two global crops, which the teacher sees, and small local ones for the student alone.",
+        "One picture becomes several: two global crops, which the teacher sees, and small local ones for the student alone. \
+         Colours are changed or taken away, so that they do not give away which crops belong together.",
     ),
     (
         "Student and teacher",

@@ -7,6 +7,8 @@
 //! A line is the median of several batches of launches, each ended by waiting for the device; beside it the same in
 //! burn's own operations (`reference`). On a software adapter the sizes take minutes.
 
+#![allow(clippy::disallowed_types, reason = "it runs natively, where there is a clock")]
+
 use std::error::Error;
 use std::time::Instant;
 

@@ -15,7 +15,7 @@ mod archive;
 mod classes;
 mod repeats;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -75,15 +75,6 @@ enum Place {
     },
     /// Nowhere; the reason was found while listing.
     Bad(String),
-}
-
-/// What an image is, whatever the input that named it.
-#[derive(PartialEq, Eq, Hash)]
-enum Identity {
-    File(PathBuf),
-    /// What lies in a shard or an archive at an offset or a place.
-    Within(PathBuf, u64),
-    Drawn(u64, u64),
 }
 
 impl Inputs {
@@ -151,25 +142,6 @@ impl Inputs {
         self.classes.names()
     }
 
-    /// How many of these images are among `others` too. Links in the file system are not followed.
-    pub(crate) fn shared_with(&self, others: &Self) -> usize {
-        let there: HashSet<Identity> = others.identities().collect();
-        self.identities().filter(|image| there.contains(image)).count()
-    }
-
-    fn identities(&self) -> impl Iterator<Item = Identity> {
-        let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        self.items.iter().filter_map(move |item| match &item.place {
-            Place::File(path) => Some(Identity::File(full(path))),
-            &Place::Member { shard, offset, .. } => Some(Identity::Within(full(&self.shards[shard as usize]), offset)),
-            &Place::Entry { archive, entry } => {
-                Some(Identity::Within(full(&self.archives[archive as usize].0), entry as u64))
-            }
-            &Place::Drawn { seed, index } => Some(Identity::Drawn(seed, index)),
-            Place::Bad(_) => None,
-        })
-    }
-
     /// An image's bytes, as they are in the file; or why there are none.
     pub(crate) fn read(&self, index: usize, limits: &Limits) -> Result<Vec<u8>, String> {
         let read = |path: &Path, offset: u64, len: Option<u64>| {
@@ -198,18 +170,6 @@ impl Inputs {
             &Place::Entry { archive, entry } => self.archives[archive as usize].1.read(entry, limits),
             &Place::Drawn { seed, index } => png(Drawn::new(seed).image(index)),
             Place::Bad(reason) => Err(reason.clone()),
-        }
-    }
-
-    /// Says so where images that are held out from `data` are not.
-    pub(crate) fn tell_shared(&self, data: &Self) {
-        let shared = self.shared_with(data);
-        if shared > 0 {
-            text::note(&format!(
-                "warning: {shared} of the {} of --val are among DATA too, where k-NN finds them in themselves; hold out \
-                 others (drawn pictures by another seed: --val drawn:600:1)",
-                text::plural(self.len() as u64, "image")
-            ));
         }
     }
 
@@ -444,7 +404,7 @@ mod tests {
         inputs.names().collect()
     }
 
-    fn shard(path: &Path, members: &[(&str, &[u8])]) {
+    pub(super) fn shard(path: &Path, members: &[(&str, &[u8])]) {
         let mut builder = tar::Builder::new(File::create(path).expect("a file"));
         for (name, bytes) in members {
             let mut header = tar::Header::new_gnu();
@@ -484,28 +444,6 @@ mod tests {
             let error = Inputs::list(&[wrong.into()]).expect_err(wrong).to_string();
             assert!(error.contains("drawn:N"), "{error}");
         }
-    }
-
-    #[test]
-    fn what_is_held_out_is_looked_for_among_the_rest() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path();
-        std::fs::create_dir_all(root.join("val")).expect("folders");
-        for file in ["a.jpg", "val/1.jpg", "val/2.jpg"] {
-            std::fs::write(root.join(file), file).expect("a file");
-        }
-        let (one, two) = (root.join("s-000.tar"), root.join("s-001.tar"));
-        shard(&one, &[("1.jpg", b"one"), ("2.jpg", b"two")]);
-        shard(&two, &[("1.jpg", b"one"), ("2.jpg", b"two")]);
-        let shared = |held_out: &[PathBuf], data: &[PathBuf]| {
-            Inputs::list(held_out).expect("images").shared_with(&Inputs::list(data).expect("images"))
-        };
-        assert_eq!(shared(&[root.join("val")], &[root.to_owned()]), 2, "a folder within the other");
-        assert_eq!(shared(&[root.join("a.jpg")], &[root.join("val")]), 0);
-        assert_eq!(shared(std::slice::from_ref(&one), &[one.clone(), two.clone()]), 2);
-        assert_eq!(shared(&[one], &[two]), 0, "another shard, whatever it holds");
-        assert_eq!(shared(&["drawn:60".into()], &["drawn:20:0".into()]), 20);
-        assert_eq!(shared(&["drawn:60:1".into()], &["drawn:20".into()]), 0);
     }
 
     #[test]

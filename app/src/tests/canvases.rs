@@ -24,6 +24,8 @@ const SIDE: u32 = 96;
 
 /// A surface in a box of its own.
 struct Fixture {
+    /// Whose the signals are.
+    _owner: Owner,
     store: Store,
     engine: StandIn,
     paint: RwSignal<Option<Paint>>,
@@ -33,9 +35,9 @@ struct Fixture {
 impl Fixture {
     /// An engine, and nothing else yet.
     fn new() -> Self {
-        let (store, engine) = (store(""), StandIn::open());
+        let (_owner, store, engine) = (owned(), store(""), StandIn::open());
         store.link.set(Some(engine.link.clone()));
-        Self { store, engine, paint: RwSignal::new(None), shown: RwSignal::new(None) }
+        Self { _owner, store, engine, paint: RwSignal::new(None), shown: RwSignal::new(None) }
     }
 
     fn mount(&self) -> Mounted<impl leptos::tachys::view::Mountable + use<>> {
@@ -91,7 +93,6 @@ fn colour(canvas: &HtmlElement) -> [f64; 3] {
 
 #[test]
 async fn a_surface_waits_for_what_it_needs_then_asks_once_and_presents_the_answer() {
-    let _owner = owned();
     let it = Fixture::new();
     let page = it.mount();
     let attached = it.engine.hears(1).await;
@@ -111,7 +112,6 @@ async fn a_surface_waits_for_what_it_needs_then_asks_once_and_presents_the_answe
 
 #[test]
 async fn a_surface_draws_anew_for_another_view_image_model_or_size_and_for_nothing_else() {
-    let _owner = owned();
     let it = Fixture::new();
     let page = it.mount();
     it.ready();
@@ -139,7 +139,6 @@ async fn a_surface_draws_anew_for_another_view_image_model_or_size_and_for_nothi
 
 #[test]
 async fn a_picture_that_fails_is_told_and_no_longer_waited_for() {
-    let _owner = owned();
     let it = Fixture::new();
     let page = it.mount();
     it.ready();
@@ -155,7 +154,6 @@ async fn a_picture_that_fails_is_told_and_no_longer_waited_for() {
 
 #[test]
 async fn another_engine_gets_a_canvas_of_its_own_and_the_old_one_is_told_to_forget() {
-    let _owner = owned();
     let it = Fixture::new();
     let page = it.mount();
     it.ready();
@@ -180,7 +178,6 @@ async fn another_engine_gets_a_canvas_of_its_own_and_the_old_one_is_told_to_forg
 
 #[test]
 async fn a_button_lies_above_each_head_that_was_drawn_and_chooses_it() {
-    let _owner = owned();
     let it = Fixture::new();
     let Fixture { store, paint, shown, .. } = it;
     let page = mounted(move || {

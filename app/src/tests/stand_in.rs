@@ -36,7 +36,6 @@ onmessage = ({ data }) => {
 "#;
 
 /// One such worker, and what it was asked.
-#[derive(Clone)]
 pub(super) struct StandIn {
     pub(super) link: Link,
     asked: Rc<RefCell<Vec<Command>>>,

@@ -31,6 +31,8 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     let needs = Needs::of(&config, arguments.images, kernels);
     let seconds = measured.as_ref().map(|measured| measured.seconds * needs.seen as f64);
     let kept = measured.as_ref().map_or(0, |measured| measured.kept);
+    let all = needs.memory() + kept;
+    let expected = measured.as_ref().and_then(|measured| measured.by_the_step(all));
     if arguments.json {
         let json = json!({
             "encoder_parameters": needs.encoder,
@@ -39,7 +41,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
             "memory_bytes": {
                 "weights": needs.weights, "gradients": needs.gradients,
                 "optimiser": needs.optimiser, "activations": needs.activations,
-                "allocator": kept, "all": needs.memory() + kept,
+                "allocator": kept, "all": all,
             },
             "disk_bytes": needs.disk,
             "steps": needs.steps,
@@ -52,7 +54,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
                 "memory_bytes": measured.memory,
                 "estimated_memory_bytes": measured.estimate,
             })),
-            "expected_memory_bytes": measured.as_ref().and_then(|measured| measured.by_the_step(needs.memory() + kept)),
+            "expected_memory_bytes": expected,
         });
         text::print(&format!("{json:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -67,7 +69,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
             "memory",
             format!(
                 "about {}: weights {}, gradients {}, optimiser {}, activations {}{besides}",
-                text::bytes(needs.memory() + kept),
+                text::bytes(all),
                 text::bytes(needs.weights),
                 text::bytes(needs.gradients),
                 text::bytes(needs.optimiser),
@@ -84,7 +86,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         if let Some(memory) = measured.memory {
             let step = text::plural(measured.images, "image");
             let (found, said) = (text::bytes(memory), text::bytes(measured.estimate));
-            let more = match measured.by_the_step(needs.memory() + kept) {
+            let more = match expected {
                 Some(expected) => format!(": by that, expect {} for the whole", text::bytes(expected)),
                 None => String::new(),
             };

@@ -1,31 +1,59 @@
-//! The same image given twice, by whatever way: a folder named twice, a file beside its folder, a shard by two paths.
+//! The same image given twice, by whatever way: a folder named twice, a file beside its folder, a shard by two paths; or
+//! held out and learned from.
 //!
 //! An image is known by its file's folder as the system knows it (links and `..` resolved) and the file's name; in a
-//! shard or an archive also by its place there. A copy, or a link of another name, is another image.
+//! shard or an archive also by its place there; a drawing by seed and number. A copy, or a link of another name, is another image.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::{Inputs, Place};
+use super::{Inputs, Item, Place};
+use crate::text;
+
+/// A path as the system knows it, and a place in what lies there.
+type Identity = (PathBuf, u64);
 
 impl Inputs {
     /// Leaves out every image but the first of those that are the same; says how many those were.
     pub(crate) fn leave_out_repeats(&mut self) -> u64 {
+        let mut identities = self.identities().into_iter();
+        let (mut seen, before) = (HashSet::new(), self.items.len());
+        self.items.retain(|_| identities.next().is_some_and(|image| seen.insert(image)));
+        (before - self.items.len()) as u64
+    }
+
+    /// Says so where images that are held out from `data` are not.
+    pub(crate) fn tell_shared(&self, data: &Self) {
+        let shared = self.shared_with(data);
+        if shared > 0 {
+            text::note(&format!(
+                "warning: {shared} of the {} of --val are among DATA too, where k-NN finds them in themselves; hold out \
+                 others (drawn pictures by another seed: --val drawn:600:1)",
+                text::plural(self.len() as u64, "image")
+            ));
+        }
+    }
+
+    /// How many of these images are among `others` too.
+    fn shared_with(&self, others: &Self) -> usize {
+        let there: HashSet<Identity> = others.identities().into_iter().collect();
+        self.identities().iter().filter(|image| there.contains(*image)).count()
+    }
+
+    /// What each image is, in their order.
+    fn identities(&self) -> Vec<Identity> {
         let mut folders = Folders::default();
         let shards: Vec<PathBuf> = self.shards.iter().map(|path| folders.real(path)).collect();
         let archives: Vec<PathBuf> = self.archives.iter().map(|(path, _)| folders.real(path)).collect();
-        let (mut seen, before) = (HashSet::new(), self.items.len());
-        self.items.retain(|item| {
-            seen.insert(match &item.place {
-                Place::File(path) => (folders.real(path), 0),
-                Place::Member { shard, offset, .. } => (shards[*shard as usize].clone(), *offset),
-                Place::Entry { archive, entry } => (archives[*archive as usize].clone(), *entry as u64),
-                Place::Drawn { .. } => (PathBuf::from(&item.name), 0),
-                // No offset: a shard that cannot be read further is not its first member.
-                Place::Bad(_) => (folders.real(Path::new(&item.name)), u64::MAX),
-            })
-        });
-        (before - self.items.len()) as u64
+        let mut identity = |item: &Item| match &item.place {
+            Place::File(path) => (folders.real(path), 0),
+            Place::Member { shard, offset, .. } => (shards[*shard as usize].clone(), *offset),
+            Place::Entry { archive, entry } => (archives[*archive as usize].clone(), *entry as u64),
+            Place::Drawn { seed, index } => (PathBuf::from(format!("drawn:{seed}")), *index),
+            // No offset: a shard that cannot be read further is not its first member.
+            Place::Bad(_) => (folders.real(Path::new(&item.name)), u64::MAX),
+        };
+        self.items.iter().map(&mut identity).collect()
     }
 }
 
@@ -47,6 +75,7 @@ impl Folders {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::shard;
     use super::*;
 
     #[test]
@@ -57,13 +86,7 @@ mod tests {
         for file in ["a.jpg", "b/1.jpg", "b/a.jpg"] {
             std::fs::write(root.join(file), "the same bytes are another image").expect("a file");
         }
-        let mut builder = tar::Builder::new(std::fs::File::create(root.join("s.tar")).expect("a file"));
-        for name in ["0.jpg", "1.jpg"] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(3);
-            builder.append_data(&mut header, name, &b"abc"[..]).expect("a member");
-        }
-        builder.finish().expect("the end");
+        shard(&root.join("s.tar"), &[("0.jpg", b"abc"), ("1.jpg", b"abc")]);
         std::fs::write(root.join("list.txt"), "b/1.jpg\nb/../a.jpg\n").expect("a list");
 
         let whole = Inputs::list(&[root.to_owned()]).expect("images");
@@ -74,5 +97,29 @@ mod tests {
         assert_eq!(inputs.names().collect::<Vec<_>>(), whole.names().collect::<Vec<_>>());
         let mut drawn = Inputs::list(&["drawn:3".into(), "drawn:3".into(), "drawn:3:1".into()]).expect("a choice");
         assert_eq!((drawn.leave_out_repeats(), drawn.len()), (3, 6));
+        let mut more = Inputs::list(&["drawn:3".into(), "drawn:5:0".into()]).expect("a choice");
+        assert_eq!((more.leave_out_repeats(), more.len()), (3, 5), "the first three of the five");
+    }
+
+    #[test]
+    fn what_is_held_out_is_looked_for_among_the_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        std::fs::create_dir_all(root.join("val")).expect("folders");
+        for file in ["a.jpg", "val/1.jpg", "val/2.jpg"] {
+            std::fs::write(root.join(file), file).expect("a file");
+        }
+        let (one, two) = (root.join("s-000.tar"), root.join("s-001.tar"));
+        shard(&one, &[("1.jpg", b"one"), ("2.jpg", b"two")]);
+        shard(&two, &[("1.jpg", b"one"), ("2.jpg", b"two")]);
+        let shared = |held_out: &[PathBuf], data: &[PathBuf]| {
+            Inputs::list(held_out).expect("images").shared_with(&Inputs::list(data).expect("images"))
+        };
+        assert_eq!(shared(&[root.join("val")], &[root.to_owned()]), 2, "a folder within the other");
+        assert_eq!(shared(&[root.join("a.jpg")], &[root.join("val")]), 0);
+        assert_eq!(shared(std::slice::from_ref(&one), &[one.clone(), two.clone()]), 2);
+        assert_eq!(shared(&[one], &[two]), 0, "another shard, whatever it holds");
+        assert_eq!(shared(&["drawn:60".into()], &["drawn:20:0".into()]), 20);
+        assert_eq!(shared(&["drawn:60:1".into()], &["drawn:20".into()]), 0);
     }
 }

@@ -6,14 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use js_sys::{Array, Date, Uint8Array};
 use lab_protocol::train::{Data, Place, Plan, Stages, Status, Switches, TrainCommand, TrainEvent, page_preset};
 use lab_protocol::{Command, Event, ImageId};
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 
@@ -22,7 +20,7 @@ use crate::debug;
 use crate::engine::is_loss;
 use crate::link::Link;
 use crate::rooms::Room;
-use crate::signals::put;
+use crate::signals::{pause, put};
 use crate::state::{Severity, Store};
 use crate::texts::train as texts;
 
@@ -338,7 +336,7 @@ pub(super) fn open(store: Store, files: Vec<JsValue>) {
     state.playing.set(false);
     spawn_local(async move {
         while state.busy.get_untracked() {
-            sleep(TURN).await;
+            pause(TURN).await;
         }
         act(store, move |link| async move {
             let command = TrainCommand::Load { from: Place::Page, data: data(store, &link).await? };
@@ -447,7 +445,7 @@ async fn rest(state: State, start: f64) {
     match state.pace.get_untracked() {
         // No timer: those of a tab in the background are slowed down, answers of a worker are not.
         Pace::Full => {}
-        Pace::Calm => sleep((CALM - (Date::now() - start) as i32).max(0)).await,
+        Pace::Calm => pause((CALM - (Date::now() - start) as i32).max(0)).await,
         Pace::Slow => {
             let stages =
                 state.inside.with_untracked(|inside| inside.as_ref().map_or(0, |inside| count(&inside.stages)));
@@ -458,7 +456,7 @@ async fn rest(state: State, start: f64) {
                     if !state.playing.get_untracked() || state.pace.get_untracked() != Pace::Slow {
                         return;
                     }
-                    sleep(100).await;
+                    pause(100).await;
                 }
             }
         }
@@ -588,14 +586,4 @@ fn note(curves: &mut lab_protocol::train::Curves, report: &lab_protocol::train::
     let norm = report.norms.iter().map(|norm| norm.value * norm.value).sum::<f64>().sqrt();
     let figures = report.losses.iter().chain(&report.teacher).map(|figure| (figure.name.as_str(), figure.value));
     curves.add(report.step, figures.chain([("loss", report.loss), ("grad_norm", norm)]));
-}
-
-async fn sleep(millis: i32) {
-    let (sender, receiver) = oneshot::channel::<()>();
-    let wake = move || {
-        // Nobody waits any more: that is as well.
-        let _ = sender.send(());
-    };
-    set_timeout(wake, Duration::from_millis(millis.max(0) as u64));
-    let _ = receiver.await;
 }

@@ -27,7 +27,7 @@ use crate::train::{Outcome, SlowMotion, Trainer};
 
 /// Images whose pictures are shown.
 const SHOWN: usize = 6;
-/// Images whose features are judged: so many that k-NN among them is more than chance, and a look costs less than a step.
+/// Images whose features are judged: so many that k-NN among them is more than chance.
 const HEALTH: usize = 128;
 /// Neighbours that vote on what a drawn picture shows.
 const NEIGHBOURS: usize = 5;
@@ -295,8 +295,8 @@ impl Session {
         if self.kept.is_none() && wanted != Switches::default() {
             self.keep().await?;
         }
-        let koleo = if wanted.koleo { self.begun.dino.koleo_loss_weight } else { 0.0 };
-        self.trainer.set_rules(teacher(&self.begun.teacher, wanted), koleo);
+        let (teacher, koleo_loss_weight) = rules(&self.begun, wanted);
+        self.trainer.set_rules(teacher, koleo_loss_weight);
         Ok(())
     }
 
@@ -350,9 +350,9 @@ impl Session {
     }
 }
 
-/// The teacher's rules with some of them switched off.
-fn teacher(begun: &Teacher, switches: Switches) -> Teacher {
-    let mut teacher = begun.clone();
+/// The teacher's rules and KoLeo's weight with some of it switched off.
+fn rules(begun: &Config, switches: Switches) -> (Teacher, f64) {
+    let mut teacher = begun.teacher.clone();
     if !switches.centring {
         teacher.centering = Centering::None;
     }
@@ -362,7 +362,7 @@ fn teacher(begun: &Teacher, switches: Switches) -> Teacher {
     if !switches.ema {
         (teacher.momentum_teacher, teacher.final_momentum_teacher) = (0.0, 0.0);
     }
-    teacher
+    (teacher, if switches.koleo { begun.dino.koleo_loss_weight } else { 0.0 })
 }
 
 /// Where the switches stand in a run that was begun so and now is so.

@@ -99,6 +99,8 @@ export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewpo
   const requests = [];
   const held = new Set();
   if (samples < Infinity) {
+    // Nothing is given up meanwhile.
+    await context.addInitScript(() => { AbortSignal.timeout = () => new AbortController().signal; });
     const come = new Set();
     await context.route('**/samples/*.jpg', (route, request) => {
       if (come.size < samples) come.add(request.url());

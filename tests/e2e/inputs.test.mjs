@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { ONE_SAMPLE_ON_CPU, openLab, waitFor } from './harness.mjs';
+import { ONE_SAMPLE_ON_CPU, WITHOUT_WEBGPU, labUrl, openLab, openWindow, waitFor } from './harness.mjs';
 import { byTest, settled } from './rooms.mjs';
 
 const SAMPLES = fileURLToPath(new URL('../../public/samples/', import.meta.url));
@@ -83,4 +83,18 @@ test("a model's folder is dropped, or picked", async (t) => {
   await wide(page);
   assert.equal((await told(page)).trim(), '');
   check();
+});
+
+test('a sample that never comes is given up, said, and nothing waits for it any more', async (t) => {
+  const { page, context } = await openWindow(t, { ...WITHOUT_WEBGPU, allow: [/samples\/apples\.jpg/] });
+  // The page's patience of half a minute, shortened.
+  await context.addInitScript(() => {
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    AbortSignal.timeout = () => timeout(2000);
+  });
+  await context.route('**/samples/apples.jpg', () => {});
+  await page.goto(labUrl());
+  await waitFor(page, 'a word of it', () =>
+    /The sample apples could not be fetched/.test(document.querySelector('[data-testid="alert"]')?.textContent));
+  await settled(page, 5);
 });

@@ -2,12 +2,13 @@
 
 mod dropped;
 
+use js_sys::Promise;
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, DragEvent, Event, File, FileList, HtmlInputElement, Response};
+use web_sys::{AbortSignal, Blob, DragEvent, Event, File, FileList, HtmlInputElement, RequestInit, Response};
 
 use self::dropped::Dropped;
 use crate::link::words;
@@ -16,6 +17,8 @@ use crate::{engine, pictures, texts};
 
 /// Images taken of a dropped folder: each is decoded, embedded and kept. The room Probe searches among more.
 const MOST: usize = 500;
+/// Milliseconds that a sample (30 KB) may take; what all pictures together show waits for the last.
+const PATIENCE: u32 = 30_000;
 
 /// Drop anywhere, paste anywhere; then the samples: `first` (or the first of them) at once, the others behind it.
 pub(crate) fn listen(store: Store, first: Option<&'static str>) {
@@ -40,27 +43,39 @@ pub(crate) fn listen(store: Store, first: Option<&'static str>) {
     });
     spawn_local(async move {
         let first = texts::SAMPLES.iter().position(|sample| Some(sample.name) == first).unwrap_or(0);
-        for at in 0..texts::SAMPLES.len() {
-            // The chosen one first, then round.
-            let sample = &texts::SAMPLES[(first + at) % texts::SAMPLES.len()];
-            match fetch(&format!("samples/{}.jpg", sample.name)).await {
-                Ok(blob) => {
-                    let id = pictures::add(store, blob, format!("{}.jpg", sample.name), Some(sample.name));
-                    let wished = store.sample.with_untracked(|wish| wish.as_deref() == Some(sample.name));
-                    if wished || store.selected.get_untracked().is_none() {
-                        store.selected.set(Some(id));
+        // The chosen one first and alone, then round: the others are asked for all at once and taken in their order, so
+        // that whatever never comes is waited for once.
+        let mut order: Vec<_> = texts::SAMPLES.iter().collect();
+        order.rotate_left(first);
+        for samples in [&order[..1], &order[1..]] {
+            let asked: Vec<_> = samples.iter().map(|sample| (sample, ask(sample))).collect();
+            for (sample, asked) in asked {
+                match fetched(asked).await {
+                    Ok(blob) => {
+                        let id = pictures::add(store, blob, format!("{}.jpg", sample.name), Some(sample.name));
+                        let wished = store.sample.with_untracked(|wish| wish.as_deref() == Some(sample.name));
+                        if wished || store.selected.get_untracked().is_none() {
+                            store.selected.set(Some(id));
+                        }
                     }
+                    Err(error) => store.tell(Severity::Warning, texts::no_sample(sample.name, &words(&error))),
                 }
-                Err(error) => store.tell(Severity::Warning, texts::no_sample(sample.name, &words(&error))),
             }
         }
         store.samples_done.set(true);
     });
 }
 
-async fn fetch(path: &str) -> Result<Blob, JsValue> {
+/// Asks for a sample, now; given up after [`PATIENCE`].
+fn ask(sample: &texts::Sample) -> Result<Promise, JsValue> {
+    let options = RequestInit::new();
+    options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
     let window = web_sys::window().ok_or("there is no window")?;
-    let response: Response = JsFuture::from(window.fetch_with_str(path)).await?.dyn_into()?;
+    Ok(window.fetch_with_str_and_init(&format!("samples/{}.jpg", sample.name), &options))
+}
+
+async fn fetched(asked: Result<Promise, JsValue>) -> Result<Blob, JsValue> {
+    let response: Response = JsFuture::from(asked?).await?.dyn_into()?;
     if !response.ok() {
         return Err(format!("the server answered {}", response.status()).into());
     }

@@ -3,8 +3,10 @@
 
 use std::future::Future;
 
+use burn::tensor::Device;
 use lab_core::formats::{Checkpoint, ModelFiles};
 use lab_core::host::{MemoryFile, ReadAt};
+use lab_core::models::{LoadOptions, inspect, load};
 
 /// Runs a future that needs no waiting, as all futures over memory are.
 fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -35,6 +37,16 @@ pub fn everything(name: &str, bytes: Vec<u8>) {
             assert_eq!([first.bytes, rest.bytes].concat(), whole.bytes);
             drop((whole.to_f32(), whole.to_f16(), whole.to_i64()));
         }
+    }
+}
+
+/// Inspects a model, and loads what is called whole and is small.
+pub fn model(files: Vec<Box<dyn ReadAt>>) {
+    let Ok(files) = ready(ModelFiles::from_files(files)) else { return };
+    let Ok(report) = ready(inspect(&files)) else { return };
+    let whole = report.missing.is_empty() && report.unknown.is_empty() && report.misshapen.is_empty();
+    if whole && report.info.parameters < 1 << 16 && report.info.img_size <= 64 {
+        drop(ready(load(files, &Device::flex(), LoadOptions::default(), &mut |_, _, _| {})));
     }
 }
 

@@ -115,8 +115,8 @@ pub enum ModelError {
     /// The tensors are not those of the model.
     #[error(
         "the checkpoint does not fit {family}: {} missing [{}], {} unknown [{}]; a whole, unmodified checkpoint is \
-         needed",
-        missing.len(), some(missing), unknown.len(), some(unknown)
+         needed{}",
+        missing.len(), some(missing), unknown.len(), some(unknown), rest(missing, unknown)
     )]
     Tensors {
         /// The family it was taken for.
@@ -154,8 +154,8 @@ pub enum ModelError {
     },
     /// A tensor stored for comparison that holds what cannot be compared.
     #[error(
-        "the stored {role} {tensor} holds {value} at index {index}; stored inputs and outputs must be finite, make the \
-         file anew"
+        "the stored {role} {tensor} holds {value:e} at index {index}; stored inputs and outputs must be finite floats of \
+         32 bits, make the file anew"
     )]
     Stored {
         /// "input" or "output".
@@ -186,7 +186,10 @@ pub enum ModelError {
         patch_size: usize,
     },
     /// Pixels of another length than their shape says.
-    #[error("{found} values for pixels of the shape {shape:?}")]
+    #[error(
+        "{found} values came for pixels of the shape {shape:?} (images, channels, height, width), expected {}",
+        shape.iter().product::<usize>()
+    )]
     Pixels {
         /// `[B, C, H, W]`.
         shape: [usize; 4],
@@ -205,10 +208,21 @@ pub enum ModelError {
     },
 }
 
+/// How many names of a list a message shows.
+const SHOWN: usize = 8;
+
 /// The first names of a list, for a message.
 fn some(names: &[String]) -> String {
-    let shown = names.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > 8 { format!("{shown}, …") } else { shown }
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown}, …") } else { shown }
+}
+
+/// Who tells the names that a message leaves out, where it leaves any out.
+fn rest(missing: &[String], unknown: &[String]) -> &'static str {
+    match missing.len().max(unknown.len()) {
+        0..=SHOWN => "",
+        _ => "; `native-trainer inspect MODEL --json` lists them all",
+    }
 }
 
 /// The device cannot be had, or failed.
@@ -403,4 +417,22 @@ fn instead(fits: &Option<(String, u64)>) -> String {
 /// Where a model too large for the CPU engine may have room.
 fn elsewhere(half: u64) -> String {
     format!("the GPU engine, where it takes {} if the GPU computes with 16 bits", size(half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_left_out_are_told_elsewhere() {
+        let names = |count: usize| (0..count).map(|index| format!("t{index}")).collect::<Vec<_>>();
+        let said = |missing: usize, unknown: usize| {
+            ModelError::Tensors { family: "ViT", missing: names(missing), unknown: names(unknown) }.to_string()
+        };
+        assert!(said(8, 0).ends_with("t7], 0 unknown []; a whole, unmodified checkpoint is needed"), "{}", said(8, 0));
+        for (missing, unknown) in [(9, 0), (1, 30)] {
+            let text = said(missing, unknown);
+            assert!(text.contains("t7, …]") && text.ends_with("inspect MODEL --json` lists them all"), "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use lab_core::data::quarantine::Budget;
 
-/// Embed images with vision transformers, inspect their checkpoints, and compare them with PyTorch.
+/// Train vision transformers on images alone, use them, inspect their checkpoints, and compare them with PyTorch.
 #[derive(Debug, Parser)]
 #[command(name = "native-trainer", version, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -22,7 +22,7 @@ pub(crate) enum Command {
     ///
     /// Reads headers only: no weight is loaded and no GPU is needed.
     Inspect(InspectArgs),
-    /// Train a vision transformer on images alone, with MAE or DINOv2
+    /// Train a vision transformer on images alone, with MAE, DINO or DINOv2
     ///
     /// Ctrl-C saves and ends with status 0; the same command goes on, exactly where it stopped.
     Pretrain(Box<PretrainArgs>),

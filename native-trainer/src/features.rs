@@ -80,9 +80,12 @@ impl Computer<'_> {
                         found.bad.push((inputs.name(index).to_owned(), reason));
                         if found.bad.len() as u64 > allowed {
                             bail!(
-                                "stopped at {}, {allowed} allowed; the last is {}: mend or remove them, or raise --bad-budget",
+                                "stopped at {}, {allowed} allowed (--bad-budget {budget} of {}); the last is {}: mend or \
+                                 remove them, or let so many pass with --bad-budget {}",
                                 text::plural(found.bad.len() as u64, "bad image"),
-                                inputs.name(index)
+                                inputs.len(),
+                                inputs.name(index),
+                                found.bad.len()
                             );
                         }
                     }

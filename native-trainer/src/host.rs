@@ -79,19 +79,18 @@ const ENDINGS: [&str; 6] = ["json", "safetensors", "pth", "pt", "bin", "ckpt"];
 /// What lies beside a file of weights and belongs to it.
 const COMPANIONS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 
-/// Opens a model: a folder with all its files, or one file with its `config.json` and `preprocessor_config.json`.
+/// Opens a model: a folder with all its files, or one file with its `config.json` and `preprocessor_config.json`. A file
+/// that holds no weights, such as an index of shards, stands for the folder that it lies in.
 ///
 /// # Errors
 /// Says which file could not be opened or understood.
 pub(crate) fn open_model(path: &Path) -> Result<ModelFiles> {
     let cannot = || format!("cannot read model {}", path.display());
     let meta = std::fs::metadata(path).with_context(cannot)?;
-    let is_index = path.to_string_lossy().ends_with(".index.json");
-    let paths = match path.parent() {
+    let paths = match folder_of(path) {
         _ if meta.is_dir() => model_folder(path).with_context(cannot)?,
-        // The index of a model in shards: it lies among them.
-        Some(folder) if is_index => model_folder(folder).with_context(cannot)?,
-        _ => with_companions(path),
+        Some(folder) => model_folder(folder).with_context(cannot)?,
+        None => with_companions(path),
     };
     let mut files: Vec<Box<dyn ReadAt>> = Vec::with_capacity(paths.len());
     for path in &paths {
@@ -114,6 +113,15 @@ pub(crate) fn open_checkpoint(path: &Path) -> Result<Checkpoint> {
     let cannot = || format!("cannot read {}", path.display());
     let file = DiskFile::open(path).with_context(cannot)?;
     pollster::block_on(Checkpoint::open(Box::new(file))).with_context(cannot)
+}
+
+/// The folder that a file stands for which lies among a model's weights and holds none; `None` for any other file.
+fn folder_of(path: &Path) -> Option<&Path> {
+    let name = path.file_name()?.to_string_lossy();
+    let stands_for = name.ends_with(".index.json") || COMPANIONS.contains(&&*name);
+    // A bare name has an empty parent.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    stands_for.then_some(folder)
 }
 
 fn model_folder(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -166,5 +174,16 @@ mod tests {
         assert_eq!(all.len(), 4);
         let empty = tempfile::tempdir().expect("a folder");
         assert!(model_folder(empty.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_without_weights_stands_for_its_folder() {
+        for name in ["config.json", "preprocessor_config.json", "model.safetensors.index.json"] {
+            assert_eq!(folder_of(&Path::new("a").join(name)), Some(Path::new("a")), "{name}");
+            assert_eq!(folder_of(Path::new(name)), Some(Path::new(".")), "{name}");
+        }
+        for name in ["model.safetensors", "a/notes.json", "config.json/m.pth", "/"] {
+            assert_eq!(folder_of(Path::new(name)), None, "{name}");
+        }
     }
 }

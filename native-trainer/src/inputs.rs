@@ -43,6 +43,8 @@ pub(crate) struct Inputs {
     shards: Vec<PathBuf>,
     archives: Vec<(PathBuf, Archive)>,
     classes: Classes,
+    /// What could not be read to its end, and why: how many images are missing nobody knows.
+    broken: Vec<String>,
     /// Files in folders and shards that are no images.
     pub(crate) others: u64,
 }
@@ -81,7 +83,8 @@ impl Inputs {
     /// Lists `paths` in their order, folders in the order of names.
     ///
     /// # Errors
-    /// When an input is not there, is of a kind that is not read, or when there is no image at all.
+    /// When an input is not there, is of a kind that is not read, when a shard, an archive or a folder cannot be read to its
+    /// end (a budget of bad images is for images that can be counted), or when there is no image at all.
     pub(crate) fn list(paths: &[PathBuf]) -> Result<Self> {
         let mut inputs = Self::default();
         for path in paths {
@@ -102,6 +105,13 @@ impl Inputs {
             } else {
                 inputs.file(path.clone(), None);
             }
+        }
+        if !inputs.broken.is_empty() {
+            bail!(
+                "{}; nobody can tell how many images are missing: make or download it anew, or give a folder of what could \
+                 be unpacked",
+                text::few(&inputs.broken, 3)
+            );
         }
         let moves = inputs.classes.settle();
         inputs.items.iter_mut().filter_map(|item| item.class.as_mut()).for_each(|c| *c = moves[*c as usize]);
@@ -187,10 +197,6 @@ impl Inputs {
         Ok(())
     }
 
-    fn bad(&mut self, path: &Path, reason: String) {
-        self.items.push(Item { name: name(path), class: None, place: Place::Bad(reason) });
-    }
-
     /// Adds a file: a shard, an archive, or, by whatever name, an image.
     fn file(&mut self, path: PathBuf, class: Option<u32>) {
         match ending(&lower(&path)) {
@@ -224,7 +230,7 @@ impl Inputs {
         });
         let (real, entries) = match listed {
             Ok(listed) => listed,
-            Err(error) => return self.bad(folder, format!("cannot list the folder: {error}")),
+            Err(error) => return self.broken.push(format!("cannot list the folder {}: {error}", folder.display())),
         };
         if above.contains(&real) {
             return;
@@ -254,7 +260,7 @@ impl Inputs {
         above.pop();
     }
 
-    /// Adds a shard's images. A shard that breaks in the middle gives those before, and one bad image for the rest.
+    /// Adds a shard's images.
     fn shard(&mut self, path: &Path) {
         let (first, mut said) = (self.items.len(), BTreeMap::new());
         let result = self.members(path, &mut said);
@@ -264,14 +270,15 @@ impl Inputs {
             item.class = said.get(key(&item.name[prefix..])).copied();
         }
         if let Err(error) = result {
-            self.bad(path, format!("the shard cannot be read further: {error}"));
+            let images = text::plural((self.items.len() - first) as u64, "image");
+            self.broken.push(format!("the shard {} cannot be read further than {images}: {error}", path.display()));
         }
     }
 
     /// Adds an archive's images.
     fn archive(&mut self, path: &Path) {
         if let Err(error) = self.entries(path) {
-            self.bad(path, format!("the archive cannot be read: {error}"));
+            self.broken.push(format!("the archive {} cannot be read: {error}", path.display()));
         }
     }
 
@@ -315,6 +322,7 @@ impl Inputs {
         }
         let shard = u32::try_from(self.shards.len())?;
         self.shards.push(path.to_owned());
+        let length = file.metadata()?.len();
         std::io::Seek::rewind(&mut file)?;
         let mut archive = tar::Archive::new(file);
         for entry in archive.entries_with_seek()? {
@@ -324,6 +332,10 @@ impl Inputs {
             }
             let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let member = member.trim_start_matches("./");
+            let end = entry.raw_file_position().saturating_add(entry.size());
+            if end > length && entry.header().entry_type().is_file() {
+                bail!("it ends {} before the end of {member}; it was cut", text::bytes(end - length));
+            }
             let lower = member.to_lowercase();
             if is_hidden(&lower) {
                 continue;
@@ -581,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_archive_is_one_bad_image_and_a_broken_member_another() {
+    fn a_broken_archive_ends_it_and_a_broken_member_is_a_bad_image() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.zip");
         archive(&path, &[("1.jpg", &[1; 600]), ("2.jpg", &[2; 600])]);
@@ -596,12 +608,12 @@ mod tests {
         assert_eq!(inputs.read(1, &limits).expect("whole"), [2; 600]);
         // The end, where the directory is, was cut off.
         std::fs::write(&path, &whole[..whole.len() - 30]).expect("a file");
-        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("one bad image");
-        assert!(inputs.read(0, &limits).expect_err("cut").contains("the archive cannot be read"));
+        let error = Inputs::list(std::slice::from_ref(&path)).expect_err("cut").to_string();
+        assert!(error.contains("a.zip cannot be read") && error.contains("anew"), "{error}");
     }
 
     #[test]
-    fn a_broken_shard_keeps_what_came_before() {
+    fn a_broken_shard_ends_it_and_says_how_far_it_goes() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("s.tar");
         shard(&path, &[("1.jpg", &[1; 600]), ("2.jpg", &[2; 600])]);
@@ -610,18 +622,14 @@ mod tests {
         let mut damaged = whole.clone();
         damaged[512 + 1024 + 5] ^= 0xff;
         std::fs::write(&path, damaged).expect("a file");
-        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("images");
-        assert_eq!(inputs.len(), 2);
-        assert!(inputs.read(0, &Limits::default()).is_ok());
-        assert!(inputs.read(1, &Limits::default()).expect_err("broken").contains("the shard cannot be read further"));
+        let why = || Inputs::list(std::slice::from_ref(&path)).expect_err("broken").to_string();
+        assert!(why().contains("s.tar cannot be read further than 1 image"), "{}", why());
         // The last member is cut.
         std::fs::write(&path, &whole[..512 + 1024 + 512 + 100]).expect("a file");
-        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("images");
-        assert!(inputs.read(1, &Limits::default()).expect_err("cut").contains("ends early"));
+        assert!(why().contains("before the end of 2.jpg"), "{}", why());
         // Not a tar at all.
         std::fs::write(&path, [b'x'; 2000]).expect("a file");
-        let inputs = Inputs::list(std::slice::from_ref(&path)).expect("one bad image");
-        assert!(inputs.read(0, &Limits::default()).expect_err("no tar").contains("no tar archive"));
+        assert!(why().contains("no tar archive"), "{}", why());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! The commands live in [`commands`], one file each; [`cli`] is the whole command line on one page.
 //! All computing is `lab-core`'s; this program brings what core does not know: files, threads, a terminal, a clock.
-//! It ends with 0 when all went well, 1 when something failed or a comparison did not hold, 2 for a wrong command line,
-//! 130 when it was stopped and its output is not whole.
+//! It ends with 0 when all went well, 1 when something failed or a comparison did not hold, 2 for a command line that cannot
+//! be read, 130 when it was stopped and its output is not whole.
 
 mod bad;
 mod cli;

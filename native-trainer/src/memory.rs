@@ -20,6 +20,14 @@ pub(crate) fn forget_peak() {
     std::fs::write("/proc/self/clear_refs", "5").ok();
 }
 
+/// Bytes that a process may take yet, within the limits of its container.
+pub(crate) fn available() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let limited = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(limited)
+}
+
 fn status(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;

@@ -603,10 +603,43 @@ fn inspect_tells_what_a_checkpoint_is() {
     let text = run(["inspect", &model("webmae-vit")]).ends(0).out;
     assert!(text.contains(" MFLOPs an image"), "{text}");
     assert!(text.contains("ignored tensors") && text.contains("pooler"), "{text}");
+    assert!(!text.contains("decoder"), "{text}");
+    let text = run(["inspect", &model("mae-rawpix")]).ends(0).out;
+    assert!(text.contains("the decoder's among them") && text.contains("an image, by the encoder alone"), "{text}");
     // A single file finds the config.json beside it.
     let file = run(["inspect", &(model("dinov2-mlp-original") + "/teacher.pth"), "--json"]).ends(0).json();
     assert_eq!(file["num_heads"], 2);
     run(["inspect", &model("dinov2-mlp-original")]).ends(1).says("several checkpoints");
+}
+
+#[test]
+fn a_file_of_a_folder_is_taken_for_the_folder_or_told_what_it_is() {
+    let sharded = model("dinov2-mlp-sharded");
+    let whole = run(["inspect", &sharded, "--json"]).ends(0).json();
+    for name in ["config.json", "model.safetensors.index.json"] {
+        let found = run(["inspect", &format!("{sharded}/{name}"), "--json"]).ends(0).json();
+        assert_eq!((&found["depth"], &found["files"]), (&whole["depth"], &whole["files"]), "{name}");
+    }
+    run(["inspect", &(sharded + "/model-00001-of-00002.safetensors")])
+        .ends(1)
+        .says("is shard 1 of 2 of a model, and model.safetensors.index.json did not come with it")
+        .says("give the folder");
+
+    let place = tempfile::tempdir().expect("a folder");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 88221224\n";
+    std::fs::write(place.path().join("model.safetensors"), pointer).expect("a file");
+    run([Path::new("inspect"), place.path()]).ends(1).says("a pointer of Git LFS").says("git lfs pull");
+
+    let source = PathBuf::from(model("dinov2-mlp"));
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(source.join(name), place.path().join(name)).expect("a copy");
+    }
+    let preprocessor = place.path().join("preprocessor_config.json");
+    std::fs::write(&preprocessor, "{}").expect("a file");
+    run([Path::new("inspect"), place.path()])
+        .ends(1)
+        .says("preprocessor_config.json names no image processor")
+        .says("or remove the file");
 }
 
 #[test]
@@ -651,13 +684,19 @@ fn devices_pass_their_self_check() {
     }
     let text = run(["devices", "--no-check"]).ends(0).out;
     assert!(text.contains("cpu: "), "{text}");
+    // Bytes are for people, and told once.
+    for line in text.lines().filter(|line| ["max buffer", "largest binding"].iter().any(|name| line.contains(name))) {
+        assert!(line.ends_with("iB"), "{line}");
+    }
+    assert!(!text.contains("max storage binding"), "{text}");
 }
 
 #[test]
 fn help_and_version_are_there() {
     assert!(run(["--version"]).ends(0).out.starts_with("native-trainer "));
     let help = run(["--help"]).ends(0).out;
-    for command in ["inspect", "embed", "parity", "devices"] {
+    assert!(help.starts_with("Train vision transformers"), "{help}");
+    for command in ["inspect", "pretrain", "plan", "embed", "probe", "eval", "parity", "devices"] {
         assert!(help.contains(command), "{help}");
         assert!(run([command, "--help"]).ends(0).out.contains("Usage: native-trainer"));
     }
@@ -722,4 +761,10 @@ fn a_probe_is_learned_kept_and_asked() {
     run(["probe", &model, &flat, "--out", &path("x.safetensors"), "--device", "cpu"])
         .ends(1)
         .says("no image has a class");
+    // One bad image of thirteen is more than 1 %, and the way out is told.
+    std::fs::write(place.path().join("train/red/zz.png"), "no picture").expect("a file");
+    run(learn.iter().chain(&["--force"]))
+        .ends(1)
+        .says("stopped at 1 bad image, 0 allowed (--bad-budget 1% of 13)")
+        .says("or let so many pass with --bad-budget 1");
 }

@@ -16,7 +16,8 @@ export const PROTOCOL = 6;
 
 /**
  * @typedef {object} Embedding
- * @property {Float32Array} cls      The class embedding `[dim]` (the mean of the patches in models without one).
+ * @property {Float32Array} cls      The image's one vector `[dim]`: the class token after the last norm; of CLIP and
+ *                                   SigLIP the pooled output; the mean of the patches in a model with neither.
  * @property {Float32Array} patches  The patch tokens `[rows * columns, dim]`, row by row.
  * @property {[number, number]} grid Patch rows and columns.
  * @property {number} dim            Width of an embedding.
@@ -230,9 +231,10 @@ export class Model {
    * @returns {Promise<Model>}
    */
   static async load(source = "builtin", options = {}) {
+    const wanted = loading(source);
     const lab = await Lab.open(options);
     try {
-      return await Model.on(lab, source);
+      return await Model.#loaded(lab, wanted);
     } catch (error) {
       lab.close();
       throw error;
@@ -246,16 +248,11 @@ export class Model {
    * @returns {Promise<Model>}
    */
   static async on(lab, source = "builtin") {
-    const text = typeof source === "string" || source instanceof URL;
-    const kept = !text && typeof source.key === "string";
-    const command = kept
-      ? { do: "load_model", source: { from: "stored", key: source.key } }
-      : !text
-      ? { do: "load_model", source: { from: "files" } }
-      : String(source) === "builtin"
-        ? { do: "load_model", source: { from: "built_in" } }
-        : { do: "load_model", source: { from: "url", url: new URL(source, location.href).href } };
-    const { event } = await lab.ask(command, text || kept ? [] : [...source]);
+    return Model.#loaded(lab, loading(source));
+  }
+
+  static async #loaded(lab, { command, files }) {
+    const { event } = await lab.ask(command, files);
     return new Model(lab, event.model);
   }
 
@@ -267,7 +264,14 @@ export class Model {
   async embed(image) {
     const number = (this.#images = (this.#images + 1) >>> 0);
     const blob = await toBlob(image);
-    await this.#lab.ask({ do: "add_image", image: number, name: blob.name ?? `image ${number}` }, [blob]);
+    const add = (blob) => this.#lab.ask({ do: "add_image", image: number, name: blob.name ?? `image ${number}` }, [blob]);
+    try {
+      await add(blob);
+    } catch (error) {
+      const pixels = UNREAD.test(error.message) ? await drawn(blob) : null;
+      if (!pixels) throw error;
+      await add(pixels);
+    }
     try {
       const { event, attachments } = await this.#lab.ask({ do: "embed", image: number, patches: true });
       return {
@@ -318,6 +322,63 @@ async function hasGpu() {
   }
 }
 
+/** What `Model.load` and `Model.on` were given, as a command and its files. */
+function loading(source) {
+  const load = (source, files = []) => ({ command: { do: "load_model", source }, files });
+  if (typeof source === "string" || source instanceof URL) {
+    if (String(source) === "builtin") return load({ from: "built_in" });
+    try {
+      return load({ from: "url", url: new URL(source, location.href).href });
+    } catch {
+      throw new Error(`"${source}" is no address: expected that of a folder with config.json and model.safetensors.`);
+    }
+  }
+  if (typeof source?.key === "string") return load({ from: "stored", key: source.key });
+  const files = typeof source?.[Symbol.iterator] === "function" ? [...source] : null;
+  if (!files?.every((file) => file instanceof Blob)) {
+    const found = files ? "a list of something else" : source === null ? "null" : `a value of type ${typeof source}`;
+    throw new Error(
+      "No model can be loaded from this: expected the address of a folder, a list of files, what lab.keep gave or " +
+        `"builtin"; found ${found}.`,
+    );
+  }
+  return load({ from: "files" }, files);
+}
+
+/** What the engine says of a file in a format that it does not read (`core/src/error/image.rs`). */
+const UNREAD = /not an image we read/;
+
+/** A picture that the browser shows and the engine does not read (AVIF, SVG), as a PNG on white; else null. */
+async function drawn(blob) {
+  const paint = (picture, width, height) => {
+    const canvas = new OffscreenCanvas(width, height);
+    const context = canvas.getContext("2d");
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, height);
+    context.drawImage(picture, 0, 0);
+    return canvas.convertToBlob();
+  };
+  if (blob.type.startsWith("image/svg")) {
+    // Only an element draws these.
+    const picture = new Image();
+    picture.src = URL.createObjectURL(blob);
+    try {
+      await picture.decode();
+      return await paint(picture, picture.naturalWidth, picture.naturalHeight);
+    } catch {
+      return null;
+    } finally {
+      URL.revokeObjectURL(picture.src);
+    }
+  }
+  try {
+    const picture = await createImageBitmap(blob);
+    return await paint(picture, picture.width, picture.height);
+  } catch {
+    return null;
+  }
+}
+
 /** Files go as they are, so that the engine decodes their very bytes; pixels go as a lossless PNG. */
 async function toBlob(image) {
   if (image instanceof Blob) return image;
@@ -329,6 +390,12 @@ async function toBlob(image) {
     );
   }
   if (image instanceof OffscreenCanvas) return image.convertToBlob();
+  if (!(image?.width > 0 && image?.height > 0)) {
+    throw new Error(
+      "There is no picture in this: expected an <img> that has loaded, a canvas, a Blob or File, an ImageBitmap, " +
+        "ImageData or an address.",
+    );
+  }
   const canvas = new OffscreenCanvas(image.width, image.height);
   const context = canvas.getContext("2d");
   if (image instanceof ImageData) context.putImageData(image, 0, 0);

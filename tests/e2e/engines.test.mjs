@@ -283,9 +283,57 @@ test('bad input is answered with a sentence', { timeout: 240_000 }, async (t) =>
   assert.match(truncated, /image|JPEG/i);
   const noModel = await say(`async () => window.lab.Model.on(window.lab.example.model.lab, [new File(["{}"], "config.json")])`);
   assert.match(noModel, /config\.json|weights|checkpoint/i);
+  const noPicture = await say(`async () => window.lab.example.model.embed(new Blob(["no picture"]))`);
+  assert.match(noPicture, /not an image we read/);
+  for (const [image, expected] of [['null', /There is no picture in this: expected an <img>/], ['{}', /There is no picture in this/]]) {
+    assert.match(await say(`async () => window.lab.example.model.embed(${image})`), expected);
+  }
+  for (const [source, expected] of [
+    ['null', /^No model can be loaded from this: expected the address of a folder.*; found null\.$/],
+    ['5', /found a value of type number\.$/],
+    ['{}', /found a value of type object\.$/],
+    ['[1]', /found a list of something else\.$/],
+    ['"http://"', /^"http:\/\/" is no address: expected that of a folder/],
+  ]) {
+    assert.match(await say(`async () => window.lab.Model.load(${source})`), expected);
+    assert.match(await say(`async () => window.lab.Model.on(window.lab.example.model.lab, ${source})`), expected);
+  }
   const again = await page.evaluate(async () => {
     const model = await window.lab.Model.on(window.lab.example.model.lab, 'builtin');
     return (await model.embed(document.querySelector('#first'))).dim;
   });
   assert.equal(again, 192, 'the engine goes on after bad input');
+});
+
+/** A picture of 32 x 24 pixels, blue beside red, as Pillow 13 wrote it. */
+const AVIF =
+  'AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9j' +
+  'AAAAAEQAAAEAAQAAAAEAAAETAAAAOwAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEAAGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAIAAAABgAAAAQ' +
+  'cGl4aQAAAAADCAgIAAAADGF2MUOBAAwAAAAAE2NvbHJuY2x4AAEADQAGgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAQ21kYXQSAAoJGBE/dogIaDQgMiwXh4eGIYSSSSZQAAAA' +
+  'vOPdzXGEdC6veNqD7OtPPlSyr77n88bZZPAt/UwFrA==';
+/** The same as a drawing. */
+const SVG =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="24"><path fill="#1450dc" d="M0 0h16v24H0z"/><path fill="#c83c1e" d="M16 0h16v24H16z"/></svg>';
+
+test('a picture that the browser shows and the engine does not read goes as pixels', { timeout: 240_000 }, async (t) => {
+  const { page } = await openExample(t, 'cpu');
+  const [plain, ...others] = await page.evaluate(async ([avif, svg]) => {
+    const { model } = window.lab.example;
+    const canvas = new OffscreenCanvas(32, 24);
+    const context = canvas.getContext('2d');
+    for (const [colour, x] of [['#1450dc', 0], ['#c83c1e', 16]]) {
+      context.fillStyle = colour;
+      context.fillRect(x, 0, 16, 24);
+    }
+    const bytes = Uint8Array.from(atob(avif), (c) => c.charCodeAt(0));
+    const images = [canvas, new Blob([bytes], { type: 'image/avif' }), new Blob([bytes]), new Blob([svg], { type: 'image/svg+xml' })];
+    const vectors = [];
+    for (const image of images) vectors.push([...(await model.embed(image)).cls]);
+    return vectors;
+  }, [AVIF, SVG]);
+  // AVIF loses a little of the colours.
+  for (const [index, least] of [[0, 0.99], [1, 0.99], [2, 0.99999]]) {
+    const alike = cosine(others[index], plain);
+    assert.ok(alike >= least, `picture ${index}: cosine ${alike} with the same colours on a canvas`);
+  }
 });

@@ -232,6 +232,25 @@ test('a model that finds no room is refused before its weights come', { timeout:
   }
 });
 
+test('that a large file comes into memory whole is said before it comes', { timeout: 120_000 }, async (t) => {
+  const site = await startSite(t, await model('/models/tiny'));
+  // So many bytes are told; the first come, and then nothing.
+  site.rules[WEIGHTS] = { ranges: false, total: 900_000_000 };
+  const { page } = await openStore(t, site, { allow: [/\.safetensors net::ERR_ABORTED/] });
+  const [told, end] = await page.evaluate(async () => {
+    const { Lab, Model } = window.lab;
+    let tell;
+    const warned = new Promise((resolve) => (tell = resolve));
+    const lab = await Lab.open({ engine: 'cpu', onWarning: tell });
+    const ended = Model.on(lab, '/models/tiny/').catch((error) => error.message);
+    const told = await Promise.race([warned, ended]);
+    lab.close();
+    return [told, await ended];
+  });
+  assert.match(told, /^The server gives no ranges, so all 900 MB of model\.safetensors come into memory/);
+  assert.match(end, /The lab was closed/);
+});
+
 test('a full disk is said, with what to delete', { timeout: 120_000 }, async (t) => {
   const site = await startSite(t, { ...(await model('/models/tiny')), ...(await model('/models/other')) });
   const { fetch, ask, context, page } = await openStore(t, site);

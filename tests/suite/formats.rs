@@ -116,6 +116,36 @@ fn a_cut_safetensors_file_is_refused_at_any_length() {
 }
 
 #[test]
+fn a_pointer_of_git_lfs_is_called_one() {
+    let pointer: &[u8] =
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e\nsize 88221224\n";
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        let error = folder(&[("config.json", CONFIG), (name, pointer)]).expect_err(name);
+        assert!(matches!(&error, FormatError::LfsPointer { file } if file == name), "{error}");
+        assert!(error.to_string().contains("git lfs pull"), "{error}");
+    }
+    let error = folder(&[("config.json", pointer), ("model.safetensors", WHOLE)]).expect_err("a config");
+    assert!(matches!(&error, FormatError::LfsPointer { file } if file == "config.json"), "{error}");
+    // Cut within those words it is like any other text.
+    assert!(matches!(open("m.safetensors", &pointer[..30]), Err(FormatError::UnknownFormat { .. })));
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_told_in_words() {
+    let one = |shape: &str, end: u64| {
+        let header = format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#);
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+        open("m.safetensors", bytes).expect_err(shape).to_string()
+    };
+    let error = one("[2]", 4);
+    assert!(error.contains("needs 8 bytes, the header gives it 4"), "{error}");
+    let error = one("[18446744073709551615,18446744073709551615]", 4);
+    assert!(error.contains("needs more bytes than 64 bits can count"), "{error}");
+    let error = open("m.safetensors", b"").expect_err("nothing").to_string();
+    assert!(error.starts_with("m.safetensors has 0 bytes, expected 8"), "{error}");
+}
+
+#[test]
 fn nan_in_a_weight_is_found_with_its_place() {
     let mut bytes = golden!("formats/pth/views.safetensors").to_vec();
     let end = bytes.len();
@@ -448,6 +478,19 @@ fn a_folder_without_one_model_says_what_it_holds() {
     let pth = golden!("formats/pth/flat.pth");
     let error = folder(&[("a.pth", pth), ("b.pth", pth), ("config.json", CONFIG)]).expect_err("two");
     assert!(matches!(&error, FormatError::SeveralCheckpoints { found } if found == &["a.pth", "b.pth"]), "{error}");
+    // Shards without their index, one or all.
+    let (one, two) = ("m/model-00001-of-00002.safetensors", "m/model-00002-of-00002.safetensors");
+    for files in [&[(two, SECOND), ("m/config.json", CONFIG)][..], &[(one, FIRST), (two, SECOND)]] {
+        let error = folder(files).expect_err("no index");
+        assert!(matches!(error, FormatError::LoneShard { count: 2, .. }), "{error}");
+        assert!(error.to_string().contains(" of 2 of a model, and model.safetensors.index.json did not"), "{error}");
+    }
+    let error = folder(&[("pytorch_model-00003-of-00004.bin", pth)]).expect_err("no index").to_string();
+    assert!(error.contains("shard 3 of 4") && error.contains("pytorch_model.bin.index.json"), "{error}");
+    // The only one of one is whole, and other names with numbers are no shards.
+    for name in ["model-00001-of-00001.safetensors", "best-of-2.safetensors"] {
+        assert!(folder(&[(name, WHOLE)]).is_ok(), "{name}");
+    }
     // What stands beside a model for the comparison is no second one; alone it may be anything.
     let files = folder(&[("a.pth", pth), ("io.safetensors", FIRST), ("config.json", CONFIG)]).expect("one model");
     assert_eq!(files.checkpoint.file_names().collect::<Vec<_>>(), ["a.pth"]);

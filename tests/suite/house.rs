@@ -1,5 +1,5 @@
 //! Reads the sources and holds them to the house: who may import whom, the four parts of each kernel, one address
-//! for burn, two for CubeCL, links in the documents.
+//! for burn, two for CubeCL, links and paths in the documents.
 //!
 //! Each rule is a small function from text to complaints, tested on small strings below the rules, so that a rule
 //! that has gone blind is noticed.
@@ -43,6 +43,23 @@ const NOT_IN_CORE: [&str; 7] =
 
 /// Files of `core/src/kernels` that are no kernel.
 const NO_KERNELS: [&str; 5] = ["mod", "flex", "launch", "share", "self_check"];
+
+/// Folders of the checkout that documents name files in.
+const FOLDERS: [&str; 13] = [
+    "app",
+    "configs",
+    "core",
+    "docs",
+    "fuzz",
+    "loops",
+    "native-trainer",
+    "protocol",
+    "public",
+    "shaders",
+    "tests",
+    "worker",
+    "xtask",
+];
 
 /// Who may name CubeCL: the launch itself, and the switch that asks which device there is.
 const CUBECL: [&str; 2] = ["core/src/kernels/launch.rs", "core/src/device/mode.rs"];
@@ -229,6 +246,22 @@ fn local_links(markdown: &str) -> Vec<String> {
     found
 }
 
+/// Paths of this project that a Markdown text names in backticks; patterns (`*.mjs`) and gaps (`NAME.rs`) are none.
+fn named_paths(markdown: &str) -> Vec<String> {
+    let plain = |path: &str| path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '-' | '_'));
+    let ours = |path: &str| path.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder));
+    let mut found = Vec::new();
+    let mut in_code = false;
+    for line in markdown.lines() {
+        in_code ^= line.trim_start().starts_with("```");
+        if !in_code {
+            let words = line.split('`').skip(1).step_by(2);
+            found.extend(words.filter(|&word| plain(word) && ours(word) && !word.contains("NAME")).map(str::to_owned));
+        }
+    }
+    found
+}
+
 /// The anchor that GitHub gives to a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
@@ -354,7 +387,8 @@ fn kernels_have_four_parts() {
     let folder = root().join("core/src/kernels");
     let wrappers: Vec<_> = stems(&folder, "rs")
         .into_iter()
-        .filter(|name| !NO_KERNELS.contains(&name.as_str()))
+        // In a folder of its own lies a part of a wrapper.
+        .filter(|name| folder.join(format!("{name}.rs")).is_file() && !NO_KERNELS.contains(&name.as_str()))
         .map(|name| {
             let code = code_of(&read(&folder.join(format!("{name}.rs"))));
             (name, code)
@@ -385,7 +419,10 @@ fn links_in_documents_resolve() {
                 fs::read(target).ok().map(|b| String::from_utf8_lossy(&b).into_owned())
             }
         };
-        let found = link_complaints(&read(&path), path.parent().expect("a file has a folder"), look);
+        let text = read(&path);
+        let mut found = link_complaints(&text, path.parent().expect("a file has a folder"), look);
+        let gone = named_paths(&text).into_iter().filter(|named| !root().join(named).exists());
+        found.extend(gone.map(|named| format!("names `{named}`, which is not there")));
         complaints.extend(found.into_iter().map(|complaint| format!("{}: {complaint}", path.display())));
     }
     nothing_wrong(&complaints);
@@ -472,6 +509,13 @@ fn dead_links_are_found() {
     assert_eq!(complaints.len(), 2, "{complaints:?}");
     let nowhere = link_complaints("[d](b.md#nowhere)", Path::new("/docs"), there);
     assert_eq!(nowhere, ["link to `b.md#nowhere`, which has no such heading"]);
+}
+
+#[test]
+fn paths_in_backticks_are_found() {
+    let text = "`core/src/lib.rs` and `docs/`, but `lib.rs`, `../shared/x`, `core/src/NAME.rs`, `tests/*.mjs`, `a b`\n\
+        ```sh\ncat `core/none.rs`\n```\nand ``linker `cc` not found`` beside `app/src`\n";
+    assert_eq!(named_paths(text), ["core/src/lib.rs", "docs/", "app/src"]);
 }
 
 /// The page's own JavaScript greets an engine by number; a stale one turns every visitor of the API away.

@@ -289,7 +289,11 @@ fn a_picture_of_any_proportions_costs_only_its_crop() {
     assert!(tensor.data().iter().all(|&byte| byte == 200));
     let without_crop = Preprocess { crop: None, ..recipe };
     let error = without_crop.prepare(&thread).expect_err("9.8 GB");
-    assert!(matches!(error, ImageError::TooManyPixels { width: 1, height: 65_000, .. }), "{error}");
+    assert!(matches!(error, ImageError::PreparedTooLarge { prepared: [224, 14_560_000], .. }), "{error}");
+    // A small picture made too large: both sizes are told.
+    let error = Preprocess::direct(16_384).prepare(&Rgb8::new(1, 1, vec![0; 3]).expect("a pixel")).expect_err("800 MB");
+    let said = "a picture of 1 x 1 pixels would become one of 16384 x 16384, beyond the limit of 67108864 pixels";
+    assert!(error.to_string().starts_with(said), "{error}");
 }
 
 #[test]
@@ -329,7 +333,9 @@ fn recipes_that_do_not_fit_are_typed_errors() {
     let refuse = |text: &str| Preprocess::from_json(text).expect_err(text);
     assert!(matches!(refuse("{"), ImageError::Json { .. }));
     assert!(matches!(refuse("[]"), ImageError::Json { .. }));
-    assert!(matches!(refuse("{}"), ImageError::UnknownProcessor { found: None, .. }));
+    let error = refuse("{}").to_string();
+    assert!(error.contains("names no image processor (image_processor_type); supported are Bit"), "{error}");
+    assert!(error.contains("or remove the file"), "{error}");
     let error = refuse(r#"{"image_processor_type": "DonutImageProcessor"}"#);
     assert!(error.to_string().contains("DonutImageProcessor") && error.to_string().contains("Siglip"), "{error}");
     let bit = |rest: &str| refuse(&format!(r#"{{"image_processor_type": "BitImageProcessor", {rest}}}"#));

@@ -18,7 +18,7 @@ use lab_core::losses::sinkhorn_knopp::sinkhorn_knopp;
 use lab_core::losses::softmax_centering::{next_center, teacher_probs};
 use lab_core::models::config::Ffn;
 use lab_core::models::dino_head::{DinoHead, DinoHeadConfig};
-use lab_core::models::keys::Recipe;
+use lab_core::models::names::Recipe;
 use lab_core::models::parameters::Parameters;
 use lab_core::rng::Rng;
 use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu, random, values};

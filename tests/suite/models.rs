@@ -1,11 +1,13 @@
 //! Whole models against PyTorch: every golden folder, on the CPU device and on the GPU.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lab_core::device::readback;
 use lab_core::error::{Error, ModelError};
-use lab_core::formats::ModelFiles;
+use lab_core::formats::safetensors::header;
+use lab_core::formats::{Dtype, ModelFiles};
 use lab_core::host::MemoryFile;
 use lab_core::image::{Limits, decode};
 use lab_core::models::mae::{self, Masking, patchify, unpatchify};
@@ -67,6 +69,48 @@ fn every_family_equals_pytorch_on_the_gpu() {
         check(folder, only, outputs, &gpu.device);
     }
     check("mae-normpix-original", Some("mae.pth"), "mae-normpix", &gpu.device);
+}
+
+/// MAE at other sizes has no golden of its own (decision 6); its encoder is a ViT, of which PyTorch's outputs there are.
+#[test]
+fn the_encoder_of_an_mae_equals_pytorch_at_other_sizes() {
+    let (vit, mae) = (golden("models/webmae-vit/model.safetensors"), golden("models/mae-rawpix/model.safetensors"));
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for name in vit.names().filter(|name| !name.starts_with("pooler.")) {
+        let tensor = block_on(vit.read(name)).expect("listed");
+        tensors.push((format!("vit.{name}"), tensor.shape, tensor.bytes));
+    }
+    // A decoder of zeros that fits it; nothing asks it here.
+    for name in mae.names().filter(|name| name.starts_with("decoder.")) {
+        let shape = match name {
+            "decoder.decoder_embed.weight" => vec![32, 160],
+            "decoder.decoder_pos_embed" => vec![1, 17, 32],
+            "decoder.decoder_pred.weight" => vec![48, 32],
+            "decoder.decoder_pred.bias" => vec![48],
+            _ => mae.entry(name).expect("listed").shape.clone(),
+        };
+        let zeros = vec![0; 4 * shape.iter().product::<usize>()];
+        tensors.push((name.to_owned(), shape, zeros));
+    }
+    let listed = tensors.iter().map(|(name, shape, _)| (name.as_str(), Dtype::F32, shape.as_slice()));
+    let mut bytes = header(listed, &BTreeMap::new());
+    tensors.iter().for_each(|(_, _, data)| bytes.extend(data));
+    let files = block_on(ModelFiles::from_files(vec![Box::new(MemoryFile::new("model.safetensors", bytes))]));
+    let text = std::fs::read_to_string(golden_path("models/mae-rawpix/config.json")).expect("committed");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for (field, value) in [("hidden_size", 160), ("image_size", 16), ("intermediate_size", 80), ("patch_size", 4)] {
+        config[field] = value.into();
+    }
+    let files = ModelFiles { config: Some(config.to_string()), ..files.expect("well formed") };
+    let model = block_on(load(files, &cpu(), LoadOptions::default(), &mut |_, _, _| {})).expect("loads");
+    assert!(model.decoder().is_some());
+    let io = golden("models/webmae-vit/io.safetensors");
+    let report = block_on(parity::run(&model, &io, TOLERANCE, TOLERANCE)).expect("comparable");
+    assert!(report.passed() && report.not_compared.is_empty(), "{report:#?}");
+    for size in ["other", "third", "fourth"] {
+        let name = format!("{size}_size.last_hidden_state");
+        assert!(report.tensors.iter().any(|tensor| tensor.name == name), "{name}");
+    }
 }
 
 #[test]
@@ -205,7 +249,6 @@ fn inspection_reads_headers_only() {
 
 #[test]
 fn missing_and_unknown_tensors_are_both_named() {
-    use std::collections::BTreeMap;
     // A checkpoint with one tensor renamed.
     let path = golden_path("models/dinov2-mlp/model.safetensors");
     let bytes = std::fs::read(path).expect("committed");
@@ -227,6 +270,89 @@ fn missing_and_unknown_tensors_are_both_named() {
         }
         other => panic!("{other}"),
     }
+}
+
+/// A golden model's names and shapes over zeros, changed by `change`, with its config changed too.
+fn forged(
+    folder: &str,
+    change: impl FnOnce(&mut BTreeMap<String, Vec<usize>>),
+    config: impl FnOnce(&mut serde_json::Value),
+) -> ModelFiles {
+    let golden = golden_model(folder, None);
+    let names = golden.checkpoint.names();
+    let mut shapes: BTreeMap<String, Vec<usize>> =
+        names.filter_map(|name| Some((name.to_owned(), golden.checkpoint.entry(name)?.shape.clone()))).collect();
+    change(&mut shapes);
+    let tensors = shapes.iter().map(|(name, shape)| (name.as_str(), Dtype::F32, shape.as_slice()));
+    let mut bytes = header(tensors, &BTreeMap::new());
+    let numbers: usize = shapes.values().map(|shape| shape.iter().product::<usize>()).sum();
+    bytes.resize(bytes.len() + 4 * numbers, 0);
+    let files = block_on(ModelFiles::from_files(vec![Box::new(MemoryFile::new("model.safetensors", bytes))]));
+    let mut stated = serde_json::from_str(golden.config.as_deref().expect("a config")).expect("JSON");
+    config(&mut stated);
+    ModelFiles { config: Some(stated.to_string()), ..files.expect("well formed") }
+}
+
+#[test]
+fn a_header_that_lies_is_an_error() {
+    let refused = |what: &str, files: ModelFiles, expected: &str| {
+        let error = block_on(inspect(&files)).expect_err(what).to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+        let error = block_on(load(files, &cpu(), LoadOptions::default(), &mut |_, _, _| {})).expect_err(what);
+        assert!(error.to_string().contains(expected), "{what}: {error}");
+    };
+    // Numbers of blocks that no file holds.
+    for last in ["18446744073709551615", "4000000000", "3000000"] {
+        let name = format!("encoder.layer.{last}.norm1.weight");
+        let files = forged("dinov2-mlp", |shapes| drop(shapes.insert(name, vec![64])), |_| ());
+        refused(last, files, "encoder.layer.3.…");
+    }
+    let first = "encoder.layer.0.mlp.fc1.weight";
+    let narrow = |shapes: &mut BTreeMap<String, Vec<usize>>| drop(shapes.insert(first.to_owned(), vec![0, 64]));
+    refused("no width", forged("dinov2-mlp", narrow, |_| ()), "at least one row");
+    let swiglu = "encoder.layer.0.mlp.weights_in.weight";
+    let narrow = |shapes: &mut BTreeMap<String, Vec<usize>>| drop(shapes.insert(swiglu.to_owned(), vec![0, 64]));
+    refused("no width of SwiGLU", forged("webdino-swiglu", narrow, |_| ()), "at least one row");
+    let embed = "decoder.decoder_embed.weight";
+    let narrow = |shapes: &mut BTreeMap<String, Vec<usize>>| drop(shapes.insert(embed.to_owned(), vec![0, 64]));
+    refused("no decoder", forged("mae-rawpix", narrow, |_| ()), "at least one row");
+    let patches = "embeddings.patch_embeddings.projection.weight";
+    let grey = |shapes: &mut BTreeMap<String, Vec<usize>>| drop(shapes.insert(patches.to_owned(), vec![64, 1, 7, 7]));
+    refused("grey", forged("dinov2-mlp", grey, |_| ()), "red, green and blue");
+}
+
+#[test]
+fn a_config_that_contradicts_its_weights_is_an_error() {
+    let cases = [
+        ("dinov2-mlp", "patch_size", serde_json::json!(16), "expected 7"),
+        ("dinov2-mlp", "num_channels", serde_json::json!(1), "expected 3"),
+        ("dinov2-mlp", "use_swiglu_ffn", serde_json::json!(true), "expected false"),
+        ("dinov2-mlp", "model_type", serde_json::json!("vit"), "DINOv2 (Hugging Face)"),
+        ("dinov2-mlp", "hidden_act", serde_json::json!(7), "expected a word"),
+        ("dinov2-mlp", "layer_norm_eps", serde_json::json!(1e300), "below 1"),
+        ("webmae-vit", "intermediate_size", serde_json::json!(1), "expected 80"),
+        ("mae-rawpix", "mask_ratio", serde_json::json!(1.0), "one of 36 patches"),
+        ("mae-rawpix", "mask_ratio", serde_json::json!(2.0), "one of 36 patches"),
+    ];
+    for (folder, field, value, expected) in cases {
+        let files = forged(folder, |_| (), |config| config[field] = value.clone());
+        let error = block_on(inspect(&files)).expect_err(field).to_string();
+        assert!(error.contains(field) && error.contains(expected), "{field}: {error}");
+    }
+    let files = forged("dinov2-mlp", |_| (), |config| *config = serde_json::json!([]));
+    let error = block_on(inspect(&files)).expect_err("a list").to_string();
+    assert!(error.contains("no JSON object"), "{error}");
+}
+
+#[test]
+fn inspection_finds_what_has_another_shape() {
+    let name = "encoder.layer.1.mlp.fc1.weight";
+    let files = forged("dinov2-mlp", |shapes| drop(shapes.insert(name.to_owned(), vec![128, 63])), |_| ());
+    let report = block_on(inspect(&files)).expect("known");
+    let [wrong] = &report.misshapen[..] else { panic!("{:?}", report.misshapen) };
+    assert_eq!((wrong.tensor.as_str(), &wrong.found[..]), (name, &[128, 63][..]));
+    let error = block_on(load(files, &cpu(), LoadOptions::default(), &mut |_, _, _| {})).expect_err("misshapen");
+    assert!(error.to_string().contains("[128, 63], expected [128, 64]"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the page's store makes of addresses and of servers' answers.
 
 use lab_worker::store::address::{Address, HUB};
-use lab_worker::store::answer::{Answer, CHANGED, NO_RANGES, Next, decide, vouched};
+use lab_worker::store::answer::{Answer, CHANGED, NO_RANGES, Next, decide, vouched, whole_in_memory};
 
 const SITE: &str = "https://lab.example";
 
@@ -90,4 +90,15 @@ fn refusals_are_told_apart() {
     assert_eq!(vouched(Some(&format!("\"{}\"", "Ab".repeat(32)))), Some("ab".repeat(32)));
     assert_eq!(vouched(Some("\"3e1f-abc\"")), None);
     assert_eq!(vouched(None), None);
+}
+
+#[test]
+fn a_large_file_in_one_piece_is_told_of() {
+    let told = whole_in_memory("model.safetensors", Some(1_200_000_000)).expect("a large one");
+    assert!(
+        told.contains("all 1200 MB of model.safetensors") && told.contains("keep the model in the browser"),
+        "{told}"
+    );
+    assert_eq!(whole_in_memory("model.safetensors", Some(88_000_000)), None);
+    assert_eq!(whole_in_memory("model.safetensors", None), None);
 }

@@ -302,7 +302,11 @@ impl Engine {
                 (String::new(), files)
             }
             ModelSource::Url { url } => {
-                let files = files::model_at(&url, &mut reply.bytes("downloading")).await.map_err(said)?;
+                let warn = |message: String| {
+                    // Not worth failing for: the answer itself follows.
+                    let _ = reply.send(Event::Warning { message }, &[]);
+                };
+                let files = files::model_at(&url, &mut reply.bytes("downloading"), &warn).await.map_err(said)?;
                 (url, files)
             }
             ModelSource::Stored { key } => {

@@ -10,16 +10,24 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, Request, RequestInit, Response, Url};
 
 use crate::host::{scope, words};
+use crate::store::answer::whole_in_memory;
 
 /// Told while a file comes whole: bytes so far, bytes in all (0 when unknown), its name.
 pub(crate) type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
+
+/// Told in a sentence what the user should know.
+pub(crate) type Warn<'a> = dyn Fn(String) + 'a;
 
 /// The files of the model in the folder at `url`.
 ///
 /// # Errors
 ///
 /// When the folder cannot be reached, or holds no weights.
-pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<Vec<Box<dyn ReadAt>>, HostError> {
+pub(crate) async fn model_at(
+    url: &str,
+    progress: &mut Progress<'_>,
+    warn: &Warn<'_>,
+) -> Result<Vec<Box<dyn ReadAt>>, HostError> {
     let folder = format!("{}/", url.trim_end_matches('/'));
     // A worker made from a blob has no folder of its own: what is relative is so to the site.
     let site = format!("{}/", scope().location().origin());
@@ -34,7 +42,7 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
     }
     for name in CANONICAL {
         if !name.ends_with(".json") {
-            if let Some(file) = ranged(&folder, name, progress).await? {
+            if let Some(file) = ranged(&folder, name, progress, warn).await? {
                 files.push(file);
                 return Ok(files);
             }
@@ -44,7 +52,7 @@ pub(crate) async fn model_at(url: &str, progress: &mut Progress<'_>) -> Result<V
         let said = |error: FormatError| broken(&folder, error.to_string());
         let listed = ShardIndex::read(&index).await.map_err(said)?;
         for shard in listed.beside().map_err(said)? {
-            let file = ranged(&folder, shard, progress).await?;
+            let file = ranged(&folder, shard, progress, warn).await?;
             files.push(file.ok_or_else(|| {
                 broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned())
             })?);
@@ -101,8 +109,13 @@ async fn whole(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<
     Ok(Some(MemoryFile::new(name, bytes)))
 }
 
-/// A file to be read by ranges, or in one piece where the server knows no ranges.
-async fn ranged(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<Option<Box<dyn ReadAt>>, HostError> {
+/// A file to be read by ranges, or in one piece where the server knows no ranges; of a large one that is said before.
+async fn ranged(
+    folder: &str,
+    name: &str,
+    progress: &mut Progress<'_>,
+    warn: &Warn<'_>,
+) -> Result<Option<Box<dyn ReadAt>>, HostError> {
     let url = format!("{folder}{name}");
     let failed = |reason| broken(&url, reason);
     let response = fetch(&url, Some((0, 0))).await.map_err(failed)?;
@@ -117,6 +130,9 @@ async fn ranged(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result
         let response = fetch(&url, None).await.map_err(failed)?;
         let bytes = body(&response, name, progress).await.map_err(failed)?;
         return Ok(Some(Box::new(MemoryFile::new(name, bytes))));
+    }
+    if let Some(sentence) = whole_in_memory(name, content_length(&response).filter(|_| response.ok())) {
+        warn(sentence);
     }
     let bytes = body(&response, name, progress).await.map_err(failed)?;
     Ok(Some(Box::new(MemoryFile::new(name, bytes))))
@@ -139,10 +155,15 @@ async fn length(url: &str, response: &Response) -> Result<Option<u64>, String> {
     Ok(length.filter(|_| !encoded))
 }
 
+/// What an answer tells of its body's length, as it travels.
+fn content_length(response: &Response) -> Option<u64> {
+    response.headers().get("Content-Length").ok().flatten()?.parse().ok()
+}
+
 /// The body of an answer, piece by piece, so that progress can be told.
 async fn body(response: &Response, name: &str, progress: &mut Progress<'_>) -> Result<Vec<u8>, String> {
     check(response)?;
-    let total = response.headers().get("Content-Length").ok().flatten().and_then(|length| length.parse().ok());
+    let total = content_length(response);
     let Some(stream) = response.body() else { return Ok(Vec::new()) };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut bytes = Vec::new();

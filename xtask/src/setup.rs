@@ -1,7 +1,8 @@
 //! What a machine must have, how to see whether it is there, and how to get it.
 //!
 //! Rust tools go to `.cache/tools` inside the project, pinned, so that nobody's own versions are replaced.
-//! System packages are installed only on Debian's family and only as root; elsewhere the exact command is printed.
+//! System packages are installed only on Debian's family and only as root; elsewhere the exact command is printed, for the
+//! systems whose commands we are sure of.
 
 use crate::args::Args;
 use crate::shell;
@@ -58,8 +59,56 @@ enum Part {
     E2ePackages,
     WebTools,
     Debian(Vec<&'static str>),
+    Compiler,
     Chromium,
     Vulkan,
+}
+
+/// Whose commands a person types to install what xtask cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manager {
+    Apt,
+    Dnf,
+    Pacman,
+    Brew,
+    Winget,
+}
+
+impl Manager {
+    fn here() -> Option<Self> {
+        if cfg!(target_os = "macos") {
+            return Some(Self::Brew);
+        }
+        if cfg!(windows) {
+            return Some(Self::Winget);
+        }
+        let of_linux = [("apt-get", Self::Apt), ("dnf", Self::Dnf), ("pacman", Self::Pacman)];
+        of_linux.into_iter().find_map(|(program, manager)| shell::which(program).map(|_| manager))
+    }
+
+    /// The command that installs a part; `None` where there is none, or none that we are sure of.
+    fn command(self, part: &Part) -> Option<&'static str> {
+        Some(match (part, self) {
+            (Part::Node(_), Self::Apt) => {
+                "apt-get install -y nodejs npm   (as root; before Debian 13 and Ubuntu 25.04 it is too old there: \
+                 install it from https://nodejs.org)"
+            }
+            (Part::Node(_), Self::Dnf) => "sudo dnf install nodejs npm",
+            (Part::Node(_), Self::Pacman) => "sudo pacman -S --needed nodejs npm",
+            (Part::Node(_), Self::Brew) => "brew install node",
+            (Part::Node(_), Self::Winget) => "winget install --exact --id OpenJS.NodeJS.LTS",
+            (Part::Compiler, Self::Dnf) => "sudo dnf install gcc gcc-c++",
+            (Part::Compiler, Self::Pacman) => "sudo pacman -S --needed base-devel",
+            (Part::Compiler, Self::Brew) => "xcode-select --install",
+            (Part::Chromium, Self::Dnf) => "sudo dnf install chromium",
+            (Part::Chromium, Self::Pacman) => "sudo pacman -S --needed chromium",
+            (Part::Chromium, Self::Brew) => "brew install --cask google-chrome",
+            (Part::Chromium, Self::Winget) => "winget install --exact --id Google.Chrome",
+            (Part::Vulkan, Self::Dnf) => "sudo dnf install vulkan-loader mesa-vulkan-drivers",
+            (Part::Vulkan, Self::Pacman) => "sudo pacman -S --needed vulkan-icd-loader vulkan-swrast",
+            _ => return None,
+        })
+    }
 }
 
 impl Part {
@@ -73,6 +122,7 @@ impl Part {
             Part::E2ePackages => "the npm packages of tests/e2e".to_owned(),
             Part::WebTools => "the npm packages of xtask/npm (wasm-opt)".to_owned(),
             Part::Debian(packages) => format!("Debian packages {}", packages.join(", ")),
+            Part::Compiler => "a C compiler (cc; Rust links with it)".to_owned(),
             Part::Chromium => "Chromium or Chrome (or set CHROMIUM to its path)".to_owned(),
             Part::Vulkan => "a Vulkan driver: a graphics card's, or Mesa's software one (lavapipe)".to_owned(),
         }
@@ -80,6 +130,13 @@ impl Part {
 
     /// The command that a person would type.
     fn command(&self) -> String {
+        self.command_by(Manager::here())
+    }
+
+    fn command_by(&self, manager: Option<Manager>) -> String {
+        if let Some(command) = manager.and_then(|manager| manager.command(self)) {
+            return command.to_owned();
+        }
         match self {
             Part::WasmTarget => format!("rustup target add {WASM}"),
             Part::Trunk => format!("cargo install {}", trunk()),
@@ -90,6 +147,7 @@ impl Part {
             Part::Debian(packages) => {
                 format!("apt-get update && apt-get install -y {}   (as root)", packages.join(" "))
             }
+            Part::Compiler => "install gcc or clang from your system's packages".to_owned(),
             Part::Chromium => "install Chromium from your system's packages".to_owned(),
             Part::Vulkan => "install your card's Vulkan driver, or Mesa with lavapipe".to_owned(),
         }
@@ -109,7 +167,7 @@ impl Part {
                 install.env("DEBIAN_FRONTEND", "noninteractive");
                 shell::run(install.args(["install", "-y", "--no-install-recommends"]).args(packages))
             }
-            Part::Debian(_) | Part::Node(_) | Part::Chromium | Part::Vulkan => {
+            Part::Debian(_) | Part::Node(_) | Part::Compiler | Part::Chromium | Part::Vulkan => {
                 bail!("{} cannot be installed by xtask here", self.name())
             }
         }
@@ -118,7 +176,7 @@ impl Part {
     fn installs_itself(&self) -> bool {
         match self {
             Part::Debian(_) => is_root(),
-            Part::Node(_) | Part::Chromium | Part::Vulkan => false,
+            Part::Node(_) | Part::Compiler | Part::Chromium | Part::Vulkan => false,
             _ => true,
         }
     }
@@ -148,6 +206,13 @@ fn missing(needs: Needs) -> Result<Vec<Part>> {
     let mut missing = Vec::new();
     let mut debian = Vec::new();
     let on_debian = cfg!(target_os = "linux") && shell::which("apt-get").is_some();
+    if !compiler_is_there() {
+        if on_debian {
+            debian.push("build-essential");
+        } else {
+            missing.push(Part::Compiler);
+        }
+    }
     if needs.browser && chromium().is_none() {
         if on_debian {
             debian.extend(["chromium", "fonts-dejavu-core"]);
@@ -216,6 +281,12 @@ pub(crate) fn locked_version(name: &str) -> Result<String> {
 fn node_is_new_enough(version: &str) -> bool {
     let major = version.trim_start_matches('v').split('.').next().unwrap_or_default();
     major.parse::<u32>().is_ok_and(|major| major >= NODE_MAJOR)
+}
+
+/// On Windows Rust finds Visual Studio's by itself, or has not built us.
+fn compiler_is_there() -> bool {
+    let named = std::env::var_os("CC").is_some();
+    cfg!(windows) || named || ["cc", "gcc", "clang"].iter().any(|name| shell::which(name).is_some())
 }
 
 fn wasm_target_is_there() -> bool {
@@ -345,6 +416,27 @@ mod tests {
         assert!(node_is_new_enough("v100.0.0"));
         assert!(!node_is_new_enough("v18.19.0"));
         assert!(!node_is_new_enough(""));
+    }
+
+    #[test]
+    fn what_only_a_person_can_install_has_a_command() {
+        let parts = [Part::Node(None), Part::Compiler, Part::Chromium, Part::Vulkan];
+        for (manager, program) in [(Manager::Dnf, "sudo dnf install "), (Manager::Pacman, "sudo pacman -S --needed ")] {
+            for part in &parts {
+                let command = part.command_by(Some(manager));
+                assert!(command.starts_with(program) && command.len() > program.len(), "{part:?}: {command}");
+            }
+        }
+        assert_eq!(Part::Chromium.command_by(Some(Manager::Brew)), "brew install --cask google-chrome");
+        assert_eq!(
+            Part::Node(Some("v18.0.0".to_owned())).command_by(Some(Manager::Winget)),
+            "winget install --exact --id OpenJS.NodeJS.LTS"
+        );
+        // Nobody knows how: what to look for.
+        for part in &parts {
+            assert!(part.command_by(None).contains("install"), "{part:?}");
+        }
+        assert_eq!(Part::Trunk.command_by(Some(Manager::Dnf)), format!("cargo install {}", trunk()));
     }
 
     #[test]

@@ -104,7 +104,8 @@ fn parse_setting(setting: &str) -> Result<Table, ConfigError> {
     Ok(table)
 }
 
-/// Puts `more` over `base`; every key must be `known`. A whole number where a fraction is due becomes one.
+/// Puts `more` over `base`; every key must be `known`. A whole number where a fraction is due becomes one, and where a word
+/// is due a word: `data.bad_budget=20` needs no quotes.
 fn lay_over(base: &mut Table, more: Table, place: &str, known: &Table) -> Result<(), ConfigError> {
     let mut changes = Vec::new();
     walk(&more, "", &mut |key, value| changes.push((key.to_owned(), value.clone())));
@@ -116,6 +117,7 @@ fn lay_over(base: &mut Table, more: Table, place: &str, known: &Table) -> Result
         })?;
         let value = match (expected, value) {
             (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+            (Value::String(_), Value::Integer(whole)) => Value::String(whole.to_string()),
             (Value::Array(items), Value::Array(values)) if matches!(items.first(), Some(Value::Float(_))) => {
                 let float = |value| if let Value::Integer(whole) = value { Value::Float(whole as f64) } else { value };
                 Value::Array(values.into_iter().map(float).collect())
@@ -215,6 +217,7 @@ mod tests {
         let config = config.expect("all known");
         assert_eq!((config.method, config.optim.base_lr, config.train.seed), (Method::Mae, 1.0, 7));
         assert_eq!(config.crops.global_scale, [0.0, 1.0]);
+        assert_eq!(resolve(&["data.bad_budget=20"]).expect("a number for a word").data.bad_budget, "20");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::kernels::linear::Activation;
 use crate::layers::pos_embed::Interpolation;
 use crate::models::config::{Ffn, Head, MaeConfig, VitConfig};
 
+/// More blocks than anybody has trained.
+const MOST_BLOCKS: usize = 1000;
+
 /// How a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -542,6 +545,7 @@ impl Config {
         let dino = self.method == Method::Dinov2;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let rising = |range: [f64; 2]| range[0] >= 0.0 && range[0] <= range[1] && range[1] <= 1.0;
+        let scale_of = |range: [f64; 2]| rising(range) && range[1] > 0.0;
         let must = |holds: bool, key: &str, found: String, expected: String| match holds {
             true => Ok(()),
             false => Err(ConfigError::Contradiction { key: key.to_owned(), found, expected }),
@@ -552,6 +556,14 @@ impl Config {
         positive(model.num_heads, "model.num_heads")?;
         positive(train.batch_size, "train.batch_size")?;
         positive(train.accumulate, "train.accumulate")?;
+        must(model.depth <= MOST_BLOCKS, "model.depth", model.depth.to_string(), format!("at most {MOST_BLOCKS}"))?;
+        must(
+            (model.embed_dim as f64 * model.mlp_ratio) as usize > 0,
+            "model.mlp_ratio",
+            model.mlp_ratio.to_string(),
+            "more than 0".to_owned(),
+        )?;
+        self.check_numbers()?;
         let heads = |width: usize, heads: usize, key: &str| {
             let fits = heads > 0 && width > 0 && width.is_multiple_of(heads);
             must(fits, key, heads.to_string(), format!("a divisor of the width {width}"))
@@ -563,7 +575,7 @@ impl Config {
         };
         crop(crops.global_size, "crops.global_size")?;
         let scale = crops.global_scale;
-        must(rising(scale), "crops.global_scale", format!("{scale:?}"), "[least, most] within 0 and 1".to_owned())?;
+        must(scale_of(scale), "crops.global_scale", format!("{scale:?}"), "[least, most] within 0 and 1".to_owned())?;
         must(train.epochs > 0.0, "train.epochs", train.epochs.to_string(), "more than 0".to_owned())?;
         must(
             train.batch_size.is_multiple_of(train.accumulate),
@@ -590,11 +602,35 @@ impl Config {
                 crop(crops.local_size, "crops.local_size")?;
             }
             let scale = crops.local_scale;
-            must(rising(scale), "crops.local_scale", format!("{scale:?}"), "[least, most] within 0 and 1".to_owned())?;
+            must(
+                scale_of(scale),
+                "crops.local_scale",
+                format!("{scale:?}"),
+                "[least, most] within 0 and 1".to_owned(),
+            )?;
             let range = self.ibot.mask_ratio_min_max;
             must(rising(range), "ibot.mask_ratio_min_max", format!("{range:?}"), "[least, most] in 0..1".to_owned())?;
-            positive(self.dino.head_n_prototypes, "dino.head_n_prototypes")?;
-            positive(self.dino.head_nlayers, "dino.head_nlayers")?;
+            let (dino, ibot) = (&self.dino, &self.ibot);
+            let own_head = ibot.separate_head && ibot.loss_weight > 0.0;
+            for (section, checked, sizes) in [
+                (
+                    "dino",
+                    true,
+                    [dino.head_n_prototypes, dino.head_bottleneck_dim, dino.head_hidden_dim, dino.head_nlayers],
+                ),
+                (
+                    "ibot",
+                    own_head,
+                    [ibot.head_n_prototypes, ibot.head_bottleneck_dim, ibot.head_hidden_dim, ibot.head_nlayers],
+                ),
+            ] {
+                // One prototype is one answer: nothing can be learned from it.
+                let names = [("n_prototypes", 2), ("bottleneck_dim", 1), ("hidden_dim", 1), ("nlayers", 1)];
+                for ((name, least), size) in names.into_iter().zip(sizes) {
+                    let key = format!("{section}.head_{name}");
+                    must(!checked || size >= least, &key, size.to_string(), format!("at least {least}"))?;
+                }
+            }
             let micro = train.batch_size / train.accumulate;
             must(
                 self.dino.koleo_loss_weight == 0.0 || micro > 1,
@@ -612,13 +648,89 @@ impl Config {
                 ratio.to_string(),
                 format!("a share that keeps some and hides some of {} patches", grid * grid),
             )?;
+            positive(self.mae.decoder_depth, "mae.decoder_depth")?;
             heads(self.mae.decoder_embed_dim, self.mae.decoder_num_heads, "mae.decoder_num_heads")?;
-            must(
-                model.embed_dim.is_multiple_of(4) && self.mae.decoder_embed_dim.is_multiple_of(4),
-                "mae.decoder_embed_dim",
-                self.mae.decoder_embed_dim.to_string(),
-                "a multiple of 4, as model.embed_dim too: sine and cosine of two axes".to_owned(),
-            )?;
+            for (width, key) in
+                [(model.embed_dim, "model.embed_dim"), (self.mae.decoder_embed_dim, "mae.decoder_embed_dim")]
+            {
+                let expected = "a multiple of 4: sine and cosine of two axes".to_owned();
+                must(width.is_multiple_of(4), key, width.to_string(), expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Each number within the range that it means something in.
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        /// What a number may be.
+        #[derive(Clone, Copy)]
+        enum Range {
+            Share,
+            BelowOne,
+            NotNegative,
+            Positive,
+        }
+        use Range::{BelowOne, NotNegative, Positive, Share};
+        let (crops, teacher, optim, train) = (&self.crops, &self.teacher, &self.optim, &self.train);
+        let [brightness, contrast, saturation, hue] = crops.jitter;
+        let each = |key: &'static str, range: Range, values: &[f64]| -> Vec<(&'static str, Range, f64)> {
+            values.iter().map(|&value| (key, range, value)).collect()
+        };
+        let numbers = [
+            each("model.layerscale", NotNegative, &[self.model.layerscale]),
+            each("model.layer_norm_eps", BelowOne, &[self.model.layer_norm_eps]),
+            each("data.mean", Share, &self.data.mean),
+            each("crops.hflip", Share, &[crops.hflip]),
+            each("crops.color_jitter", Share, &[crops.color_jitter]),
+            each("crops.jitter", NotNegative, &[brightness, contrast, saturation]),
+            each("crops.jitter", Share, &[2.0 * hue]),
+            each("crops.grayscale", Share, &[crops.grayscale]),
+            each("crops.blur", Share, &crops.blur),
+            each("crops.solarize", Share, &crops.solarize),
+            each("dino.loss_weight", NotNegative, &[self.dino.loss_weight]),
+            each("dino.koleo_loss_weight", NotNegative, &[self.dino.koleo_loss_weight]),
+            each("dino.student_temp", Positive, &[self.dino.student_temp]),
+            each("ibot.loss_weight", NotNegative, &[self.ibot.loss_weight]),
+            each("ibot.mask_sample_probability", Share, &[self.ibot.mask_sample_probability]),
+            each("teacher.momentum_teacher", Share, &[teacher.momentum_teacher]),
+            each("teacher.final_momentum_teacher", Share, &[teacher.final_momentum_teacher]),
+            each("teacher.warmup_teacher_temp", Positive, &[teacher.warmup_teacher_temp]),
+            each("teacher.teacher_temp", Positive, &[teacher.teacher_temp]),
+            each("teacher.warmup_teacher_temp_epochs", NotNegative, &[teacher.warmup_teacher_temp_epochs]),
+            each("teacher.center_momentum", Share, &[teacher.center_momentum]),
+            each("optim.base_lr", NotNegative, &[optim.base_lr]),
+            each("optim.min_lr", NotNegative, &[optim.min_lr]),
+            each("optim.warmup_epochs", NotNegative, &[optim.warmup_epochs]),
+            each("optim.weight_decay", NotNegative, &[optim.weight_decay]),
+            each("optim.weight_decay_end", NotNegative, &[optim.weight_decay_end]),
+            each("optim.betas", BelowOne, &optim.betas),
+            each("optim.eps", Positive, &[optim.eps]),
+            each("optim.clip_grad", NotNegative, &[optim.clip_grad]),
+            each("optim.layerwise_decay", Positive, &[optim.layerwise_decay]),
+            each("optim.patch_embed_lr_mult", NotNegative, &[optim.patch_embed_lr_mult]),
+            each("optim.freeze_last_layer_epochs", NotNegative, &[optim.freeze_last_layer_epochs]),
+            each("train.epochs", Positive, &[train.epochs]),
+            each("train.save_minutes", NotNegative, &[train.save_minutes]),
+            each("train.look_epochs", NotNegative, &[train.look_epochs]),
+        ];
+        for (key, range, value) in numbers.into_iter().flatten() {
+            let (holds, expected) = match range {
+                Share => ((0.0..=1.0).contains(&value), "within 0 and 1"),
+                BelowOne => ((0.0..1.0).contains(&value), "from 0 to below 1"),
+                NotNegative => (value >= 0.0 && value.is_finite(), "a number, not negative"),
+                Positive => (value > 0.0 && value.is_finite(), "a number above 0"),
+            };
+            if !holds {
+                let expected = match key {
+                    "crops.jitter" => "[brightness, contrast, saturation, hue], not negative, hue at most 0.5",
+                    _ => expected,
+                };
+                return Err(ConfigError::Contradiction {
+                    key: key.to_owned(),
+                    found: value.to_string(),
+                    expected: expected.to_owned(),
+                });
+            }
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub struct DeviceDescription {
     pub info: EngineInfo,
     /// The graphics API, or `Flex`.
     pub backend: String,
-    /// Names and values of its limits.
+    /// Names and values of its limits, but for the largest binding, which [`EngineInfo`] tells; bytes are plain numbers.
     pub limits: Vec<(String, String)>,
 }
 
@@ -276,7 +276,6 @@ mod gpu {
                         limits: vec![
                             ("matrix units".to_owned(), if matrix_units(adapter) { "f16" } else { "none" }.to_owned()),
                             ("max buffer".to_owned(), limits.max_buffer_size.to_string()),
-                            ("max storage binding".to_owned(), limits.max_storage_buffer_binding_size.to_string()),
                             ("workgroup memory".to_owned(), limits.max_compute_workgroup_storage_size.to_string()),
                             ("workgroup size".to_owned(), limits.max_compute_invocations_per_workgroup.to_string()),
                             ("workgroups".to_owned(), limits.max_compute_workgroups_per_dimension.to_string()),

@@ -20,6 +20,30 @@ pub enum FormatError {
         /// Names of the files that were given.
         found: Vec<String>,
     },
+    /// Shards without the index that says what each holds.
+    #[error(
+        "{file} is shard {number} of {count} of a model, and {index} did not come with it; give the folder that holds all \
+         of them, or that index"
+    )]
+    LoneShard {
+        /// Name of the shard.
+        file: String,
+        /// Its number, as its name has it.
+        number: u32,
+        /// How many there are.
+        count: u32,
+        /// Name of the index that is missing.
+        index: &'static str,
+    },
+    /// What Git keeps in place of a large file.
+    #[error(
+        "{file} is not the file itself but a pointer of Git LFS to it; run `git lfs pull` in its repository, or download \
+         the file itself"
+    )]
+    LfsPointer {
+        /// Name of the file.
+        file: String,
+    },
     /// More than one checkpoint, and no rule says which one is meant.
     #[error("found several checkpoints, {found:?}; give exactly one, or name it model.safetensors")]
     SeveralCheckpoints {
@@ -142,7 +166,8 @@ pub enum FormatError {
     },
     /// Shape times element size is not the number of bytes.
     #[error(
-        "the tensor {tensor} of shape {shape:?} and type {dtype} needs {expected:?} bytes, the header gives it {found} ({file})"
+        "the tensor {tensor} of shape {shape:?} and type {dtype} needs {}, the header gives it {found} ({file})",
+        needed(*expected)
     )]
     SizeMismatch {
         /// Name of the file.
@@ -183,7 +208,7 @@ pub enum FormatError {
         expected: u64,
     },
     /// The file is shorter than its header says.
-    #[error("{file} has {found} bytes, its header describes {expected}; the download was cut, fetch it again")]
+    #[error("{file} has {found} bytes, expected {expected}; the download was cut, fetch it again")]
     Truncated {
         /// Name of the file.
         file: String,
@@ -348,7 +373,8 @@ pub enum FormatError {
     },
     /// A weight that is no number.
     #[error(
-        "the tensor {tensor} holds {value} at index {index}; weights must be finite, the checkpoint is damaged or its training diverged"
+        "the tensor {tensor} holds {value:e} at index {index}; weights must be finite floats of 32 bits, the \
+         checkpoint is damaged or its training diverged"
     )]
     NonFinite {
         /// The tensor.
@@ -370,4 +396,12 @@ pub enum FormatError {
         /// The number.
         value: f64,
     },
+}
+
+/// Bytes that a tensor needs, for a message.
+fn needed(bytes: Option<u64>) -> String {
+    match bytes {
+        Some(bytes) => format!("{bytes} bytes"),
+        None => "more bytes than 64 bits can count".to_owned(),
+    }
 }

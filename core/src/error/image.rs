@@ -47,6 +47,22 @@ pub enum ImageError {
         /// The limit on width times height.
         max_pixels: u64,
     },
+    /// A recipe that makes more pixels of a picture than allowed.
+    #[error(
+        "a picture of {width} x {height} pixels would become one of {} x {}, beyond the limit of {max_pixels} \
+         pixels; prepare it at a smaller size, or with a crop (preprocessor_config.json)",
+        prepared[0], prepared[1]
+    )]
+    PreparedTooLarge {
+        /// Width of the picture in pixels.
+        width: u32,
+        /// Height of the picture in pixels.
+        height: u32,
+        /// Width and height that the recipe asks for.
+        prepared: [u64; 2],
+        /// The limit on their product.
+        max_pixels: u64,
+    },
     /// More bytes, encoded or decoded, than allowed.
     #[error("the image needs {bytes} bytes; the limit is {max_bytes}")]
     TooManyBytes {
@@ -77,7 +93,11 @@ pub enum ImageError {
         source: serde_json::Error,
     },
     /// An image processor that we do not know.
-    #[error("preprocessor_config.json names the image processor {found:?}; supported are {supported}")]
+    #[error(
+        "preprocessor_config.json {}; supported are {supported}; write one of them, or remove the file: then images are \
+         prepared as the model's family was trained",
+        named(found)
+    )]
     UnknownProcessor {
         /// Its name, if any.
         found: Option<String>,
@@ -100,4 +120,12 @@ pub enum ImageError {
         /// The value found, as JSON.
         found: String,
     },
+}
+
+/// What a file says of its image processor, for a message.
+fn named(processor: &Option<String>) -> String {
+    match processor {
+        Some(name) => format!("names the image processor {name}"),
+        None => "names no image processor (image_processor_type)".to_owned(),
+    }
 }

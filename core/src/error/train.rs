@@ -69,7 +69,8 @@ pub enum TrainError {
     /// Too many steps in a row gave numbers that are not finite.
     #[error(
         "{count} steps in a row gave numbers that are not finite (last: {what} at step {step}); nothing was updated by \
-         them. Lower optim.base_lr, or look at the replay files; the last good checkpoint stands"
+         them, and the state that they stand at was not saved: look at the replay files, or begin anew with a lower \
+         optim.base_lr"
     )]
     NotFinite {
         /// How many.

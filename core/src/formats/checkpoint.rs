@@ -15,6 +15,9 @@ use crate::host::{ReadAt, read_exact};
 /// Longest JSON file (config, index) that is read, in bytes.
 pub(crate) const MAX_TEXT: u64 = 64 << 20;
 
+/// How the text begins that Git keeps in place of a large file, where Git LFS did not fetch it.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
 /// Where a tensor's elements lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Located {
@@ -224,6 +227,10 @@ async fn open_file(file: &dyn ReadAt, number: usize) -> Result<Opened, FormatErr
     // A safetensors header is a JSON object: its first character stands behind the length.
     let looks_right = head.get(8).is_none_or(|&byte| byte == b'{');
     if !looks_right {
+        let start = read_exact(file, 0, file.len().min(LFS_POINTER.len() as u64) as usize).await?;
+        if start == LFS_POINTER {
+            return Err(FormatError::LfsPointer { file: file.name().to_owned() });
+        }
         let head = head[..8].to_vec();
         return Err(FormatError::UnknownFormat { file: file.name().to_owned(), head });
     }
@@ -238,6 +245,9 @@ pub(crate) async fn read_text(file: &dyn ReadAt) -> Result<String, FormatError> 
         return Err(FormatError::TextTooLong { file, len, limit: MAX_TEXT });
     }
     let bytes = read_exact(file, 0, file.len() as usize).await?;
+    if bytes.starts_with(LFS_POINTER) {
+        return Err(FormatError::LfsPointer { file: file.name().to_owned() });
+    }
     String::from_utf8(bytes)
         .map_err(|error| FormatError::NotText { file: file.name().to_owned(), at: error.utf8_error().valid_up_to() })
 }

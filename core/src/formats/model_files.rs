@@ -33,7 +33,7 @@ impl ModelFiles {
     ///
     /// # Errors
     /// [`FormatError::NoCheckpoint`] or [`FormatError::SeveralCheckpoints`] with the names found,
-    /// [`FormatError::DuplicateFile`], or whatever is wrong with the files themselves.
+    /// [`FormatError::LoneShard`], [`FormatError::DuplicateFile`], or whatever is wrong with the files themselves.
     pub async fn from_files(mut files: Vec<Box<dyn ReadAt>>) -> Result<Self, FormatError> {
         // The order in which a host lists files must not matter.
         files.sort_by(|a, b| last_part(a.name()).cmp(last_part(b.name())));
@@ -58,6 +58,9 @@ impl ModelFiles {
                 let mut weights = take_weights(&mut files);
                 if weights.len() > 1 {
                     weights.retain(|file| last_part(file.name()) != IO);
+                }
+                if let Some(error) = weights.iter().find_map(|file| lone_shard(file.name())) {
+                    return Err(error);
                 }
                 match (weights.pop(), weights.is_empty()) {
                     (Some(only), true) => (Checkpoint::open(only).await?, None),
@@ -97,6 +100,16 @@ async fn text(file: Option<&dyn ReadAt>) -> Result<Option<String>, FormatError> 
 fn take(files: &mut Vec<Box<dyn ReadAt>>, name: &str) -> Option<Box<dyn ReadAt>> {
     let place = files.iter().position(|file| last_part(file.name()) == name)?;
     Some(files.remove(place))
+}
+
+/// What to say of `model-00001-of-00002.safetensors` without an index; `None` of a file that is no shard of several.
+fn lone_shard(file: &str) -> Option<FormatError> {
+    let (stem, ending) = last_part(file).rsplit_once('.')?;
+    let (rest, count) = stem.rsplit_once("-of-")?;
+    let (_, number) = rest.rsplit_once('-')?;
+    let (number, count): (u32, u32) = (number.parse().ok()?, count.parse().ok()?);
+    let index = if ending == "safetensors" { CANONICAL[1] } else { CANONICAL[3] };
+    (count > 1).then(|| FormatError::LoneShard { file: file.to_owned(), number, count, index })
 }
 
 fn take_weights(files: &mut Vec<Box<dyn ReadAt>>) -> Vec<Box<dyn ReadAt>> {

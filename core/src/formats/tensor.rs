@@ -157,7 +157,12 @@ impl TensorBytes {
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(values),
             Some(index) => {
-                Err(FormatError::NonFinite { tensor: self.name.clone(), index, value: f64::from(values[index]) })
+                let value = match self.dtype {
+                    // As it is stored: finite there, perhaps, and beyond f32.
+                    Dtype::F64 => self.map(f64::from_le_bytes)[index],
+                    _ => f64::from(values[index]),
+                };
+                Err(FormatError::NonFinite { tensor: self.name.clone(), index, value })
             }
         }
     }
@@ -285,7 +290,9 @@ mod tests {
             assert!(matches!(f16s.to_f32(), Err(FormatError::NonFinite { index: 1, .. })), "{bad}");
         }
         let beyond = tensor(Dtype::F64, le(&[0.0, 1e300], f64::to_le_bytes));
-        assert!(matches!(beyond.to_f32(), Err(FormatError::NonFinite { index: 1, .. })));
+        let error = beyond.to_f32().expect_err("beyond f32");
+        assert!(matches!(error, FormatError::NonFinite { index: 1, value: 1e300, .. }), "{error}");
+        assert!(error.to_string().contains("holds 1e300 at index 1"), "{error}");
         let large = tensor(Dtype::F32, le(&[65504.0f32, 70000.0], f32::to_le_bytes));
         assert!(matches!(large.to_f16(), Err(FormatError::F16Range { index: 1, value: 70000.0, .. })));
     }

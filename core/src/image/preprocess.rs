@@ -210,10 +210,10 @@ impl Preprocess {
     /// Where the pixels of a picture of `width` x `height` go.
     ///
     /// # Errors
-    /// [`ImageError::TooManyPixels`] if the result, or the resized picture's side, is absurdly large:
+    /// [`ImageError::PreparedTooLarge`] if the result, or the resized picture's side, is absurdly large:
     /// a picture of 1 x 50 000 pixels without a crop.
     pub fn plan(&self, width: u32, height: u32) -> Result<Plan, ImageError> {
-        let too_many = || ImageError::TooManyPixels { width, height, max_pixels: MAX_PIXELS };
+        let too_large = |prepared| ImageError::PreparedTooLarge { width, height, prepared, max_pixels: MAX_PIXELS };
         let resized = match self.resize {
             Resize::None => [width, height],
             Resize::Exact(width, height) => [width, height],
@@ -223,16 +223,17 @@ impl Preprocess {
                     return Err(ImageError::BadSize { width, height, expected: 3, found: 0 });
                 }
                 // As torchvision and Hugging Face: int(side * long / short).
-                let scale = |length: u32| {
-                    let scaled = u64::from(side) * u64::from(length) / short;
-                    u32::try_from(scaled).ok().filter(|&scaled| i32::try_from(scaled).is_ok())
-                };
-                [scale(width).ok_or_else(too_many)?, scale(height).ok_or_else(too_many)?]
+                let scaled = [width, height].map(|length| u64::from(side) * u64::from(length) / short);
+                let narrow = |scaled: u64| u32::try_from(scaled).ok().filter(|&scaled| i32::try_from(scaled).is_ok());
+                match scaled.map(narrow) {
+                    [Some(width), Some(height)] => [width, height],
+                    _ => return Err(too_large(scaled)),
+                }
             }
         };
         let output = self.crop.map_or(resized, |(width, height)| [width, height]);
         if u64::from(output[0]) * u64::from(output[1]) > MAX_PIXELS {
-            return Err(too_many());
+            return Err(too_large(output.map(u64::from)));
         }
         let offset =
             [self.crop_rounding.offset(resized[0], output[0]), self.crop_rounding.offset(resized[1], output[1])];

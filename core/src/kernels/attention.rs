@@ -4,7 +4,7 @@
 //! one row. The kernel is the online softmax of FlashAttention (Dao et al., arXiv 2205.14135), one invocation a query;
 //! its backward pass recomputes the probabilities from the log of the softmax's denominator: some heads at a time between
 //! products, or on a software adapter and for packed crops one invocation a query and a key. The CPU does the same with its
-//! own products around the loops of `lab-loops`; it holds the probabilities of one call, and not for long.
+//! own products around the loops of `lab-loops`, some queries at a time where there are many.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -440,144 +440,7 @@ mod launches {
     }
 
     #[cfg(feature = "flex")]
-    mod loops {
-        use burn::backend::Flex;
-        use burn::backend::flex::FlexTensor;
-        use burn::backend::ops::FloatTensorOps;
-        use burn::backend::tensor::{FloatTensor, IntTensor};
-        use lab_loops::softmax;
-
-        use super::AttentionOps;
-        use crate::kernels::flex::{contiguous, dims, filled, slice, view};
-
-        /// The sizes of a call.
-        #[derive(Clone, Copy)]
-        struct Sizes {
-            b: usize,
-            n: usize,
-            heads: usize,
-            head_dim: usize,
-            scale: f32,
-        }
-
-        impl Sizes {
-            fn of(qkv: &FlexTensor, heads: u32) -> Self {
-                let ([b, n, width], heads) = (dims(qkv), heads as usize);
-                let head_dim = width / 3 / heads;
-                Self { b, n, heads, head_dim, scale: (head_dim as f32).powf(-0.5) }
-            }
-
-            /// Queries (part 0), keys (1) or values (2) as `[B, heads, N, head_dim]`, where they lie.
-            fn part(self, qkv: &FlexTensor, part: usize) -> FlexTensor {
-                let Self { b, n, heads, head_dim, .. } = self;
-                let width = heads * head_dim;
-                view(qkv, [b, heads, n, head_dim], [3 * n * width, head_dim, 3 * width, 1], part * width)
-            }
-
-            /// `[B, N, D]` as `[B, heads, N, head_dim]`, where it lies.
-            fn by_heads(self, x: &FlexTensor) -> FlexTensor {
-                let Self { b, n, heads, head_dim, .. } = self;
-                let width = heads * head_dim;
-                view(x, [b, heads, n, head_dim], [n * width, head_dim, width, 1], 0)
-            }
-
-            /// Scores before scaling, `[B, heads, queries, N]`.
-            fn scores(self, qkv: &FlexTensor, first: usize, queries: usize) -> FlexTensor {
-                let Self { b, n, heads, head_dim, .. } = self;
-                let width = heads * head_dim;
-                let strides = [3 * n * width, head_dim, 3 * width, 1];
-                let query = view(qkv, [b, heads, queries, head_dim], strides, 3 * first * width);
-                Flex::float_matmul(query, swapped(self.part(qkv, 1)))
-            }
-        }
-
-        /// The last two axes exchanged.
-        fn swapped(x: FlexTensor) -> FlexTensor {
-            Flex::float_swap_dims(x, 2, 3)
-        }
-
-        fn numbers(tensor: &mut FlexTensor) -> &mut [f32] {
-            tensor.storage_mut()
-        }
-
-        impl AttentionOps for Flex {
-            fn fused_attention(qkv: FloatTensor<Self>, heads: u32) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                let qkv = contiguous(qkv);
-                let sizes = Sizes::of(&qkv, heads);
-                let Sizes { b, n, heads, head_dim, scale } = sizes;
-                let mut probs = sizes.scores(&qkv, 0, n);
-                let lse = filled([b, heads, n], |lse| softmax::forward(numbers(&mut probs), n, scale, lse));
-                let by_heads = Flex::float_matmul(probs, sizes.part(&qkv, 2));
-                let out = filled([b, n, heads * head_dim], |out| {
-                    softmax::to_tokens(&[slice(&by_heads)], [heads, n, head_dim], out);
-                });
-                (out, lse)
-            }
-
-            fn fused_attention_backward(
-                qkv: FloatTensor<Self>,
-                _out: FloatTensor<Self>,
-                lse: FloatTensor<Self>,
-                d_out: FloatTensor<Self>,
-                heads: u32,
-                _half: bool,
-            ) -> FloatTensor<Self> {
-                let (qkv, d_out) = (contiguous(qkv), contiguous(d_out));
-                let sizes = Sizes::of(&qkv, heads);
-                let Sizes { b, n, heads, head_dim, scale } = sizes;
-                let mut probs = sizes.scores(&qkv, 0, n);
-                softmax::again(numbers(&mut probs), n, scale, slice(&lse));
-                let d_out = sizes.by_heads(&d_out);
-                let d_value = Flex::float_matmul(swapped(probs.clone()), d_out.clone());
-                let mut d_scores = Flex::float_matmul(d_out, swapped(sizes.part(&qkv, 2)));
-                softmax::backward(slice(&probs), numbers(&mut d_scores), n, scale);
-                let d_query = Flex::float_matmul(d_scores.clone(), sizes.part(&qkv, 1));
-                let d_key = Flex::float_matmul(swapped(d_scores), sizes.part(&qkv, 0));
-                filled([b, n, 3 * heads * head_dim], |d_qkv| {
-                    let parts = [slice(&d_query), slice(&d_key), slice(&d_value)];
-                    softmax::to_tokens(&parts, [heads, n, head_dim], d_qkv);
-                })
-            }
-
-            fn fused_attention_probs(qkv: FloatTensor<Self>, heads: u32, first: u32, count: u32) -> FloatTensor<Self> {
-                let qkv = contiguous(qkv);
-                let sizes = Sizes::of(&qkv, heads);
-                let mut probs = sizes.scores(&qkv, first as usize, count as usize);
-                let mut lse = vec![0.0; sizes.b * sizes.heads * count as usize];
-                softmax::forward(numbers(&mut probs), sizes.n, sizes.scale, &mut lse);
-                probs
-            }
-
-            fn fused_attention_packed(
-                _qkv: FloatTensor<Self>,
-                _ranges: IntTensor<Self>,
-                _heads: u32,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                unreachable!("the door sends packed crops to the reference")
-            }
-
-            fn fused_attention_backward_packed(
-                _qkv: FloatTensor<Self>,
-                _out: FloatTensor<Self>,
-                _lse: FloatTensor<Self>,
-                _d_out: FloatTensor<Self>,
-                _ranges: IntTensor<Self>,
-                _heads: u32,
-            ) -> FloatTensor<Self> {
-                unreachable!("the door sends packed crops to the reference")
-            }
-
-            fn fused_attention_probs_packed(
-                _qkv: FloatTensor<Self>,
-                _ranges: IntTensor<Self>,
-                _heads: u32,
-                _first: u32,
-                _count: u32,
-            ) -> FloatTensor<Self> {
-                unreachable!("the door sends packed crops to the reference")
-            }
-        }
-    }
+    mod loops;
 
     #[derive(Debug)]
     struct AttentionBackward;

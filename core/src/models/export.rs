@@ -9,7 +9,8 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::config::{Ffn, MaeConfig, VitConfig};
-use super::keys::{Family, hugging_face_recipes};
+use super::keys::Family;
+use super::names::hugging_face_recipes;
 
 /// What a Hugging Face folder of a model holds.
 #[derive(Debug, Clone, PartialEq)]

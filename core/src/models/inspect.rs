@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use lab_protocol::ModelInfo;
 
-use super::config::{Head, VitConfig};
-use super::keys::{Family, recognise};
+use super::config::VitConfig;
+use super::keys::recognise;
 use super::model::{describe, preprocessing};
+use super::names::Misshapen;
+use super::presets::released_as;
 use crate::error::Error;
 use crate::formats::ModelFiles;
 
@@ -21,7 +23,9 @@ pub struct ModelReport {
     pub flops_per_image: u64,
     /// The most that one image's activations take at once in f32, in bytes: a block's widest moment.
     pub activation_bytes_per_image: u64,
-    /// A word on the licence, where the family tells it.
+    /// The released models whose encoder has these sizes.
+    pub released: Vec<String>,
+    /// A word on the licence of those.
     pub licence: Option<String>,
     /// Tensors that are known and of no use here.
     pub ignored: Vec<String>,
@@ -29,6 +33,8 @@ pub struct ModelReport {
     pub unknown: Vec<String>,
     /// Tensors that the model needs and the files lack.
     pub missing: Vec<String>,
+    /// Tensors that are there in another shape than the model needs: such a model does not load.
+    pub misshapen: Vec<Misshapen>,
     /// Tensors that the model needs and whose type of number no weight can have, with that type: such a model does not
     /// load.
     pub wrong_dtype: BTreeMap<String, &'static str>,
@@ -60,33 +66,37 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
         .filter(|(_, dtype)| !dtype.is_float())
         .map(|(name, dtype)| (name.clone(), dtype.name()))
         .collect();
-    let licence = match (layout.family, config.head) {
-        (Family::Vit | Family::VitMae | Family::OriginalMae, _) => {
-            Some("Meta's MAE and Web-SSL weights are CC-BY-NC 4.0 (no commercial use): see where yours come from")
-        }
-        (Family::Dinov2 | Family::Original, _) if config.num_register_tokens == 0 => {
-            Some("Web-SSL weights are CC-BY-NC 4.0; DINOv2's own are Apache-2.0: see where yours come from")
-        }
-        (Family::Dinov2 | Family::Original, _) => Some("DINOv2 weights are Apache-2.0"),
-        (_, Head::ClipPool | Head::AttentionPool { .. } | Head::Norm) => None,
-    };
+    let released = released_as(config);
     Ok(ModelReport {
         info,
         layout: layout.family.title(),
         flops_per_image: config.flops(grid, grid),
         activation_bytes_per_image: activation_bytes(config, grid),
-        licence: licence.map(str::to_owned),
+        licence: licence_of(&released).map(str::to_owned),
+        released,
         ignored: layout.ignored,
         unknown: layout.unknown,
         missing: layout.missing,
+        misshapen: layout.misshapen,
         wrong_dtype,
         stored,
     })
 }
 
+/// The licence of released models, by their names (webssl specification §1.4).
+fn licence_of(released: &[String]) -> Option<&'static str> {
+    let first = released.first()?;
+    Some(if first.contains("dinov2-") {
+        "those of DINOv2 are Apache-2.0"
+    } else {
+        "those of Web-SSL and MAE are CC-BY-NC 4.0 (no commercial use)"
+    })
+}
+
 /// The most that the activations of one image of `grid` by `grid` patches take at once in f32, in bytes.
 pub(super) fn activation_bytes(config: &VitConfig, grid: usize) -> u64 {
-    // Residual stream, its norm, and the larger of qkv and the feed-forward's width.
+    // Residual stream, its norm, and the larger of qkv and the feed-forward's width. Attention holds no more of its
+    // probabilities than a call may (`kernels::attention`).
     let widest = 2 * config.embed_dim + (3 * config.embed_dim).max(2 * config.ffn_hidden());
     4 * (config.tokens(grid, grid) * widest) as u64
 }

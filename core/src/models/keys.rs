@@ -6,11 +6,10 @@
 //! Names and shapes: webssl specification §2.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-
-use serde_json::Value;
 
 use super::config::{Ffn, Head, MaeConfig, VitConfig};
+use super::config_json::ConfigJson;
+use super::names::{Misshapen, Naming, Recipe, parameter_shapes};
 use crate::error::ModelError;
 use crate::formats::Checkpoint;
 use crate::kernels::linear::Activation;
@@ -50,13 +49,6 @@ impl Family {
     }
 }
 
-/// Where one of our tensors lies: rows of one tensor, or several tensors one below the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipe {
-    /// Name in the checkpoint, and its rows (`None` is all).
-    pub parts: Vec<(String, Option<Range<usize>>)>,
-}
-
 /// What a checkpoint is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
@@ -74,83 +66,9 @@ pub struct Layout {
     pub unknown: Vec<String>,
     /// Tensors that the model needs and the checkpoint lacks, by the checkpoint's names.
     pub missing: Vec<String>,
+    /// Tensors that are there in another shape than the model needs.
+    pub misshapen: Vec<Misshapen>,
 }
-
-type Table = &'static [(&'static str, &'static [&'static str])];
-
-const VIT_BLOCK: Table = &[
-    ("norm1", &["layernorm_before"]),
-    ("attn.qkv", &["attention.attention.query", "attention.attention.key", "attention.attention.value"]),
-    ("attn.proj", &["attention.output.dense"]),
-    ("norm2", &["layernorm_after"]),
-    ("mlp.fc1", &["intermediate.dense"]),
-    ("mlp.fc2", &["output.dense"]),
-];
-const DINOV2_BLOCK: Table = &[
-    ("norm1", &["norm1"]),
-    ("attn.qkv", &["attention.attention.query", "attention.attention.key", "attention.attention.value"]),
-    ("attn.proj", &["attention.output.dense"]),
-    ("ls1.gamma", &["layer_scale1.lambda1"]),
-    ("norm2", &["norm2"]),
-    ("ls2.gamma", &["layer_scale2.lambda1"]),
-];
-const CLIP_BLOCK: Table = &[
-    ("norm1", &["layer_norm1"]),
-    ("attn.qkv", &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
-    ("attn.proj", &["self_attn.out_proj"]),
-    ("norm2", &["layer_norm2"]),
-    ("mlp.fc1", &["mlp.fc1"]),
-    ("mlp.fc2", &["mlp.fc2"]),
-];
-const ORIGINAL_BLOCK: Table = &[
-    ("norm1", &["norm1"]),
-    ("attn.qkv", &["attn.qkv"]),
-    ("attn.proj", &["attn.proj"]),
-    ("ls1.gamma", &["ls1.gamma"]),
-    ("norm2", &["norm2"]),
-    ("ls2.gamma", &["ls2.gamma"]),
-];
-const HF_GLOBALS: Table = &[
-    ("patch_embed.proj", &["embeddings.patch_embeddings.projection"]),
-    ("cls_token", &["embeddings.cls_token"]),
-    ("mask_token", &["embeddings.mask_token"]),
-    ("register_tokens", &["embeddings.register_tokens"]),
-    ("pos_embed", &["embeddings.position_embeddings"]),
-    ("norm", &["layernorm"]),
-];
-const CLIP_GLOBALS: Table = &[
-    ("patch_embed.proj", &["embeddings.patch_embedding"]),
-    ("cls_token", &["embeddings.class_embedding"]),
-    ("pos_embed", &["embeddings.position_embedding.weight"]),
-    ("norm_pre", &["pre_layrnorm"]),
-    ("norm", &["post_layernorm"]),
-    ("attn_pool.probe", &["head.probe"]),
-    ("attn_pool.out_proj", &["head.attention.out_proj"]),
-    ("attn_pool.norm", &["head.layernorm"]),
-    ("attn_pool.mlp", &["head.mlp"]),
-];
-const ORIGINAL_GLOBALS: Table = &[
-    ("patch_embed.proj", &["patch_embed.proj"]),
-    ("cls_token", &["cls_token"]),
-    ("mask_token", &["mask_token"]),
-    ("register_tokens", &["register_tokens"]),
-    ("pos_embed", &["pos_embed"]),
-    ("norm", &["norm"]),
-];
-const HF_DECODER: Table = &[
-    ("decoder_embed", &["decoder.decoder_embed"]),
-    ("decoder_mask_token", &["decoder.mask_token"]),
-    ("decoder_pos_embed", &["decoder.decoder_pos_embed"]),
-    ("decoder_norm", &["decoder.decoder_norm"]),
-    ("decoder_pred", &["decoder.decoder_pred"]),
-];
-const ORIGINAL_DECODER: Table = &[
-    ("decoder_embed", &["decoder_embed"]),
-    ("decoder_mask_token", &["mask_token"]),
-    ("decoder_pos_embed", &["decoder_pos_embed"]),
-    ("decoder_norm", &["decoder_norm"]),
-    ("decoder_pred", &["decoder_pred"]),
-];
 
 /// Beginnings of names, behind any prefix, that belong to things we have no use for.
 const OF_NO_USE: [&str; 16] = [
@@ -176,8 +94,8 @@ const OF_NO_USE: [&str; 16] = [
 ///
 /// # Errors
 ///
-/// [`ModelError`] when no family fits, or sizes cannot be told or contradict each other. Missing and unknown tensors
-/// are not errors yet: [`Layout::check`] makes them one, `inspect` lists them.
+/// [`ModelError`] when no family fits, or sizes cannot be told or contradict each other. Missing, unknown and misshapen
+/// tensors are not errors yet: [`Layout::check`] makes them one, `inspect` lists them.
 pub fn recognise(checkpoint: &Checkpoint, config: Option<&str>) -> Result<Layout, ModelError> {
     let config = ConfigJson::parse(config)?;
     let (family, prefix) = family_of(checkpoint)?;
@@ -185,14 +103,14 @@ pub fn recognise(checkpoint: &Checkpoint, config: Option<&str>) -> Result<Layout
 }
 
 impl Layout {
-    /// Turns missing and unknown tensors into an error that lists both.
+    /// Turns missing and unknown tensors into an error that lists both, or the first misshapen one into one.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Tensors`].
+    /// [`ModelError::Tensors`] or [`ModelError::Shape`].
     pub fn check(&self) -> Result<(), ModelError> {
         if self.missing.is_empty() && self.unknown.is_empty() {
-            return Ok(());
+            return self.misshapen.first().map_or(Ok(()), |tensor| Err(tensor.clone().into()));
         }
         Err(ModelError::Tensors {
             family: self.family.title(),
@@ -251,17 +169,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn layout(self) -> Result<Layout, ModelError> {
-        let blocks = self.blocks(&self.prefix, self.block_prefix());
+        self.config_fits()?;
+        let blocks = self.blocks(&self.prefix, self.block_prefix())?;
         let config = self.vit_config(&blocks)?;
         let decoder_prefix = self.decoder_prefix();
         let decoder_blocks = match self.family {
-            Family::VitMae => self.blocks(&decoder_prefix, "decoder.decoder_layers."),
-            Family::OriginalMae => self.blocks(&decoder_prefix, "decoder_blocks."),
+            Family::VitMae => self.blocks(&decoder_prefix, "decoder.decoder_layers.")?,
+            Family::OriginalMae => self.blocks(&decoder_prefix, "decoder_blocks.")?,
             _ => Vec::new(),
         };
         let mae = match decoder_blocks.is_empty() {
             true => None,
-            false => Some(self.mae_config(&decoder_prefix, &decoder_blocks)?),
+            false => Some(self.mae_config(&decoder_prefix, &decoder_blocks, config.grid() * config.grid())?),
         };
 
         let naming = Naming {
@@ -271,8 +190,13 @@ impl Reader<'_> {
             decoder_prefix: &decoder_prefix,
             decoder_blocks: &decoder_blocks,
         };
-        let names = parameter_names(&config, mae.as_ref()).into_iter();
-        let recipes: BTreeMap<_, _> = names.map(|name| (name.clone(), naming.recipe(&name, &config))).collect();
+        let mut misshapen = Vec::new();
+        let mut recipes = BTreeMap::new();
+        for (name, shape) in parameter_shapes(&config, mae.as_ref()) {
+            let recipe = naming.recipe(&name, &config);
+            misshapen.extend(recipe.rows(self.checkpoint, &shape).err());
+            recipes.insert(name, recipe);
+        }
         let needed: BTreeSet<&str> =
             recipes.values().flat_map(|recipe| recipe.parts.iter().map(|(name, _)| name.as_str())).collect();
         let missing = needed.iter().filter(|name| self.checkpoint.entry(name).is_none()).map(|&name| name.to_owned());
@@ -283,7 +207,7 @@ impl Reader<'_> {
             .filter(|name| !needed.contains(name))
             .map(str::to_owned)
             .partition(|name| self.of_no_use(name));
-        Ok(Layout { family: self.family, config, mae, recipes, ignored, unknown, missing })
+        Ok(Layout { family: self.family, config, mae, recipes, ignored, unknown, missing, misshapen })
     }
 
     /// A tensor outside the encoder chosen, or one of the known extras beside it.
@@ -310,7 +234,7 @@ impl Reader<'_> {
     }
 
     /// For each block in order, what stands before its names: `blocks.3.`, or `blocks.0.3.` where FSDP chunked them.
-    fn blocks(&self, prefix: &str, start: &str) -> Vec<String> {
+    fn blocks(&self, prefix: &str, start: &str) -> Result<Vec<String>, ModelError> {
         let head = format!("{prefix}{start}");
         let mut found = BTreeMap::new();
         for name in self.checkpoint.names() {
@@ -324,9 +248,41 @@ impl Reader<'_> {
                 found.insert(index, format!("{head}{first}."));
             }
         }
-        // A gap in the numbers shows as missing tensors of the block that is not there.
-        let count = found.keys().next_back().map_or(0, |last| last + 1);
-        (0..count).map(|index| found.remove(&index).unwrap_or_else(|| format!("{head}{index}."))).collect()
+        // A gap in the numbers shows as missing tensors of the block that is not there; but a name alone must not make us
+        // list more of them than the file has tensors.
+        let Some(&last) = found.keys().next_back() else { return Ok(Vec::new()) };
+        if last >= self.checkpoint.names().len() {
+            let gap = (0..).zip(found.keys()).find(|(wanted, there)| wanted != *there).map_or(0, |(wanted, _)| wanted);
+            return Err(ModelError::Tensors {
+                family: self.family.title(),
+                missing: vec![format!("{head}{gap}.…")],
+                unknown: vec![format!("{}…", found[&last])],
+            });
+        }
+        Ok((0..=last).map(|index| found.remove(&index).unwrap_or_else(|| format!("{head}{index}."))).collect())
+    }
+
+    /// What `config.json` says of its kind must not contradict the names of the tensors: its heads and its activation are
+    /// believed.
+    fn config_fits(&self) -> Result<(), ModelError> {
+        let Some(stated) = self.config.text("model_type")? else { return Ok(()) };
+        let fits = match stated {
+            "dinov2" | "dinov2_with_registers" => matches!(self.family, Family::Dinov2 | Family::Original),
+            "vit" => matches!(self.family, Family::Vit | Family::OriginalMae),
+            "vit_mae" => matches!(self.family, Family::Vit | Family::VitMae | Family::OriginalMae),
+            "clip" | "clip_vision_model" => self.family == Family::Clip,
+            "siglip" | "siglip_vision_model" => self.family == Family::Siglip,
+            // A name of somebody's own may stand for anything.
+            _ => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(ModelError::Config {
+            field: "model_type".to_owned(),
+            expected: format!("that of {}, whose names the tensors bear", self.family.title()),
+            found: stated.to_owned(),
+        })
     }
 
     fn shape(&self, name: &str) -> Option<&[usize]> {
@@ -350,6 +306,18 @@ impl Reader<'_> {
         Ok(shape)
     }
 
+    /// Rows of a weight that must be there: the width of what it makes.
+    fn width(&self, name: &str) -> Result<usize, ModelError> {
+        match self.need(name, 2)? {
+            [0, ..] => Err(ModelError::Shape {
+                tensor: name.to_owned(),
+                expected: "at least one row".to_owned(),
+                found: self.need(name, 2)?.to_vec(),
+            }),
+            shape => Ok(shape[0]),
+        }
+    }
+
     fn vit_config(&self, blocks: &[String]) -> Result<VitConfig, ModelError> {
         let local = |name: &str| format!("{}{name}", self.prefix);
         let has = |name: &str| self.checkpoint.entry(&local(name)).is_some();
@@ -369,7 +337,18 @@ impl Reader<'_> {
                 found: vec![embed_dim, in_chans, patch_size, patch_width],
             });
         }
+        if in_chans != 3 {
+            return Err(ModelError::Shape {
+                tensor: patch_name,
+                expected: format!(
+                    "[{embed_dim}, 3, {patch_size}, {patch_size}]: a model of images in red, green and blue"
+                ),
+                found: vec![embed_dim, in_chans, patch_size, patch_width],
+            });
+        }
         self.config.agrees("hidden_size", embed_dim)?;
+        self.config.agrees("patch_size", patch_size)?;
+        self.config.agrees("num_channels", in_chans)?;
         self.config.agrees("num_hidden_layers", blocks.len())?;
         let class_token = self.family != Family::Siglip;
         let positions = match (clip_like, original) {
@@ -403,7 +382,7 @@ impl Reader<'_> {
         let head = match self.family {
             Family::Clip => Head::ClipPool,
             Family::Siglip if has("head.probe") => {
-                Head::AttentionPool { hidden: self.need(&local("head.mlp.fc1.weight"), 2)?[0] }
+                Head::AttentionPool { hidden: self.width(&local("head.mlp.fc1.weight"))? }
             }
             _ => Head::Norm,
         };
@@ -438,27 +417,37 @@ impl Reader<'_> {
             norm_pre: self.family == Family::Clip,
             head,
             interpolation,
-            layer_norm_eps: self.config.number("layer_norm_eps")?.unwrap_or(default_eps),
+            layer_norm_eps: self.config.number_below("layer_norm_eps", 1.0)?.unwrap_or(default_eps),
         })
     }
 
     fn ffn(&self, block: &str) -> Result<Ffn, ModelError> {
         let swiglu = if self.family == Family::Original { "mlp.w12.weight" } else { "mlp.weights_in.weight" };
         let swiglu = format!("{block}{swiglu}");
-        if self.shape(&swiglu).is_some() {
-            return Ok(Ffn::SwiGlu { hidden: self.need(&swiglu, 2)?[0] / 2 });
+        let is_swiglu = self.shape(&swiglu).is_some();
+        if let Some(stated) = self.config.flag("use_swiglu_ffn").filter(|stated| *stated != is_swiglu) {
+            return Err(ModelError::Config {
+                field: "use_swiglu_ffn".to_owned(),
+                expected: format!("{is_swiglu}, as the weights have it"),
+                found: stated.to_string(),
+            });
+        }
+        if is_swiglu {
+            // An odd number of rows shows as a wrong shape.
+            return Ok(Ffn::SwiGlu { hidden: self.width(&swiglu)?.div_ceil(2) });
         }
         let fc1 = match self.family {
             Family::Vit | Family::VitMae => "intermediate.dense.weight",
             _ => "mlp.fc1.weight",
         };
-        let hidden = self.need(&format!("{block}{fc1}"), 2)?[0];
+        let hidden = self.width(&format!("{block}{fc1}"))?;
+        self.config.agrees("intermediate_size", hidden)?;
         let default = match self.family {
             Family::Clip => "quick_gelu",
             Family::Siglip => "gelu_pytorch_tanh",
             _ => "gelu",
         };
-        let activation = match self.config.text("hidden_act").unwrap_or(default) {
+        let activation = match self.config.text("hidden_act")?.unwrap_or(default) {
             "gelu" => Activation::Gelu,
             "quick_gelu" => Activation::QuickGelu,
             "gelu_pytorch_tanh" => Activation::GeluTanh,
@@ -489,6 +478,13 @@ impl Reader<'_> {
                 (3072, _) => 24,
                 (3584, _) => 28,
                 (4096, _) => 32,
+                _ if self.config.is_present() => {
+                    return Err(ModelError::Config {
+                        field: field.to_owned(),
+                        expected: "a whole number: the weights do not tell it".to_owned(),
+                        found: "not there".to_owned(),
+                    });
+                }
                 _ => return Err(ModelError::NeedsConfig { field: field.to_owned(), embed_dim }),
             },
         };
@@ -502,12 +498,12 @@ impl Reader<'_> {
         Ok(heads)
     }
 
-    fn mae_config(&self, prefix: &str, blocks: &[String]) -> Result<MaeConfig, ModelError> {
+    fn mae_config(&self, prefix: &str, blocks: &[String], patches: usize) -> Result<MaeConfig, ModelError> {
         let (embed, fc1) = match self.family {
             Family::VitMae => ("decoder.decoder_embed.weight", "intermediate.dense.weight"),
             _ => ("decoder_embed.weight", "mlp.fc1.weight"),
         };
-        let decoder_embed_dim = self.need(&format!("{prefix}{embed}"), 2)?[0];
+        let decoder_embed_dim = self.width(&format!("{prefix}{embed}"))?;
         // MAE's decoders all have 16 heads, whatever the encoder (mae:models_mae.py).
         let heads = self.config.integer("decoder_num_attention_heads")?.unwrap_or(16);
         if heads == 0 || !decoder_embed_dim.is_multiple_of(heads) {
@@ -517,209 +513,21 @@ impl Reader<'_> {
                 found: heads.to_string(),
             });
         }
+        let mask_ratio = self.config.number("mask_ratio")?.unwrap_or(0.75);
+        if patches as f64 * (1.0 - mask_ratio) < 1.0 {
+            return Err(ModelError::Config {
+                field: "mask_ratio".to_owned(),
+                expected: format!("a number from 0 to below 1 that leaves one of {patches} patches to be seen"),
+                found: mask_ratio.to_string(),
+            });
+        }
         Ok(MaeConfig {
             decoder_embed_dim,
             decoder_depth: blocks.len(),
             decoder_num_heads: heads,
-            decoder_hidden: self.need(&format!("{}{fc1}", blocks[0]), 2)?[0],
-            mask_ratio: self.config.number("mask_ratio")?.unwrap_or(0.75),
+            decoder_hidden: self.width(&format!("{}{fc1}", blocks[0]))?,
+            mask_ratio,
             norm_pix_loss: self.config.flag("norm_pix_loss").unwrap_or(false),
         })
-    }
-}
-
-/// How a family names tensors: our names to a checkpoint's.
-struct Naming<'a> {
-    family: Family,
-    prefix: &'a str,
-    blocks: &'a [String],
-    decoder_prefix: &'a str,
-    decoder_blocks: &'a [String],
-}
-
-impl Naming<'_> {
-    fn recipe(&self, name: &str, config: &VitConfig) -> Recipe {
-        let whole = |parts: Vec<String>| Recipe { parts: parts.into_iter().map(|part| (part, None)).collect() };
-        let hf_decoder = self.family == Family::VitMae;
-        if let Some(rest) = name.strip_prefix("decoder_blocks.") {
-            let (index, rest) = split_index(rest);
-            let table = if hf_decoder { VIT_BLOCK } else { ORIGINAL_BLOCK };
-            return whole(self.translate(rest, &self.decoder_blocks[index], table, config.ffn));
-        }
-        if let Some(rest) = name.strip_prefix("blocks.") {
-            let (index, rest) = split_index(rest);
-            let table = match self.family {
-                Family::Dinov2 => DINOV2_BLOCK,
-                Family::Vit | Family::VitMae => VIT_BLOCK,
-                Family::Clip | Family::Siglip => CLIP_BLOCK,
-                Family::Original | Family::OriginalMae => ORIGINAL_BLOCK,
-            };
-            return whole(self.translate(rest, &self.blocks[index], table, config.ffn));
-        }
-        if name.starts_with("decoder_") {
-            let table = if hf_decoder { HF_DECODER } else { ORIGINAL_DECODER };
-            return whole(self.translate(name, self.decoder_prefix, table, config.ffn));
-        }
-        // SigLIP keeps the three projections of its head in one tensor of 3 D rows.
-        let d = config.embed_dim;
-        for (ours, rows) in [("attn_pool.query.", 0..d), ("attn_pool.key_value.", d..3 * d)] {
-            if let Some(rest) = name.strip_prefix(ours) {
-                let source = format!("{}head.attention.in_proj_{rest}", self.prefix);
-                return Recipe { parts: vec![(source, Some(rows))] };
-            }
-        }
-        let table = match self.family {
-            Family::Dinov2 | Family::Vit | Family::VitMae => HF_GLOBALS,
-            Family::Clip | Family::Siglip => CLIP_GLOBALS,
-            Family::Original | Family::OriginalMae => ORIGINAL_GLOBALS,
-        };
-        whole(self.translate(name, self.prefix, table, config.ffn))
-    }
-
-    fn translate(&self, name: &str, prefix: &str, table: Table, ffn: Ffn) -> Vec<String> {
-        for (ours, theirs) in table {
-            if let Some(rest) = name.strip_prefix(ours)
-                && (rest.is_empty() || rest.starts_with('.'))
-            {
-                return theirs.iter().map(|theirs| format!("{prefix}{theirs}{rest}")).collect();
-            }
-        }
-        // The feed-forward halves of the DINOv2 layouts, where SwiGLU has names of its own.
-        let swiglu = matches!(ffn, Ffn::SwiGlu { .. });
-        let (first, second) = match self.family {
-            Family::Original if swiglu => ("mlp.w12", "mlp.w3"),
-            Family::Dinov2 if swiglu => ("mlp.weights_in", "mlp.weights_out"),
-            _ => ("mlp.fc1", "mlp.fc2"),
-        };
-        let name = name.replace("mlp.fc1", first).replace("mlp.fc2", second);
-        vec![format!("{prefix}{name}")]
-    }
-}
-
-/// Where the tensors of a model go in a Hugging Face folder of a family, as a whole checkpoint names them.
-pub fn hugging_face_recipes(family: Family, config: &VitConfig, mae: Option<&MaeConfig>) -> BTreeMap<String, Recipe> {
-    let prefix = if family == Family::VitMae { "vit." } else { "" };
-    let blocks: Vec<String> = (0..config.depth).map(|index| format!("{prefix}encoder.layer.{index}.")).collect();
-    let decoder_depth = mae.map_or(0, |mae| mae.decoder_depth);
-    let decoder_blocks: Vec<String> =
-        (0..decoder_depth).map(|index| format!("decoder.decoder_layers.{index}.")).collect();
-    let naming = Naming { family, prefix, blocks: &blocks, decoder_prefix: "", decoder_blocks: &decoder_blocks };
-    let names = parameter_names(config, mae).into_iter();
-    names.map(|name| (name.clone(), naming.recipe(&name, config))).collect()
-}
-
-/// `3.norm1.weight` as 3 and `norm1.weight`.
-fn split_index(rest: &str) -> (usize, &str) {
-    let (index, rest) = rest.split_once('.').expect("parameter_names wrote it");
-    (index.parse().expect("parameter_names wrote it"), rest)
-}
-
-/// Our names of every tensor that a model of this config holds.
-pub fn parameter_names(config: &VitConfig, mae: Option<&MaeConfig>) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut add = |name: String, kinds: &[&str]| names.extend(kinds.iter().map(|kind| format!("{name}{kind}")));
-    const BOTH: [&str; 2] = [".weight", ".bias"];
-    const ONE: [&str; 1] = [""];
-    add("patch_embed.proj".into(), if config.patch_bias { &BOTH } else { &BOTH[..1] });
-    for (name, wanted) in [
-        ("cls_token", config.class_token),
-        ("mask_token", config.mask_token),
-        ("register_tokens", config.num_register_tokens > 0),
-        ("pos_embed", true),
-    ] {
-        add(name.into(), if wanted { &ONE } else { &[] });
-    }
-    add("norm_pre".into(), if config.norm_pre { &BOTH } else { &[] });
-    let mut block = |name: String, layer_scale: bool| {
-        for part in ["norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"] {
-            add(format!("{name}.{part}"), &BOTH);
-        }
-        for part in ["ls1.gamma", "ls2.gamma"] {
-            add(format!("{name}.{part}"), if layer_scale { &ONE } else { &[] });
-        }
-    };
-    (0..config.depth).for_each(|index| block(format!("blocks.{index}"), config.layer_scale));
-    for index in 0..mae.map_or(0, |mae| mae.decoder_depth) {
-        block(format!("decoder_blocks.{index}"), false);
-    }
-    add("norm".into(), &BOTH);
-    if let Head::AttentionPool { .. } = config.head {
-        add("attn_pool.probe".into(), &ONE);
-        for part in ["query", "key_value", "out_proj", "norm", "mlp.fc1", "mlp.fc2"] {
-            add(format!("attn_pool.{part}"), &BOTH);
-        }
-    }
-    if mae.is_some() {
-        add("decoder_mask_token".into(), &ONE);
-        add("decoder_pos_embed".into(), &ONE);
-        for part in ["decoder_embed", "decoder_norm", "decoder_pred"] {
-            add(part.into(), &BOTH);
-        }
-    }
-    names
-}
-
-/// `config.json`, or the vision half of a whole CLIP's.
-struct ConfigJson(Option<Value>);
-
-impl ConfigJson {
-    fn parse(text: Option<&str>) -> Result<Self, ModelError> {
-        let Some(text) = text else { return Ok(Self(None)) };
-        let mut value: Value =
-            serde_json::from_str(text).map_err(|error| ModelError::ConfigText { reason: error.to_string() })?;
-        if let Some(vision) = value.get_mut("vision_config").filter(|vision| vision.is_object()) {
-            value = vision.take();
-        }
-        Ok(Self(Some(value)))
-    }
-
-    fn is_present(&self) -> bool {
-        self.0.is_some()
-    }
-
-    fn field(&self, name: &str) -> Option<&Value> {
-        self.0.as_ref()?.get(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.field(name)?.as_str()
-    }
-
-    fn flag(&self, name: &str) -> Option<bool> {
-        self.field(name)?.as_bool()
-    }
-
-    fn number(&self, name: &str) -> Result<Option<f64>, ModelError> {
-        let bad = |found: &Value| ModelError::Config {
-            field: name.to_owned(),
-            expected: "a number, not negative".to_owned(),
-            found: found.to_string(),
-        };
-        self.field(name)
-            .map(|value| value.as_f64().filter(|number| *number >= 0.0).ok_or_else(|| bad(value)))
-            .transpose()
-    }
-
-    fn integer(&self, name: &str) -> Result<Option<usize>, ModelError> {
-        let bad = |found: &Value| ModelError::Config {
-            field: name.to_owned(),
-            expected: "a whole number".to_owned(),
-            found: found.to_string(),
-        };
-        self.field(name)
-            .map(|value| value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| bad(value)))
-            .transpose()
-    }
-
-    /// A size that the weights tell too must not contradict them.
-    fn agrees(&self, name: &str, found: usize) -> Result<(), ModelError> {
-        match self.integer(name)? {
-            Some(stated) if stated != found => Err(ModelError::Config {
-                field: name.to_owned(),
-                expected: format!("{found}, as the weights have it"),
-                found: stated.to_string(),
-            }),
-            _ => Ok(()),
-        }
     }
 }

@@ -9,6 +9,7 @@
 //! - [`trace`]: what a forward pass shows to those who look
 
 pub mod config;
+mod config_json;
 pub mod dino_head;
 pub mod export;
 pub mod fingerprint;
@@ -17,6 +18,7 @@ pub mod inspect;
 pub mod keys;
 pub mod mae;
 pub mod model;
+pub mod names;
 pub mod net;
 pub mod parameters;
 pub mod presets;

@@ -97,7 +97,11 @@ pub(super) fn preprocessing(files: &ModelFiles, layout: &Layout) -> Result<Prepr
         // facebook/dinov2-*: positions are stored at 518, pictures come at 224 from a short side of 256.
         Family::Dinov2 | Family::Original if stored_at_518(&layout.config) => Preprocess::short_side_crop(256, 224),
         Family::Dinov2 | Family::Original | Family::Vit => Preprocess::short_side_equal(size),
-        Family::VitMae | Family::OriginalMae => Preprocess::square_bilinear(size),
+        // Flat names of timm's without a decoder are Web-MAE's .pth files too: those prepare as its folders do.
+        Family::OriginalMae if layout.mae.is_none() => Preprocess::short_side_equal(size),
+        // MAE's own evaluation: 256 and 224.
+        Family::OriginalMae => Preprocess::short_side_crop(size * 8 / 7, size),
+        Family::VitMae => Preprocess::square_bilinear(size),
         Family::Clip => Preprocess::clip(size),
         Family::Siglip => Preprocess::siglip(size),
     })

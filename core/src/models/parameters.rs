@@ -12,7 +12,7 @@ use half::f16;
 
 use super::config::Ffn;
 use super::fingerprint::Fingerprint;
-use super::keys::Recipe;
+use super::names::Recipe;
 use crate::error::{Error, ModelError};
 use crate::formats::{Checkpoint, TensorBytes};
 use crate::layers::attention::Attention;
@@ -255,41 +255,17 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// Checks the shape of a tensor's parts in the checkpoint against the one wanted; the number of rows to read.
-    ///
-    /// Dimensions of one are no difference: Hugging Face keeps a token as `[1, D]`, we as `[1, 1, D]`.
+    /// The number of rows to read of a tensor that must have this shape.
     fn rows(&self, name: &str, shape: &[usize]) -> Result<usize, ModelError> {
-        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
         let Source::Checkpoint { checkpoint, recipes } = &self.source else {
             return Ok(shape[0]);
         };
-        let parts = recipes.get(name).map(|recipe| recipe.parts.as_slice()).unwrap_or_default();
-        let mut rows = 0;
-        let mut tail: Option<Vec<usize>> = None;
-        for (part, range) in parts {
-            let Some(entry) = checkpoint.entry(part) else { continue };
-            let wrong =
-                |expected: String| ModelError::Shape { tensor: part.clone(), expected, found: entry.shape.clone() };
-            rows += match range {
-                Some(range) if range.end > entry.rows() => return Err(wrong(format!("at least {} rows", range.end))),
-                Some(range) => range.len(),
-                None => entry.rows(),
-            };
-            let columns = entry.shape.get(1..).unwrap_or_default().to_vec();
-            if tail.as_ref().is_some_and(|tail| *tail != columns) {
-                return Err(wrong(format!("rows of {tail:?}, like the tensors it is joined with")));
-            }
-            tail = Some(columns);
-        }
-        let Some(tail) = tail else {
-            return Err(ModelError::Tensors { family: "this model", missing: vec![name.to_owned()], unknown: vec![] });
-        };
-        let found = [vec![rows], tail].concat();
-        if squeezed(&found) != squeezed(shape) {
-            let tensor = parts.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>().join(" + ");
-            return Err(ModelError::Shape { tensor, expected: format!("{shape:?}"), found });
-        }
-        Ok(rows)
+        let rows = recipes.get(name).map(|recipe| recipe.rows(checkpoint, shape)).transpose()?.flatten();
+        rows.ok_or_else(|| ModelError::Tensors {
+            family: "this model",
+            missing: vec![name.to_owned()],
+            unknown: vec![],
+        })
     }
 
     /// Rows of a tensor whose parts lie one below the other.

@@ -9,7 +9,7 @@ use crate::layers::pos_embed::Interpolation;
 /// A released model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preset {
-    /// Its name on the Hugging Face hub.
+    /// Its name on the Hugging Face hub; that of its file where it is released only as one.
     pub name: String,
     /// The encoder.
     pub config: VitConfig,
@@ -90,7 +90,22 @@ pub fn presets() -> Vec<Preset> {
         };
         all.push(preset(format!("vit-mae-{name}"), mae_encoder(patch, d, depth, heads, 1e-12), Some(mae), parameters));
     }
+    // The ablations on ImageNet-1k have the sizes of their namesakes; dl.fbaipublicfiles.com/webssl.
+    for size in ["1b", "2b", "3b"] {
+        let name = format!("facebook/webssl-dino{size}-full2b-224");
+        let twin = all.iter().find(|preset| preset.name == name).cloned();
+        all.extend(twin.map(|twin| Preset { name: format!("webssl_dino{size}_in1k_224.pth"), ..twin }));
+    }
     all
+}
+
+/// The released models that have an encoder of these sizes. Whose weights they are sizes cannot tell.
+pub fn released_as(config: &VitConfig) -> Vec<String> {
+    let sizes = |config: &VitConfig| {
+        let VitConfig { img_size, patch_size, embed_dim, depth, num_heads, num_register_tokens, .. } = *config;
+        ([img_size, patch_size, embed_dim, depth, num_heads, num_register_tokens], config.ffn, config.layer_scale)
+    };
+    presets().into_iter().filter(|preset| sizes(&preset.config) == sizes(config)).map(|preset| preset.name).collect()
 }
 
 fn preset(name: String, config: VitConfig, mae: Option<MaeConfig>, parameters: u64) -> Preset {
@@ -149,6 +164,23 @@ mod tests {
             let decoder = preset.mae.as_ref().map_or(0, |mae| decoder_parameters(&preset.config, mae));
             assert_eq!(preset.config.parameters() + decoder, preset.parameters, "{}", preset.name);
         }
+    }
+
+    #[test]
+    fn sizes_name_what_has_them() {
+        let named = |name: &str| {
+            let preset = presets().into_iter().find(|preset| preset.name == name).expect("a released model");
+            released_as(&preset.config)
+        };
+        // One width, depth and number of heads, three models: positions and feed-forward tell them apart.
+        assert_eq!(named("facebook/dinov2-giant"), ["facebook/dinov2-giant"]);
+        assert_eq!(
+            named("facebook/webssl-dino1b-full2b-224"),
+            ["facebook/webssl-dino1b-full2b-224", "webssl_dino1b_in1k_224.pth"]
+        );
+        assert_eq!(named("facebook/vit-mae-large"), ["facebook/webssl-mae300m-full2b-224", "facebook/vit-mae-large"]);
+        let smaller = VitConfig { depth: 11, ..presets()[0].config.clone() };
+        assert!(released_as(&smaller).is_empty());
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl Trainer {
                 let mut ibot = ibot.map(|masks| masks.deal(devices).into_iter());
                 let deal = |place: &Place<'_>| {
                     let mut drops = |batch: usize| {
-                        let blocks = 0..config.model.depth;
+                        // Without local crops there is nothing to drop.
+                        let blocks = 0..if batch > 0 { config.model.depth } else { 0 };
                         blocks.filter_map(|_| DropPath::draw(batch, rate, &mut depth, place.device)).collect()
                     };
                     let images = images / devices;

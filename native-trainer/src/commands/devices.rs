@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::cli::DevicesArgs;
 use crate::text;
 
+/// Limits that are counts of bytes.
+const IN_BYTES: [&str; 2] = ["max buffer", "workgroup memory"];
+
 /// A device and what its check found.
 #[derive(Serialize)]
 struct Row {
@@ -81,6 +84,15 @@ fn memory(info: &EngineInfo) -> Option<u64> {
     })
 }
 
+/// The value of a limit, for people.
+fn value(limit: &Limit) -> String {
+    let in_bytes = IN_BYTES.contains(&limit.name.as_str());
+    match limit.value.parse() {
+        Ok(bytes) if in_bytes => text::bytes(bytes),
+        _ => limit.value.clone(),
+    }
+}
+
 fn describe(row: &Row) -> String {
     let kind = match row.info.kind {
         EngineKind::Gpu if row.info.software => "GPU in software: slow, for tests",
@@ -96,12 +108,17 @@ fn describe(row: &Row) -> String {
     if row.info.max_binding_bytes > 0 {
         facts.push(("largest binding", text::bytes(row.info.max_binding_bytes)));
     }
-    facts.extend(row.limits.iter().map(|limit| (limit.name.as_str(), limit.value.clone())));
+    facts.extend(row.limits.iter().map(|limit| (limit.name.as_str(), value(limit))));
     match &row.check {
         None => {}
         Some(Check::Failed(error)) => facts.push(("FAILED", error.clone())),
         Some(Check::Kernels(kernels)) if kernels.is_empty() => {
-            facts.push(("kernels", "tensor operations (no WGSL here)".to_owned()));
+            // Flex takes our own loops for some kernels; no other device without WGSL does.
+            let what = match row.info.kind {
+                EngineKind::Cpu => "loops and tensor operations; no WGSL, so nothing is compared at the start",
+                EngineKind::Gpu => "tensor operations; no WGSL, so nothing is compared at the start",
+            };
+            facts.push(("kernels", what.to_owned()));
         }
         Some(Check::Kernels(kernels)) => facts.extend(kernels.iter().map(|kernel| {
             let width = kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
@@ -112,4 +129,18 @@ fn describe(row: &Row) -> String {
     }
     let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, value)| vec!["  ".to_owned() + name, value]).collect();
     format!("{}: {}\n{}", row.id, row.info.device, text::columns(&rows, &[]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_have_their_units() {
+        let told = |name: &str, number: &str| value(&Limit { name: name.to_owned(), value: number.to_owned() });
+        assert_eq!(told("max buffer", "2147483647"), "2.0 GiB");
+        assert_eq!(told("workgroup memory", "32768"), "32.0 KiB");
+        assert_eq!(told("workgroup size", "1024"), "1024");
+        assert_eq!(told("matrix units", "f16"), "f16");
+    }
 }

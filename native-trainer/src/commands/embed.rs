@@ -282,12 +282,14 @@ fn finish(
     }
     if bad.exceeded() {
         bail!(
-            "stopped at {}, {} allowed (--bad-budget {}); {}; the bad ones are listed in {}",
+            "stopped at {}, {} allowed (--bad-budget {}); {}; the bad ones are listed in {}; let so many pass with \
+             --bad-budget {}",
             text::plural(bad.count(), "bad image"),
             bad.allowed(),
             arguments.bad_budget,
             keep(output, rows, total)?,
-            bad.path().display()
+            bad.path().display(),
+            bad.count()
         );
     }
     if let Some(first) = stopped_at {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use lab_core::formats::Dtype;
+use lab_core::models::names::Misshapen;
 use lab_core::models::{self, ModelReport};
 use lab_protocol::ModelInfo;
 use serde::Serialize;
@@ -23,6 +24,8 @@ struct Report {
     weight_bytes_f32: u64,
     weight_bytes_f16: u64,
     activation_bytes_per_image: u64,
+    /// Released models with an encoder of these sizes.
+    sizes_of: Vec<String>,
     licence: Option<String>,
     files: Vec<String>,
     unused_files: Vec<String>,
@@ -31,12 +34,14 @@ struct Report {
     ignored_tensors: Vec<String>,
     unknown_tensors: Vec<String>,
     missing_tensors: Vec<String>,
+    /// Tensors of another shape than the model needs: names, what is expected and what is there.
+    wrong_shape_tensors: BTreeMap<String, String>,
     /// Needed tensors whose type of number no weight can have, with that type.
     wrong_dtype_tensors: BTreeMap<String, &'static str>,
 }
 
-/// Runs the command. The exit status is 1 when tensors are missing, unknown or of a wrong type: such a model does not
-/// load.
+/// Runs the command. The exit status is 1 when tensors are missing, unknown, of a wrong shape or of a wrong type: such a
+/// model does not load.
 pub(crate) fn run(arguments: &InspectArgs) -> Result<ExitCode> {
     let files = host::open_model(&arguments.model)?;
     let found = pollster::block_on(models::inspect(&files))
@@ -45,8 +50,10 @@ pub(crate) fn run(arguments: &InspectArgs) -> Result<ExitCode> {
     let report = report(arguments.model.to_string_lossy().into_owned(), found, names, files.unused);
     let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { describe(&report) };
     text::print(&text)?;
-    let loads =
-        report.missing_tensors.is_empty() && report.unknown_tensors.is_empty() && report.wrong_dtype_tensors.is_empty();
+    let loads = report.missing_tensors.is_empty()
+        && report.unknown_tensors.is_empty()
+        && report.wrong_shape_tensors.is_empty()
+        && report.wrong_dtype_tensors.is_empty();
     Ok(if loads { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -58,6 +65,7 @@ fn report(path: String, found: ModelReport, files: Vec<String>, unused_files: Ve
         weight_bytes_f32: found.info.parameters * 4,
         weight_bytes_f16: found.info.parameters * 2,
         activation_bytes_per_image: found.activation_bytes_per_image,
+        sizes_of: found.released,
         licence: found.licence,
         files,
         unused_files,
@@ -65,8 +73,23 @@ fn report(path: String, found: ModelReport, files: Vec<String>, unused_files: Ve
         ignored_tensors: found.ignored,
         unknown_tensors: found.unknown,
         missing_tensors: found.missing,
+        wrong_shape_tensors: found
+            .misshapen
+            .into_iter()
+            .map(|Misshapen { tensor, expected, found }| (tensor, format!("{found:?}, expected {expected}")))
+            .collect(),
         wrong_dtype_tensors: found.wrong_dtype,
         info: found.info,
+    }
+}
+
+/// Sizes tell which released model it may be; whose weights they are only the place they come from does.
+fn licence(report: &Report) -> String {
+    match (&report.licence, &report.sizes_of[..]) {
+        (Some(licence), released) => {
+            format!("sizes of {}; {licence}: see where yours come from", text::few(released, 3))
+        }
+        (None, _) => "not told by its sizes, which no released model has that we know; ask where you got it".to_owned(),
     }
 }
 
@@ -82,6 +105,10 @@ fn describe(report: &Report) -> String {
     };
     let stored: Vec<String> =
         report.stored.iter().map(|(dtype, bytes)| format!("{} of {dtype}", text::bytes(*bytes))).collect();
+    let (with_decoder, without_decoder) = match info.decoder {
+        Some(_) => (", the decoder's among them", ", by the encoder alone, as `embed` takes it"),
+        None => ("", ""),
+    };
     let mut facts = vec![
         ("family", info.family.clone()),
         ("layout", report.layout.to_owned()),
@@ -90,9 +117,9 @@ fn describe(report: &Report) -> String {
             "image",
             format!("{0} x {0}, patches of {1} x {1}: {2} tokens ({special})", info.img_size, info.patch_size, tokens),
         ),
-        ("parameters", format!("{} ({})", text::count(info.parameters), info.parameters)),
+        ("parameters", format!("{} ({}){with_decoder}", text::count(info.parameters), info.parameters)),
         ("stored as", stored.join(", ")),
-        ("compute", format!("{} an image", text::flops(report.flops_per_image))),
+        ("compute", format!("{} an image{without_decoder}", text::flops(report.flops_per_image))),
         (
             "memory",
             format!(
@@ -103,7 +130,7 @@ fn describe(report: &Report) -> String {
             ),
         ),
         ("preprocessing", info.preprocessing.clone()),
-        ("licence", report.licence.clone().unwrap_or_else(|| "not stated; ask where you got it".to_owned())),
+        ("licence", licence(report)),
     ];
     for (name, list) in [
         ("unused files", &report.unused_files),
@@ -114,6 +141,10 @@ fn describe(report: &Report) -> String {
         if !list.is_empty() {
             facts.push((name, format!("{}: {}", list.len(), text::few(list, 8))));
         }
+    }
+    if !report.wrong_shape_tensors.is_empty() {
+        let list: Vec<_> = report.wrong_shape_tensors.iter().map(|(name, shape)| format!("{name} {shape}")).collect();
+        facts.push(("WRONG shape", format!("{}: {}", list.len(), text::few(&list, 4))));
     }
     if let Some((name, dtype)) = report.wrong_dtype_tensors.first_key_value() {
         let others = match report.wrong_dtype_tensors.len() - 1 {

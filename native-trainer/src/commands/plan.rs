@@ -1,7 +1,7 @@
 //! `native-trainer plan`: what a run needs, before anything starts.
 //!
 //! Sizes come from the configuration; the time from a step that is really made, on made-up images, with as many of them
-//! as a quarter of a batch's part but at least two.
+//! as a quarter of a batch's part but at least two. A step that the host's memory cannot hold is not tried.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use lab_core::config::Config;
 use lab_core::data::multi_crop::Batch;
-use lab_core::device::mode;
+use lab_core::device::{OpenDevice, mode};
 use lab_core::train::plan::Needs;
 use lab_core::train::{Outcome, Trainer};
 use lab_protocol::EngineKind;
@@ -23,12 +23,28 @@ use crate::{engine, memory, text};
 /// Runs the command.
 pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     let config = resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)?;
-    let measured = match arguments.no_measure {
+    let device = match arguments.no_measure {
         true => None,
-        false => Some(measure(arguments, &config)?),
+        false => Some(engine::open(&arguments.engine)?),
     };
-    let kernels = measured.as_ref().is_none_or(|measured| measured.kernels);
+    let kernels = device.as_ref().is_none_or(|device| mode::runs(mode::Kernel::Attention, &device.device));
     let needs = Needs::of(&config, arguments.images, kernels);
+    let room = device.as_ref().filter(|device| device.info.kind == EngineKind::Cpu).map(|_| memory::available());
+    let small = small(&config);
+    let step = Needs::of(&small, arguments.images, kernels).memory();
+    let measured = match device {
+        Some(_) if room.is_some_and(|room| step > room) => {
+            let images = text::plural(small.train.batch_size as u64, "image");
+            text::note(&format!(
+                "nothing was measured: a step of {images} alone takes about {}, and {} are free",
+                text::bytes(step),
+                text::bytes(room.unwrap_or_default())
+            ));
+            None
+        }
+        Some(device) => Some(measure(arguments, &small, &device, kernels)?),
+        None => None,
+    };
     let seconds = measured.as_ref().map(|measured| measured.seconds * needs.seen as f64);
     let kept = measured.as_ref().map_or(0, |measured| measured.kept);
     let all = needs.memory() + kept;
@@ -97,11 +113,25 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     text::print(&text::columns(&rows, &[]))?;
-    if config.train.accumulate < config.train.batch_size && needs.activations > needs.memory() / 2 {
+    let held = needs.memory() - needs.activations;
+    if let Some(room) = room.filter(|&room| held > room) {
+        text::print(&format!(
+            "it does not fit: {} are free, and weights, gradients and optimiser alone take {}, however a batch is cut: choose \
+             a smaller preset, or a device with more memory\n",
+            text::bytes(room),
+            text::bytes(held)
+        ))?;
+    } else if config.train.accumulate < config.train.batch_size
+        && (needs.activations > needs.memory() / 2 || room.is_some_and(|room| needs.memory() > room))
+    {
         let next = (config.train.accumulate + 1..=config.train.batch_size)
             .find(|&parts| config.train.batch_size.is_multiple_of(parts) && parts >= 2 * config.train.accumulate);
         let next = next.unwrap_or(config.train.batch_size);
-        let mut advice = format!("if it does not fit: --set train.accumulate={next} needs less memory");
+        let fits = match room {
+            Some(room) if expected.unwrap_or(all) > room => format!("it does not fit, {} are free", text::bytes(room)),
+            _ => "if it does not fit".to_owned(),
+        };
+        let mut advice = format!("{fits}: --set train.accumulate={next} needs less memory");
         if !config.train.checkpoint_activations {
             advice += ", --set train.checkpoint_activations=true too, at some four thirds of the time";
         }
@@ -123,8 +153,6 @@ struct Measured {
     estimate: u64,
     /// What the allocator keeps besides: on the CPU device it is this process's.
     kept: u64,
-    /// Whether attention is the kernel's.
-    kernels: bool,
 }
 
 impl Measured {
@@ -136,20 +164,24 @@ impl Measured {
     }
 }
 
-/// Makes two small steps: the second tells the time, both the memory.
-fn measure(arguments: &PlanArgs, config: &Config) -> Result<Measured> {
-    let device = engine::open(&arguments.engine)?;
+/// A run of steps of a quarter of a part of a batch.
+fn small(config: &Config) -> Config {
     let part = config.train.batch_size / config.train.accumulate;
-    let images = (part / 4).max(2);
     let mut small = config.clone();
-    (small.train.batch_size, small.train.accumulate) = (images, 1);
+    (small.train.batch_size, small.train.accumulate) = ((part / 4).max(2), 1);
+    small
+}
+
+/// Makes two small steps: the second tells the time, both the memory.
+fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, kernels: bool) -> Result<Measured> {
+    let images = small.train.batch_size;
     text::note(&format!("measuring a step of {}", text::plural(images as u64, "image")));
     // Before anything is measured: its memory is not the step's.
-    engine::check_heads(&device, &small.head_dims(), true)?;
+    engine::check_heads(device, &small.head_dims(), true)?;
     memory::forget_peak();
     let before = memory::resident();
     let mut trainer = pollster::block_on(Trainer::begin(small.clone(), arguments.images, &device.device))?;
-    let mut batch = Batch::new(&small, images);
+    let mut batch = Batch::new(small, images);
     for (index, value) in batch.global.iter_mut().chain(&mut batch.local).enumerate() {
         *value = (index * 7919 % 251) as f32 / 125.0 - 1.0;
     }
@@ -167,15 +199,13 @@ fn measure(arguments: &PlanArgs, config: &Config) -> Result<Measured> {
         EngineKind::Cpu => memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before)),
         EngineKind::Gpu => lab_core::device::reserved_bytes(&device.device),
     };
-    let kernels = mode::runs(mode::Kernel::Attention, &device.device);
     let kept = if device.info.kind == EngineKind::Cpu { memory::KEPT } else { 0 };
     Ok(Measured {
         device: engine::describe(&device.info),
         seconds: seconds / images as f64,
         images: images as u64,
         memory,
-        estimate: Needs::of(&small, arguments.images, kernels).memory() + kept,
+        estimate: Needs::of(small, arguments.images, kernels).memory() + kept,
         kept,
-        kernels,
     })
 }

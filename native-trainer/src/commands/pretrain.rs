@@ -34,13 +34,15 @@ use crate::{engine, host, loader, text};
 /// Runs the command. The exit status is 0 also when the run was asked to stop and its state is safe.
 pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     let config = resolve(arguments)?;
+    let budget: Budget = config.data.bad_budget.parse().context("data.bad_budget")?;
+    let stop = Stop::default();
+    stop.on_signals()?;
     let inputs = Inputs::list(&arguments.data)?;
     let images = inputs.len() as u64;
     if images < config.train.batch_size as u64 {
         let batch = config.train.batch_size as u64;
         return Err(lab_core::error::TrainError::TooFewImages { found: images, batch }.into());
     }
-    let budget: Budget = config.data.bad_budget.parse().context("data.bad_budget")?;
     let folder = RunFolder::open(&arguments.out, &config, arguments.resume)?;
     let devices = match arguments.devices.is_empty() {
         true => vec![engine::open(&arguments.engine)?],
@@ -56,13 +58,16 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     let mut trainer = pollster::block_on(Trainer::begin(config.clone(), images, &first))?;
     pollster::block_on(trainer.spread(&devices.collect::<Vec<_>>())).context("--devices")?;
     let mut counters = Counters { format: FORMAT, step: 0, cursor: 0, bad_images: 0, bad_steps: 0, images };
-    if !config.model.init.is_empty() {
+    let checkpoints = Checkpoints::open(folder.join("checkpoints"))?;
+    let new = checkpoints.is_empty()? && arguments.from.is_none();
+    if new && !config.model.init.is_empty() {
         let files = crate::host::open_model(&PathBuf::from(&config.model.init)).context("model.init")?;
         let said = pollster::block_on(trainer.begin_from(&files))?;
         text::note(&format!("begins with {}: {said}", config.model.init));
     }
-    let checkpoints = Checkpoints::open(folder.join("checkpoints"))?;
-    if let Some((checkpoint, found, path)) = checkpoints.last_good()? {
+    let restore =
+        |checkpoint: &Checkpoint, found: &Counters| Ok(pollster::block_on(trainer.restore(checkpoint, found))?);
+    if let Some((found, path)) = checkpoints.last_good(restore)? {
         if found.images != images {
             bail!(
                 "the run was begun on {} images, DATA now has {images}: their order would change; give the same DATA, \
@@ -70,22 +75,27 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
                 found.images
             );
         }
-        pollster::block_on(trainer.restore(&checkpoint, &found))?;
         counters = found;
         text::note(&format!("goes on from {}", path.display()));
     } else if let Some(path) = &arguments.from {
         counters = begin_from_file(&mut trainer, path, images)?;
     }
 
-    let stop = Stop::default();
-    stop.on_signals()?;
     let wanted = Wanted { tensorboard: true, report: true, dashboard: !arguments.plain };
     let watchers = Watchers::open(folder.path(), wanted, &stop);
     let feed = Feed::new(&inputs, &config, trainer.cuts_crops());
-    let examiner = Examiner::new(&config, &trainer, &inputs, &feed, &arguments.val)?;
+    let mut examiner = Examiner::new(&config, &trainer, &inputs, &feed, &arguments.val)?;
+    examiner.remember(folder.path(), counters.step)?;
+    let mut bad = known_bad(&folder.join(BAD), &inputs)?;
+    // What was mended since is bad no more.
+    bad.retain(|&image| feed.decoded(image).is_err());
+    let allowed = budget.allows(images);
+    if bad.len() as u64 > allowed {
+        bail!("{}", too_many(bad.len() as u64, allowed, &config, &folder.join(BAD)));
+    }
     let mut run = Run {
-        allowed: budget.allows(images),
-        bad: BTreeSet::new(),
+        allowed,
+        bad,
         config: &config,
         feed: &feed,
         inputs: &inputs,
@@ -133,6 +143,32 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The list of bad images in the run's folder.
+const BAD: &str = "bad.jsonl";
+
+/// The images of DATA that a list names.
+fn known_bad(list: &Path, inputs: &Inputs) -> Result<BTreeSet<usize>> {
+    let text = match std::fs::read_to_string(list) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", list.display())),
+    };
+    let name = |line: &str| Some(serde_json::from_str::<serde_json::Value>(line).ok()?["path"].as_str()?.to_owned());
+    let listed: BTreeSet<String> = text.lines().filter_map(name).collect();
+    Ok(inputs.names().enumerate().filter(|(_, name)| listed.contains(*name)).map(|(index, _)| index).collect())
+}
+
+/// What a run that ends over its bad images says.
+fn too_many(bad: u64, allowed: u64, config: &Config, list: &Path) -> String {
+    format!(
+        "stopped at {}, {allowed} allowed (data.bad_budget = {}); they are listed in {}; the state is saved; mend or remove \
+         them, or let so many pass with --set data.bad_budget={bad}",
+        text::plural(bad, "bad image"),
+        config.data.bad_budget,
+        list.display(),
+    )
+}
+
 /// Puts a new run where the run in a single file stands.
 fn begin_from_file(trainer: &mut Trainer, path: &Path, images: u64) -> Result<Counters> {
     let (checkpoint, _, counters) = saved_run(path)?;
@@ -161,17 +197,24 @@ fn saved_run(path: &Path) -> Result<(Checkpoint, Config, Counters)> {
     Ok((checkpoint, config, counters))
 }
 
-/// Preset, file and settings; without any of them, what the run in the folder was begun with; with `--from`, the
-/// configuration in that file.
+/// Preset, file and settings; without preset and file, settings over what the run in the folder was begun with; with
+/// `--from`, over the configuration in that file.
 pub(crate) fn resolve(arguments: &PretrainArgs) -> Result<Config> {
-    let nothing = arguments.preset.is_none() && arguments.config.is_none() && arguments.set.is_empty();
+    let nothing = arguments.preset.is_none() && arguments.config.is_none();
     if nothing && let Some(config) = kept_config(&arguments.out)? {
-        return Ok(config);
+        let name = arguments.out.join("config.toml");
+        return Ok(Config::resolve(None, Some((&name.to_string_lossy(), &config.to_toml())), &arguments.set)?);
     }
     if let Some(path) = &arguments.from {
         let (_, config, _) = saved_run(path)?;
         let name = path.to_string_lossy();
         return Ok(Config::resolve(None, Some((&name, &config.to_toml())), &arguments.set)?);
+    }
+    if nothing {
+        bail!(
+            "nothing says what to train: give --preset NAME or --config FILE; for images of 32 to 96 pixels small-mae and \
+             small-dinov2 on a GPU, tiny-mae and tiny-dinov2 on a CPU; an unknown name lists all presets"
+        );
     }
     resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)
 }
@@ -208,7 +251,7 @@ struct Run<'a> {
     /// Where `--steps` ends this session.
     last_steps: Option<u64>,
     allowed: u64,
-    /// Images found bad in this session.
+    /// Images found bad so far.
     bad: BTreeSet<usize>,
     begun: Instant,
     saved: Instant,
@@ -229,7 +272,7 @@ impl Run<'_> {
         while !self.trainer.is_done() && !self.should_stop() {
             let start = Instant::now();
             let waited = ordered.waited();
-            let (batches, images) = self.gather(ordered)?;
+            let Some((batches, images)) = self.gather(ordered)? else { break };
             let outcome = pollster::block_on(self.trainer.step(&batches));
             let outcome = outcome.with_context(|| {
                 let size = self.config.train.batch_size;
@@ -246,12 +289,19 @@ impl Run<'_> {
         self.stop.load(Ordering::Relaxed) || self.last_steps.is_some_and(|last| self.trainer.steps_made() >= last)
     }
 
-    /// The next batch, in parts; bad images are passed over for the next draws.
-    fn gather(&mut self, ordered: &mut loader::Ordered<'_, Prepared>) -> Result<(Vec<Batch>, Vec<usize>)> {
+    /// The next batch, in parts; bad images are passed over for the next draws. Nothing where someone asks to stop before
+    /// it is whole: its images are drawn again when the run goes on.
+    fn gather(&mut self, ordered: &mut loader::Ordered<'_, Prepared>) -> Result<Option<(Vec<Batch>, Vec<usize>)>> {
         let size = self.config.train.batch_size;
+        let begin = self.counters.cursor;
+        let mut in_vain = 0;
         let mut crops = Vec::with_capacity(size);
         let mut images = Vec::with_capacity(size);
         while crops.len() < size {
+            if self.stop.load(Ordering::Relaxed) {
+                self.counters.cursor = begin;
+                return Ok(None);
+            }
             let Some((_, prepared)) = ordered.next() else { bail!("the images ended, which an endless order cannot") };
             let image = self.feed.image_of(self.counters.cursor);
             self.counters.cursor += 1;
@@ -259,40 +309,49 @@ impl Run<'_> {
                 Ok(found) => {
                     crops.push(found);
                     images.push(image);
+                    in_vain = 0;
                 }
-                Err(reason) => self.reject(image, &reason)?,
+                Err(reason) => {
+                    in_vain += 1;
+                    if self.reject(image, &reason)? {
+                        self.counters.cursor = begin;
+                        self.save()?;
+                        let (bad, list) = (self.bad.len() as u64, self.folder.join(BAD));
+                        bail!("{}", too_many(bad, self.allowed, self.config, &list));
+                    }
+                }
+            }
+            // Every image was drawn once, at least.
+            if in_vain > 2 * self.inputs.len() {
+                let list = self.folder.join(BAD);
+                bail!(
+                    "none of {} can be read; why is in {}",
+                    text::plural(self.inputs.len() as u64, "image"),
+                    list.display()
+                );
             }
         }
         let part = size / self.config.train.accumulate;
         let mut crops = crops.into_iter();
         let parts = 0..self.config.train.accumulate;
         let batches = parts.map(|_| Batch::collate(self.config, crops.by_ref().take(part).collect())).collect();
-        Ok((batches, images))
+        Ok(Some((batches, images)))
     }
 
-    fn reject(&mut self, image: usize, reason: &str) -> Result<()> {
+    /// Lists a bad image; whether there are more of them than allowed.
+    fn reject(&mut self, image: usize, reason: &str) -> Result<bool> {
         if !self.bad.insert(image) {
-            return Ok(()); // it was told in an earlier epoch
+            return Ok(false); // it was told in an earlier epoch
         }
         self.counters.bad_images = self.counters.bad_images.max(self.bad.len() as u64);
         let name = self.inputs.name(image).to_owned();
-        let path = self.folder.join("bad.jsonl");
+        let path = self.folder.join(BAD);
         let line = serde_json::json!({ "path": name, "reason": reason });
         let file = OpenOptions::new().create(true).append(true).open(&path);
         file.and_then(|mut file| writeln!(file, "{line}"))
             .with_context(|| format!("cannot write the list of bad images {}", path.display()))?;
         self.tell(&Event::BadImage { name, reason: reason.to_owned() });
-        if self.bad.len() as u64 > self.allowed {
-            self.save()?;
-            bail!(
-                "stopped at {}, {} allowed (data.bad_budget = {}); they are listed in {}; the state is saved",
-                text::plural(self.bad.len() as u64, "bad image"),
-                self.allowed,
-                self.config.data.bad_budget,
-                path.display()
-            );
-        }
-        Ok(())
+        Ok(self.bad.len() as u64 > self.allowed)
     }
 
     fn conclude(
@@ -331,7 +390,11 @@ impl Run<'_> {
                 let replay = path.to_string_lossy().into_owned();
                 self.tell(&Event::BadStep { step, what: what.clone(), replay });
                 if self.refused_in_row >= self.config.train.max_bad_steps {
-                    self.save()?;
+                    // No step is possible from here: the run goes back to where one was.
+                    if let Some(aside) = self.checkpoints.set_aside(step)? {
+                        let message = format!("the state of step {step} is set aside as {}", aside.display());
+                        self.tell(&Event::Warning { message });
+                    }
                     let count = self.refused_in_row;
                     return Err(lab_core::error::TrainError::NotFinite { count, what, step }.into());
                 }
@@ -341,6 +404,9 @@ impl Run<'_> {
     }
 
     fn save_when_due(&mut self) -> Result<()> {
+        if self.refused_in_row > 0 {
+            return Ok(()); // nothing new, and perhaps nothing good
+        }
         let train = &self.config.train;
         let minutes = self.saved.elapsed().as_secs_f64() / 60.0;
         let steps = self.counters.step - self.saved_step;
@@ -372,7 +438,7 @@ impl Run<'_> {
     }
 
     fn look(&mut self) -> Result<()> {
-        for event in self.examiner.examine(&self.trainer)? {
+        for event in self.examiner.examine(&self.trainer, &self.stop)? {
             self.tell(&event);
         }
         Ok(())

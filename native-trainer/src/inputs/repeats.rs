@@ -50,7 +50,7 @@ impl Inputs {
             Place::Member { shard, offset, .. } => (shards[*shard as usize].clone(), *offset),
             Place::Entry { archive, entry } => (archives[*archive as usize].clone(), *entry as u64),
             Place::Drawn { seed, index } => (PathBuf::from(format!("drawn:{seed}")), *index),
-            // No offset: a shard that cannot be read further is not its first member.
+            // No offset: a member that is no file is not the shard's first.
             Place::Bad(_) => (folders.real(Path::new(&item.name)), u64::MAX),
         };
         self.items.iter().map(&mut identity).collect()

@@ -93,22 +93,51 @@ impl Checkpoints {
         sync_folder(&self.folder)
     }
 
-    /// The last checkpoint that is whole; a broken one is named and passed over. `None` when there is none at all.
+    /// The last checkpoint that is whole and that `restore` takes; what is not is named and passed over. `None` when there
+    /// is none at all.
     ///
     /// # Errors
-    /// When there are checkpoints and none of them is whole.
-    pub(crate) fn last_good(&self) -> Result<Option<(Checkpoint, Counters, PathBuf)>> {
+    /// When there are checkpoints and none of them is good.
+    pub(crate) fn last_good(
+        &self,
+        mut restore: impl FnMut(&Checkpoint, &Counters) -> Result<()>,
+    ) -> Result<Option<(Counters, PathBuf)>> {
         let steps = self.steps()?;
         for (_, path) in &steps {
-            match open(path) {
-                Ok((checkpoint, counters)) => return Ok(Some((checkpoint, counters, path.clone()))),
+            let found = open(path);
+            match found.and_then(|(checkpoint, counters)| restore(&checkpoint, &counters).map(|()| counters)) {
+                Ok(counters) => return Ok(Some((counters, path.clone()))),
                 Err(error) => text::note(&format!("warning: {} is passed over: {error:#}", path.display())),
             }
         }
         if !steps.is_empty() {
-            bail!("no checkpoint in {} is whole; choose another --out to begin anew", self.folder.display());
+            bail!("no checkpoint in {} is good; choose another --out to begin anew", self.folder.display());
         }
         Ok(None)
+    }
+
+    /// Takes the checkpoint of a state from which no step was possible out of the row, where it was saved as one: the run
+    /// goes on from the one before. Where it lies now.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn set_aside(&self, step: u64) -> Result<Option<PathBuf>> {
+        let name = format!("step-{step:09}");
+        let (path, aside) = (self.folder.join(&name), self.folder.join(format!("refused-{name}")));
+        if !path.exists() {
+            return Ok(None);
+        }
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside).with_context(|| format!("cannot remove {}", aside.display()))?;
+        }
+        std::fs::rename(&path, &aside).with_context(|| format!("cannot rename {}", path.display()))?;
+        sync_folder(&self.folder)?;
+        Ok(Some(aside))
+    }
+
+    /// Whether there is any checkpoint.
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        Ok(self.steps()?.is_empty())
     }
 
     /// Checkpoints by their steps, the last first.

@@ -1,5 +1,8 @@
 //! Looks at held-out images while a model learns: health without labels, k-NN with them, pictures for people.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Result;
 use lab_core::config::{Config, Method, Pooling};
 use lab_core::image::{Limits, Preprocess, Rgb8, decode};
@@ -13,6 +16,7 @@ use lab_core::train::verdict::Course;
 use super::feed::Feed;
 use crate::inputs::Inputs;
 use crate::text;
+use crate::watch::jsonl;
 
 /// Images whose pictures are shown.
 const SHOWN: usize = 6;
@@ -106,22 +110,42 @@ impl Examiner {
         })
     }
 
+    /// Remembers what the diary in `folder` says of the steps before `step`, so that a run that goes on is judged as one.
+    ///
+    /// # Errors
+    /// When the diary cannot be read.
+    pub(crate) fn remember(&mut self, folder: &Path, step: u64) -> Result<()> {
+        let (mut losses, mut best_rankme) = (Vec::new(), 0f64);
+        if step > 0 {
+            jsonl::read(folder, step, |event, _| match event {
+                Event::Step(step) => losses.push(step.loss),
+                Event::Health(health) => {
+                    let rankme = health.figures.iter().find(|(name, _)| name == "rankme");
+                    best_rankme = rankme.map_or(best_rankme, |(_, rank)| best_rankme.max(*rank));
+                }
+                _ => {}
+            })?;
+        }
+        self.course = Course::resumed(losses, best_rankme);
+        Ok(())
+    }
+
     /// Remembers a step for the next verdict.
     pub(crate) fn note(&mut self, step: &Step) {
         self.course.note(step);
     }
 
-    /// Health and pictures at this moment.
+    /// Health and pictures at this moment; nothing once `stop` is set: who asks to stop waits for no look.
     ///
     /// # Errors
     /// The device's.
-    pub(crate) fn examine(&mut self, trainer: &Trainer) -> Result<Vec<Event>> {
+    pub(crate) fn examine(&mut self, trainer: &Trainer, stop: &AtomicBool) -> Result<Vec<Event>> {
         let step = trainer.steps_made();
         let epoch = step as f64 / trainer.schedules().epoch_length as f64;
         if self.held_out.images.is_empty() {
             return Ok(Vec::new());
         }
-        let features = self.features(trainer, &self.held_out.images)?;
+        let Some(features) = self.features(trainer, &self.held_out.images, stop)? else { return Ok(Vec::new()) };
         let rows = features.cls.len() / features.dim;
         let few = &features.pooled(self.method.judged_by())[..rows.min(HEALTH) * features.dim];
         let (rank, spread) = (rankme(few, features.dim), feature_std(few, features.dim));
@@ -132,7 +156,7 @@ impl Examiner {
                 self.pixel_baseline = self.by_pixels(trainer)?;
             }
             figures.extend(self.pixel_baseline.map(|pixels| ("knn_pixels".to_owned(), pixels)));
-            let bank = self.features(trainer, &self.bank.images)?;
+            let Some(bank) = self.features(trainer, &self.bank.images, stop)? else { return Ok(Vec::new()) };
             for pooling in [Pooling::Cls, Pooling::Mean] {
                 let queries = self.held_out.labelled(features.pooled(pooling), features.dim);
                 let bank = self.bank.labelled(bank.pooled(pooling), features.dim);
@@ -157,16 +181,20 @@ impl Examiner {
         Ok(Some(pollster::block_on(knn(&bank, &queries, &NEIGHBOURS, &trainer.plain_device()))?[0]))
     }
 
-    fn features(&self, trainer: &Trainer, images: &[Rgb8]) -> Result<Features> {
+    /// The features of images; nothing once `stop` is set.
+    fn features(&self, trainer: &Trainer, images: &[Rgb8], stop: &AtomicBool) -> Result<Option<Features>> {
         let mut all = Features::default();
-        // A few images at a time: their floats take four times the room of their bytes.
-        for images in images.chunks(256) {
+        // A few images at a time: their floats take four times the room of their bytes, and who asks to stop waits for them.
+        for images in images.chunks(64) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let part = pollster::block_on(trainer.features(&self.pixels(images)))?;
             all.cls.extend(part.cls);
             all.mean.extend(part.mean);
             all.dim = part.dim;
         }
-        Ok(all)
+        Ok(Some(all))
     }
 
     fn pixels(&self, images: &[Rgb8]) -> Vec<f32> {

@@ -9,6 +9,16 @@ use lab_core::config::Config;
 
 use super::{sync_folder, write_text};
 
+/// Keys that change no number that is computed, so that a run may go on with others.
+const FREE: [&str; 6] = [
+    "data.bad_budget",
+    "data.cache_mib",
+    "train.save_minutes",
+    "train.save_steps",
+    "train.look_epochs",
+    "train.max_bad_steps",
+];
+
 /// A run's folder, held by this process.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
@@ -39,18 +49,27 @@ impl RunFolder {
         if !lock.try_lock_exclusive().with_context(|| format!("cannot lock {}", path.display()))? {
             bail!("another process works on the run in {}; wait for it, or name another --out", path.display());
         }
-        if is_run {
+        // A start that failed before anything was saved leaves a configuration behind, and nothing to hold it to.
+        if is_run && has_begun(path) {
             let text = std::fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
             let before = Config::from_toml(&kept.to_string_lossy(), &text)?;
             let differences = before.differences(config);
-            if !differences.is_empty() {
+            let (free, held): (Vec<_>, Vec<_>) =
+                differences.into_iter().partition(|(key, ..)| FREE.contains(&key.as_str()));
+            if !held.is_empty() {
                 let told: Vec<String> =
-                    differences.iter().map(|(key, old, new)| format!("{key} was {old}, now {new}")).collect();
+                    held.iter().map(|(key, old, new)| format!("{key} was {old}, now {new}")).collect();
                 bail!(
-                    "the run in {} has another configuration: {}; give the same settings to go on, or another --out",
+                    "the run in {0} has another configuration: {1}; give the same settings to go on, another --out to begin \
+                     anew, or begin another run from where this one stands: --from {0}/checkpoints/step-N/state.safetensors \
+                     --out NEW --set ...",
                     path.display(),
                     told.join("; ")
                 );
+            }
+            if !free.is_empty() {
+                write_text(&kept, &config.to_toml())?;
+                sync_folder(path)?;
             }
         } else {
             write_text(&kept, &config.to_toml())?;
@@ -68,6 +87,11 @@ impl RunFolder {
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// Whether a run in this folder saved anything.
+fn has_begun(path: &Path) -> bool {
+    std::fs::read_dir(path.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The configuration that the run in a folder was begun with, where there is one.
@@ -101,6 +125,13 @@ mod tests {
         let held = RunFolder::open(&path, &config(&[]), false).expect("a new run");
         fail(&config(&[]), false, "another process");
         drop(held);
+        // Nothing was saved yet: the next start may have other settings.
+        drop(RunFolder::open(&path, &config(&["optim.base_lr=7"]), false).expect("begun anew"));
+        drop(RunFolder::open(&path, &config(&[]), false).expect("begun anew"));
+        std::fs::create_dir_all(path.join("checkpoints/step-000000001")).expect("a folder");
+        // What changes no number may change.
+        drop(RunFolder::open(&path, &config(&["data.bad_budget=7"]), false).expect("the same run"));
+        drop(RunFolder::open(&path, &config(&[]), false).expect("the same run"));
         fail(&config(&["optim.base_lr=7"]), false, "optim.base_lr was 0.001, now 7");
         assert_eq!(kept_config(&path).expect("readable"), Some(config(&[])));
         RunFolder::open(&path, &config(&[]), true).expect("the same run");

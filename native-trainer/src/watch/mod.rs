@@ -5,7 +5,7 @@
 
 mod curve;
 mod dashboard;
-mod jsonl;
+pub(crate) mod jsonl;
 mod looks;
 #[cfg(test)]
 mod made_up;

@@ -98,6 +98,19 @@ fn range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((first.trim().parse().ok()?, total.trim().parse().ok()))
 }
 
+/// Bytes of a file that is worth a word before it comes into memory whole: a worker has 4 GB, and gives none back.
+const HEAVY: u64 = 256 << 20;
+
+/// What to say of a file of `length` bytes that comes into memory whole, before it does; nothing of a small one, and
+/// nothing where the length is not told.
+pub fn whole_in_memory(name: &str, length: Option<u64>) -> Option<String> {
+    let megabytes = length.filter(|&bytes| bytes >= HEAVY)? / 1_000_000;
+    Some(format!(
+        "The server gives no ranges, so all {megabytes} MB of {name} come into memory before they are read. If that is too \
+         much, keep the model in the browser first, or give its files from the disk."
+    ))
+}
+
 /// The SHA-256 that a hub's mark names: `"<64 digits>"`, perhaps marked weak.
 pub fn vouched(linked_etag: Option<&str>) -> Option<String> {
     let digits = linked_etag?.trim().trim_start_matches("W/").trim_matches('"');

@@ -153,6 +153,34 @@ async fn a_picture_that_fails_is_told_and_no_longer_waited_for() {
 }
 
 #[test]
+async fn a_picture_waits_also_for_the_image_whose_patch_it_looks_for() {
+    let it = Fixture::new();
+    let page = it.mount();
+    it.ready();
+    it.engine.hears(2).await;
+    let coming = ImageId(14);
+    it.paint.set(Some(Paint::main(View::Similarity { from: coming, patch: 0 })));
+    assert!(it.engine.hears(0).await.is_empty() && busy(&page), "the engine does not hold it yet");
+    it.store.sent.update(|sent| sent.extend([coming]));
+    assert_eq!(shows(it.engine.hears(1).await).len(), 1);
+    assert!(!busy(&page));
+}
+
+#[test]
+async fn what_failed_and_is_wanted_no_more_is_not_told() {
+    let it = Fixture::new();
+    let page = it.mount();
+    it.ready();
+    it.engine.hears(2).await;
+    it.store.selected.set(Some(BROKEN.0));
+    // The question has gone out; before its answer another model has come.
+    tick().await;
+    it.store.selected.set(Some(FIRST));
+    assert_eq!(shows(it.engine.hears(2).await).len(), 2);
+    assert!(it.store.notices.get_untracked().is_empty() && !busy(&page));
+}
+
+#[test]
 async fn another_engine_gets_a_canvas_of_its_own_and_the_old_one_is_told_to_forget() {
     let it = Fixture::new();
     let page = it.mount();

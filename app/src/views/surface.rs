@@ -58,12 +58,15 @@ pub(crate) fn Surface(
     let shape = move || shape.map_or([1, 1], |shape| shape.get()).map(|count| count.max(1));
     let wanted = Memo::new(move |_| {
         let image = image.map_or_else(|| store.selected.get(), |image| image.get())?;
-        let ready = store.model.with(Option::is_some) && store.sent.with(|sent| sent.contains(&image));
+        let paint = paint.get()?;
+        // One that the engine refuses never gets there.
+        let there = |image: ImageId| store.sent.with(|sent| sent.contains(&image));
+        let ready = store.model.with(Option::is_some) && there(image) && paint.from().is_none_or(there);
         let (side, [rows, columns]) = (side.get(), shape());
         let editions = [store.edition.get(), store.rooms.see.edition.get(), store.rooms.mask.edition.get()];
         let size = [side, (side * rows / columns).max(1)];
         (ready && side > 0).then_some(())?;
-        Some(Wanted { editions, image, paint: paint.get()?, size })
+        Some(Wanted { editions, image, paint, size })
     });
     let drawn = RwSignal::new(None::<Wanted>);
     // Also while it waits for what it needs; without a picture it waits for nothing.
@@ -128,14 +131,14 @@ fn Drawing(
         });
     }
     Effect::new(move || {
-        let (Some(wanted), Some(link), true) = (wanted.get(), link.clone(), attached.get()) else {
+        let (Some(asked), Some(link), true) = (wanted.get(), link.clone(), attached.get()) else {
             return;
         };
         spawn_local(async move {
-            let Wanted { image, paint, size, .. } = wanted.clone();
+            let Wanted { image, paint, size, .. } = asked.clone();
             match link.ask(paint.command(id, image, size), &[]).await {
                 Ok((Event::Shown { summary, millis, .. }, _)) => {
-                    let _ = drawn.try_set(Some(wanted));
+                    let _ = drawn.try_set(Some(asked));
                     let now = Shown { summary, millis };
                     store.shown.update(|all| drop(all.insert(test, now.clone())));
                     let _ = shown.try_set(Some(now));
@@ -143,9 +146,10 @@ fn Drawing(
                 // A later command paints over this one.
                 Ok(_) => {}
                 Err(sentence) => {
-                    let _ = drawn.try_set(Some(wanted));
-                    let here = attached.try_get_untracked().is_some();
-                    if here && store.runs_on(&link) {
+                    // What another model was asked for on its way out is no failure.
+                    let still = wanted.try_get_untracked().is_some_and(|wanted| wanted.as_ref() == Some(&asked));
+                    let _ = drawn.try_set(Some(asked));
+                    if still && store.runs_on(&link) {
                         store.tell(Severity::Error, sentence);
                     }
                 }

@@ -125,6 +125,11 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
 
 /// Loads the model on a fresh engine, then puts it in the place of the one before.
 async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
+    // The model of a link that this browser keeps comes at once; meanwhile nothing else is shown.
+    if let Some(kept) = stored::awaited(store, &link).await {
+        store.source.set_value(kept);
+        store.awaited.set(None);
+    }
     let model = loop {
         let choices = CHOICES.get();
         let model = match ask_for_model(&link, store.source.get_value()).await {
@@ -132,6 +137,7 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
             // The user's model may be too big for this engine; the built-in one still shows that all is well.
             Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
                 store.tell(Severity::Error, sentence);
+                stored::miss(store);
                 store.source.set_value(Source::BuiltIn);
                 ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
             }
@@ -187,8 +193,15 @@ pub(crate) fn load_model(store: Store, source: Source) {
         match answer {
             Ok(model) => {
                 CHOICES.set(CHOICES.get() + 1);
-                store.source.set_value(source);
-                batch(|| show_model(store, model));
+                batch(|| {
+                    // Another one than the link asked for: nobody holds it against that link's weights.
+                    if store.awaited.get_untracked().is_some_and(|key| source.key() != Some(key)) {
+                        store.weights.set(None);
+                    }
+                    store.awaited.set(None);
+                    store.source.set_value(source);
+                    show_model(store, model);
+                });
             }
             Err(sentence) => store.tell(Severity::Error, sentence),
         }
@@ -211,7 +224,7 @@ fn show_model(store: Store, mut model: ModelInfo) {
         model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
     }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
-    store.grid.set([side, side]);
+    store.set_grid([side, side]);
     store.embedded.set(Default::default());
     store.failed.set(Default::default());
     store.neighbours.set(Vec::new());
@@ -224,6 +237,10 @@ fn show_model(store: Store, mut model: ModelInfo) {
 /// Holds what a link asked for against the model at work: what is not there is dropped with a word.
 pub(crate) fn check_link(store: Store) {
     let Some(model) = store.model.get_untracked() else { return };
+    // The model that the link names may still be on its way, or wait for the user's word.
+    if store.awaited.with_untracked(Option::is_some) {
+        return;
+    }
     // A link was made with certain weights: said once, when others come.
     if let Some(wished) = store.weights.get_untracked() {
         store.weights.set(None);
@@ -231,10 +248,7 @@ pub(crate) fn check_link(store: Store) {
             store.tell(Severity::Warning, texts::other_weights(&wished));
         }
     }
-    // The model that the link names may still be on its way from another host.
-    let waits = matches!(store.source.get_value(), Source::BuiltIn)
-        && store.offered.with_untracked(|offered| !offered.is_empty());
-    if waits || !store.unchecked.get_untracked() {
+    if !store.unchecked.get_untracked() {
         return;
     }
     store.unchecked.set(false);

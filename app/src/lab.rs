@@ -93,13 +93,19 @@ fn arrive(store: Store, address: &Address) {
     let room = Room::of(address);
     let wanted = address.get("engine").and_then(hash::engine);
     // A link without a model keeps the one at work: a tour names none, and the visitor's own files have no name.
-    let other = address.get("model").filter(|key| store.source.get_value().key().as_deref() != Some(*key));
+    let named = address.get("model");
+    let at_work = named.is_some() && named == store.source.get_value().key().as_deref();
+    let awaited = store.awaited.get_untracked();
+    let other = named.filter(|key| !at_work && awaited.as_deref() != Some(*key));
     let coming = store.wanted.get_untracked() != wanted || other.is_some();
     batch(|| {
         store.rooms.read(room, address);
         store.unchecked.set(true);
-        if address.get("model").is_some() {
+        if named.is_some() {
             store.weights.set(address.name("weights").map(str::to_owned));
+        }
+        if at_work {
+            put(store.awaited, None);
         }
         put(store.patch, address.number("patch"));
         put(store.palette, hash::palette(address));
@@ -115,7 +121,10 @@ fn arrive(store: Store, address: &Address) {
     match other.map(|key| Source::of_key(key, 0)) {
         // On another host: only when the user says so.
         Some(Source::Url(url)) => stored::wish(store, url),
-        Some(source) => engine::load_model(store, source),
+        Some(source) => {
+            store.awaited.set(None);
+            engine::load_model(store, source);
+        }
         None => {}
     }
     if !coming {

@@ -142,7 +142,7 @@ pub(crate) const PIN: &str = "Keep this patch";
 pub(crate) const PIN_HINT: &str = "and look for it in other pictures";
 pub(crate) const UNPIN: &str = "Let go";
 pub(crate) const STRIP: &str = "The same patch in other pictures";
-pub(crate) const STRIP_EXPLAIN: &str = "Where each of them is most like the chosen patch. Press one to go there.";
+pub(crate) const STRIP_EXPLAIN: &str = "The nearest pictures first, your own among them: where each is most like the chosen patch. Press one to go there.";
 
 /// What the similarity view shows.
 pub(crate) fn similarity(patch: &str, image: Option<&str>) -> String {

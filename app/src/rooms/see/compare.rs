@@ -16,6 +16,7 @@ fn place(store: Store, key: String, source: Option<Source>) {
     let state = store.rooms.see;
     batch(|| {
         state.compare_source.set_value(source);
+        state.asked.set(None);
         state.compare.set(Some(key));
         state.turn.update(|turn| *turn += 1);
     });
@@ -31,7 +32,10 @@ pub(super) fn place_beside(store: Store, model: &StoredModel) {
 pub(crate) fn Compare(store: Store) -> impl IntoView {
     let state = store.rooms.see;
     let choose = move |event: Event| match event_target_value(&event) {
-        key if key.is_empty() => state.compare.set(None),
+        key if key.is_empty() => batch(|| {
+            state.asked.set(None);
+            state.compare.set(None);
+        }),
         key => match stored::kept(store, &key) {
             Some(model) => place_beside(store, &model),
             None if key == FILES => {}

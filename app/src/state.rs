@@ -145,6 +145,8 @@ pub(crate) struct Notice {
 pub(crate) struct Shown {
     /// Numbers behind the picture.
     pub(crate) summary: Summary,
+    /// The value of every patch, row by row; where a patch has three, plane by plane.
+    pub(crate) values: Vec<f32>,
     /// From command to picture.
     pub(crate) millis: f64,
 }
@@ -172,6 +174,8 @@ pub(crate) struct Store {
     pub(crate) engine: RwSignal<EngineState>,
     /// Why this engine and not the other.
     pub(crate) why: RwSignal<String>,
+    /// What the self-check of the engine at work found.
+    pub(crate) verdict: RwSignal<String>,
     /// The engine that the user insists on.
     pub(crate) wanted: RwSignal<Option<EngineKind>>,
     /// The model on the engine.
@@ -241,6 +245,7 @@ impl Store {
             edition: RwSignal::new(0),
             engine: RwSignal::new(EngineState::Starting(engine.unwrap_or(EngineKind::Cpu))),
             why: RwSignal::new(String::new()),
+            verdict: RwSignal::new(String::new()),
             wanted: RwSignal::new(engine),
             model: RwSignal::new(None),
             samples_done: RwSignal::new(false),

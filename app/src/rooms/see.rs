@@ -210,26 +210,42 @@ impl State {
 #[component]
 pub(crate) fn See(store: Store) -> impl IntoView {
     let turns = Turns::to(2);
+    // Each map of the first model, and beside it the second one's.
+    let paired = Memo::new(move |_| store.rooms.see.other.with(Option::is_some));
+    let two = move || paired.get();
     view! {
         <p class="lead">{texts::LEAD}</p>
-        <div class="stage">
-            <div>
-                <Input store />
-                <AttentionControls store />
+        <div class="looks">
+            <div class="stage" class:pairs=two>
+                <div>
+                    <Input store />
+                    <AttentionControls store />
+                </div>
+                <div>
+                    <Attention store />
+                    <Show when=two>
+                        <Attention store of=Slot::Other />
+                    </Show>
+                </div>
+                <Show when=turns.from(1)>
+                    <div>
+                        <Pca store />
+                        <Show when=two>
+                            <Pca store of=Slot::Other />
+                        </Show>
+                        <ColourControls store />
+                    </div>
+                </Show>
+                <Show when=turns.from(2)>
+                    <div>
+                        <Similarity store />
+                        <Show when=two>
+                            <Similarity store of=Slot::Other />
+                        </Show>
+                        <PinControls store />
+                    </div>
+                </Show>
             </div>
-            <Attention store />
-            <Show when=turns.from(1)>
-                <div>
-                    <Pca store />
-                    <ColourControls store />
-                </div>
-            </Show>
-            <Show when=turns.from(2)>
-                <div>
-                    <Similarity store />
-                    <PinControls store />
-                </div>
-            </Show>
         </div>
         <Show when=turns.from(2)>
             <Strip store />

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use js_sys::{Array, Function, Reflect};
-use lab_protocol::{CanvasId, Command, ImageId, ModelInfo, Query, View};
+use lab_protocol::{CanvasId, Command, ImageId, ModelInfo, Query, Slot, Summary, View};
 use leptos::prelude::*;
 use leptos::task::tick;
 use wasm_bindgen::{JsCast, JsValue};
@@ -15,6 +15,7 @@ use super::{Mounted, attribute, mounted, owned, store};
 use crate::state::{Severity, Shown, Store};
 use crate::views::Paint;
 use crate::views::heads::Heads;
+use crate::views::reading::reading;
 use crate::views::surface::Surface;
 
 const FIRST: ImageId = ImageId(11);
@@ -108,6 +109,34 @@ async fn a_surface_waits_for_what_it_needs_then_asks_once_and_presents_the_answe
     let element = page.one("canvas");
     assert_eq!((attribute(&element, "role"), attribute(&element, "aria-label")), ("img".into(), "what is seen".into()));
     until(|| colour(&element) == COLOUR).await;
+    // No numbers outlive the last picture.
+    it.store.samples_done.set(true);
+    tick().await;
+    assert!(it.shown.get_untracked().is_none() && it.store.shown.with_untracked(|all| all.is_empty()));
+    assert_eq!(attribute(&element, "aria-hidden"), "true");
+}
+
+#[test]
+async fn the_line_under_a_map_follows_the_pointer_and_else_the_chosen_patch() {
+    let it = Fixture::new();
+    let Fixture { store, shown, .. } = it;
+    let line = reading(store, Slot::Main, shown, crate::texts::number);
+    assert_eq!(line.get_untracked(), None, "nothing was drawn yet");
+    let summary = Summary { grid: [2, 2], ..Summary::default() };
+    let values = vec![0.1, 0.2, 0.3, f32::NAN];
+    shown.set(Some(Shown { summary: summary.clone(), values: values.clone(), millis: 1.0 }));
+    store.set_grid([2, 2]);
+    store.patch.set(Some(1));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 1, column 2: 0.20"));
+    store.hover.set(Some([0.2, 0.9]));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 2, column 1: 0.30"));
+    store.hover.set(Some([0.9, 0.9]));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 2, column 2: left out"));
+    // Three planes are three components.
+    store.hover.set(Some([0.2, 0.2]));
+    let values = [values, vec![0.5; 4], vec![0.6; 4]].concat();
+    shown.set(Some(Shown { summary, values, millis: 1.0 }));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 1, column 1: PC1 0.10, PC2 0.50, PC3 0.60"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! A canvas once given to a worker cannot be taken back: each engine gets canvases of its own.
 
+use js_sys::Float32Array;
 use lab_protocol::{CanvasId, Command, Event, ImageId};
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
@@ -69,6 +70,13 @@ pub(crate) fn Surface(
         Some(Wanted { editions, image, paint, size })
     });
     let drawn = RwSignal::new(None::<Wanted>);
+    // Numbers do not outlive the last picture.
+    Effect::new(move || {
+        if store.bare() {
+            shown.set(None);
+            store.shown.update(|all| drop(all.remove(test)));
+        }
+    });
     // Also while it waits for what it needs; without a picture it waits for nothing.
     let busy = move || (!store.bare() && wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get())).to_string();
     let ratio = move || {
@@ -137,9 +145,14 @@ fn Drawing(
         spawn_local(async move {
             let Wanted { image, paint, size, .. } = asked.clone();
             match link.ask(paint.command(id, image, size), &[]).await {
-                Ok((Event::Shown { summary, millis, .. }, _)) => {
+                // The last picture may have been removed meanwhile.
+                Ok((Event::Shown { .. }, _)) if untrack(|| store.bare()) => {}
+                Ok((Event::Shown { summary, millis, .. }, vectors)) => {
                     let _ = drawn.try_set(Some(asked));
-                    let now = Shown { summary, millis };
+                    let values = vectors.get(0);
+                    // Not every picture has values.
+                    let values = if values.is_undefined() { Vec::new() } else { Float32Array::new(&values).to_vec() };
+                    let now = Shown { summary, values, millis };
                     store.shown.update(|all| drop(all.insert(test, now.clone())));
                     let _ = shown.try_set(Some(now));
                 }
@@ -156,7 +169,8 @@ fn Drawing(
             }
         });
     });
-    view! { <canvas node_ref=node role="img" aria-label=move || label.get()></canvas> }
+    let hidden = move || store.bare().then_some("true");
+    view! { <canvas node_ref=node role="img" aria-label=move || label.get() aria-hidden=hidden></canvas> }
 }
 
 fn attach(link: &Link, canvas: CanvasId, element: &HtmlCanvasElement) -> Result<(), JsValue> {

@@ -68,8 +68,8 @@ pub(crate) fn start(store: Store) {
 
 /// Opens an engine and lets it take over.
 async fn run(store: Store, kind: EngineKind, start: u32) -> Result<(), String> {
-    let (link, info) = open(store, kind, start).await?;
-    hand_over(store, link, info, start).await
+    let opened = open(store, kind, start).await?;
+    hand_over(store, opened, start).await
 }
 
 /// Tries the GPU while the CPU engine already works; says why where it stays with the CPU.
@@ -80,11 +80,11 @@ async fn upgrade(store: Store, start: u32) {
             store.why.set(texts::WHY_GPU_COMES.to_owned());
             match open(store, EngineKind::Gpu, start).await {
                 Err(sentence) => format!("{} {sentence}", texts::WHY_GPU_FAILED),
-                Ok((link, info)) if info.software => {
+                Ok(Opened { link, info, .. }) if info.software => {
                     link.close();
                     texts::WHY_SOFTWARE.to_owned()
                 }
-                Ok((link, info)) => match hand_over(store, link, info, start).await {
+                Ok(opened) => match hand_over(store, opened, start).await {
                     Err(sentence) => format!("{} {sentence}", texts::WHY_GPU_FAILED),
                     Ok(()) => texts::WHY_GPU.to_owned(),
                 },
@@ -97,15 +97,23 @@ async fn upgrade(store: Store, start: u32) {
     }
 }
 
+/// An engine that has answered.
+struct Opened {
+    link: Link,
+    info: EngineInfo,
+    /// Of its self-check, in a sentence.
+    verdict: String,
+}
+
 /// Opens an engine and greets it.
-async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, EngineInfo), String> {
+async fn open(store: Store, kind: EngineKind, start: u32) -> Result<Opened, String> {
     let link = Link::open(kind, move |aside| {
         if START.get() == start {
             hear(store, kind, aside);
         }
     })?;
     let answer = link.ask(Command::Start { protocol: PROTOCOL }, &[]).await;
-    let (protocol, engine, self_check) = match answer {
+    let (protocol, info, self_check) = match answer {
         Ok((Event::Ready { protocol, engine, self_check }, _)) => (protocol, engine, self_check),
         Ok(_) => return Err(closed(&link, texts::UNEXPECTED.to_owned())),
         Err(sentence) => return Err(closed(&link, sentence)),
@@ -120,11 +128,12 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
     if !replaced.is_empty() {
         store.tell(Severity::Warning, texts::replaced(&replaced));
     }
-    Ok((link, engine))
+    Ok(Opened { link, info, verdict: texts::verdict(&self_check) })
 }
 
 /// Loads the model on a fresh engine, then puts it in the place of the one before.
-async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
+async fn hand_over(store: Store, opened: Opened, start: u32) -> Result<(), String> {
+    let Opened { link, info, verdict } = opened;
     // The model of a link that this browser keeps comes at once; meanwhile nothing else is shown.
     if let Some(kept) = stored::awaited(store, &link).await {
         store.source.set_value(kept);
@@ -158,6 +167,7 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
     batch(|| {
         store.sent.set(Default::default());
         store.engine.set(EngineState::Running(info));
+        store.verdict.set(verdict);
         store.link.set(Some(link));
         store.era.update(|era| *era += 1);
         show_model(store, model);

@@ -10,7 +10,7 @@ use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::signals::{Turns, put};
-use crate::state::{Source, Store};
+use crate::state::{Severity, Source, Store};
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.
@@ -22,12 +22,15 @@ pub(crate) fn Lab() -> impl IntoView {
     debug::publish(store);
     rooms::train::attend(store);
     inputs::listen(store, address.get("sample").and_then(|name| store.sample_named(name)));
+    tell_nonsense(store, &address);
     engine::start(store);
     registry::read(store);
     rooms::see::attend(store);
     rooms::mask::attend(store);
     stored::attend(store);
     keep_address(store);
+    // Tabs and the history are told apart by it.
+    Effect::new(move || document().set_title(&texts::document_title(store.room.get().title())));
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
     let turns = Turns::to(3);
@@ -70,6 +73,14 @@ fn here() -> Address {
     Address::parse(&window().location().hash().unwrap_or_default())
 }
 
+/// Says once what in a link means nothing.
+fn tell_nonsense(store: Store, address: &Address) {
+    let parts = rooms::sense::nonsense(address);
+    if !parts.is_empty() {
+        store.tell(Severity::Warning, texts::nonsense(&parts));
+    }
+}
+
 /// Writes the state into the address as it changes.
 fn keep_address(store: Store) {
     Effect::new(move || {
@@ -96,6 +107,7 @@ fn arrive(store: Store, address: &Address) {
     let named = address.get("model");
     let at_work = named.is_some() && named == store.source.get_value().key().as_deref();
     let awaited = store.awaited.get_untracked();
+    tell_nonsense(store, address);
     let other = named.filter(|key| !at_work && awaited.as_deref() != Some(*key));
     let coming = store.wanted.get_untracked() != wanted || other.is_some();
     batch(|| {

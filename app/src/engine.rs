@@ -68,8 +68,8 @@ pub(crate) fn start(store: Store) {
 
 /// Opens an engine and lets it take over.
 async fn run(store: Store, kind: EngineKind, start: u32) -> Result<(), String> {
-    let (link, info) = open(store, kind, start).await?;
-    hand_over(store, link, info, start).await
+    let opened = open(store, kind, start).await?;
+    hand_over(store, opened, start).await
 }
 
 /// Tries the GPU while the CPU engine already works; says why where it stays with the CPU.
@@ -80,11 +80,11 @@ async fn upgrade(store: Store, start: u32) {
             store.why.set(texts::WHY_GPU_COMES.to_owned());
             match open(store, EngineKind::Gpu, start).await {
                 Err(sentence) => format!("{} {sentence}", texts::WHY_GPU_FAILED),
-                Ok((link, info)) if info.software => {
+                Ok(Opened { link, info, .. }) if info.software => {
                     link.close();
                     texts::WHY_SOFTWARE.to_owned()
                 }
-                Ok((link, info)) => match hand_over(store, link, info, start).await {
+                Ok(opened) => match hand_over(store, opened, start).await {
                     Err(sentence) => format!("{} {sentence}", texts::WHY_GPU_FAILED),
                     Ok(()) => texts::WHY_GPU.to_owned(),
                 },
@@ -97,15 +97,23 @@ async fn upgrade(store: Store, start: u32) {
     }
 }
 
+/// An engine that has answered.
+struct Opened {
+    link: Link,
+    info: EngineInfo,
+    /// Of its self-check, in a sentence.
+    verdict: String,
+}
+
 /// Opens an engine and greets it.
-async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, EngineInfo), String> {
+async fn open(store: Store, kind: EngineKind, start: u32) -> Result<Opened, String> {
     let link = Link::open(kind, move |aside| {
         if START.get() == start {
             hear(store, kind, aside);
         }
     })?;
     let answer = link.ask(Command::Start { protocol: PROTOCOL }, &[]).await;
-    let (protocol, engine, self_check) = match answer {
+    let (protocol, info, self_check) = match answer {
         Ok((Event::Ready { protocol, engine, self_check }, _)) => (protocol, engine, self_check),
         Ok(_) => return Err(closed(&link, texts::UNEXPECTED.to_owned())),
         Err(sentence) => return Err(closed(&link, sentence)),
@@ -120,11 +128,17 @@ async fn open(store: Store, kind: EngineKind, start: u32) -> Result<(Link, Engin
     if !replaced.is_empty() {
         store.tell(Severity::Warning, texts::replaced(&replaced));
     }
-    Ok((link, engine))
+    Ok(Opened { link, info, verdict: texts::verdict(&self_check) })
 }
 
 /// Loads the model on a fresh engine, then puts it in the place of the one before.
-async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Result<(), String> {
+async fn hand_over(store: Store, opened: Opened, start: u32) -> Result<(), String> {
+    let Opened { link, info, verdict } = opened;
+    // The model of a link that this browser keeps comes at once; meanwhile nothing else is shown.
+    if let Some(kept) = stored::awaited(store, &link).await {
+        store.source.set_value(kept);
+        store.awaited.set(None);
+    }
     let model = loop {
         let choices = CHOICES.get();
         let model = match ask_for_model(&link, store.source.get_value()).await {
@@ -132,6 +146,7 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
             // The user's model may be too big for this engine; the built-in one still shows that all is well.
             Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
                 store.tell(Severity::Error, sentence);
+                stored::miss(store);
                 store.source.set_value(Source::BuiltIn);
                 ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
             }
@@ -152,6 +167,7 @@ async fn hand_over(store: Store, link: Link, info: EngineInfo, start: u32) -> Re
     batch(|| {
         store.sent.set(Default::default());
         store.engine.set(EngineState::Running(info));
+        store.verdict.set(verdict);
         store.link.set(Some(link));
         store.era.update(|era| *era += 1);
         show_model(store, model);
@@ -187,8 +203,15 @@ pub(crate) fn load_model(store: Store, source: Source) {
         match answer {
             Ok(model) => {
                 CHOICES.set(CHOICES.get() + 1);
-                store.source.set_value(source);
-                batch(|| show_model(store, model));
+                batch(|| {
+                    // Another one than the link asked for: nobody holds it against that link's weights.
+                    if store.awaited.get_untracked().is_some_and(|key| source.key() != Some(key)) {
+                        store.weights.set(None);
+                    }
+                    store.awaited.set(None);
+                    store.source.set_value(source);
+                    show_model(store, model);
+                });
             }
             Err(sentence) => store.tell(Severity::Error, sentence),
         }
@@ -211,7 +234,7 @@ fn show_model(store: Store, mut model: ModelInfo) {
         model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
     }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
-    store.grid.set([side, side]);
+    store.set_grid([side, side]);
     store.embedded.set(Default::default());
     store.failed.set(Default::default());
     store.neighbours.set(Vec::new());
@@ -224,6 +247,10 @@ fn show_model(store: Store, mut model: ModelInfo) {
 /// Holds what a link asked for against the model at work: what is not there is dropped with a word.
 pub(crate) fn check_link(store: Store) {
     let Some(model) = store.model.get_untracked() else { return };
+    // The model that the link names may still be on its way, or wait for the user's word.
+    if store.awaited.with_untracked(Option::is_some) {
+        return;
+    }
     // A link was made with certain weights: said once, when others come.
     if let Some(wished) = store.weights.get_untracked() {
         store.weights.set(None);
@@ -231,10 +258,7 @@ pub(crate) fn check_link(store: Store) {
             store.tell(Severity::Warning, texts::other_weights(&wished));
         }
     }
-    // The model that the link names may still be on its way from another host.
-    let waits = matches!(store.source.get_value(), Source::BuiltIn)
-        && store.offered.with_untracked(|offered| !offered.is_empty());
-    if waits || !store.unchecked.get_untracked() {
+    if !store.unchecked.get_untracked() {
         return;
     }
     store.unchecked.set(false);

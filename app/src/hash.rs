@@ -8,7 +8,7 @@ use std::str::FromStr;
 use lab_protocol::{EngineKind, Palette};
 
 /// Takes back what an address below says.
-const NOTHING: &str = "-";
+pub(crate) const NOTHING: &str = "-";
 
 /// Keys and values, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

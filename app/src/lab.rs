@@ -10,7 +10,7 @@ use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
 use crate::signals::{Turns, put};
-use crate::state::{Source, Store};
+use crate::state::{Severity, Source, Store};
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
 /// The whole page.
@@ -22,12 +22,15 @@ pub(crate) fn Lab() -> impl IntoView {
     debug::publish(store);
     rooms::train::attend(store);
     inputs::listen(store, address.get("sample").and_then(|name| store.sample_named(name)));
+    tell_nonsense(store, &address);
     engine::start(store);
     registry::read(store);
     rooms::see::attend(store);
     rooms::mask::attend(store);
     stored::attend(store);
     keep_address(store);
+    // Tabs and the history are told apart by it.
+    Effect::new(move || document().set_title(&texts::document_title(store.room.get().title())));
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));
     let beside = move || store.room.get().beside();
     let turns = Turns::to(3);
@@ -70,6 +73,14 @@ fn here() -> Address {
     Address::parse(&window().location().hash().unwrap_or_default())
 }
 
+/// Says once what in a link means nothing.
+fn tell_nonsense(store: Store, address: &Address) {
+    let parts = rooms::sense::nonsense(address);
+    if !parts.is_empty() {
+        store.tell(Severity::Warning, texts::nonsense(&parts));
+    }
+}
+
 /// Writes the state into the address as it changes.
 fn keep_address(store: Store) {
     Effect::new(move || {
@@ -93,13 +104,20 @@ fn arrive(store: Store, address: &Address) {
     let room = Room::of(address);
     let wanted = address.get("engine").and_then(hash::engine);
     // A link without a model keeps the one at work: a tour names none, and the visitor's own files have no name.
-    let other = address.get("model").filter(|key| store.source.get_value().key().as_deref() != Some(*key));
+    let named = address.get("model");
+    let at_work = named.is_some() && named == store.source.get_value().key().as_deref();
+    let awaited = store.awaited.get_untracked();
+    tell_nonsense(store, address);
+    let other = named.filter(|key| !at_work && awaited.as_deref() != Some(*key));
     let coming = store.wanted.get_untracked() != wanted || other.is_some();
     batch(|| {
         store.rooms.read(room, address);
         store.unchecked.set(true);
-        if address.get("model").is_some() {
+        if named.is_some() {
             store.weights.set(address.name("weights").map(str::to_owned));
+        }
+        if at_work {
+            put(store.awaited, None);
         }
         put(store.patch, address.number("patch"));
         put(store.palette, hash::palette(address));
@@ -115,7 +133,10 @@ fn arrive(store: Store, address: &Address) {
     match other.map(|key| Source::of_key(key, 0)) {
         // On another host: only when the user says so.
         Some(Source::Url(url)) => stored::wish(store, url),
-        Some(source) => engine::load_model(store, source),
+        Some(source) => {
+            store.awaited.set(None);
+            engine::load_model(store, source);
+        }
         None => {}
     }
     if !coming {

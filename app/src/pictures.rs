@@ -125,7 +125,7 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
                 embedded.insert(picture.id);
             });
             if store.selected.get_untracked() == Some(picture.id) {
-                store.grid.set(grid);
+                store.set_grid(grid);
             }
             let _ = publish(store, picture, dim, grid, &vectors);
         }

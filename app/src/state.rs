@@ -145,6 +145,8 @@ pub(crate) struct Notice {
 pub(crate) struct Shown {
     /// Numbers behind the picture.
     pub(crate) summary: Summary,
+    /// The value of every patch, row by row; where a patch has three, plane by plane.
+    pub(crate) values: Vec<f32>,
     /// From command to picture.
     pub(crate) millis: f64,
 }
@@ -172,6 +174,8 @@ pub(crate) struct Store {
     pub(crate) engine: RwSignal<EngineState>,
     /// Why this engine and not the other.
     pub(crate) why: RwSignal<String>,
+    /// What the self-check of the engine at work found.
+    pub(crate) verdict: RwSignal<String>,
     /// The engine that the user insists on.
     pub(crate) wanted: RwSignal<Option<EngineKind>>,
     /// The model on the engine.
@@ -180,7 +184,10 @@ pub(crate) struct Store {
     pub(crate) samples_done: RwSignal<bool>,
     /// The models that lie beside the page; `None` until the manifest has come.
     pub(crate) offers: RwSignal<Option<Vec<Offer>>>,
-    /// An address that a link asks for and the user has not yet allowed.
+    /// The model that a link asks for and that is not at work yet, as the link names it: it is looked for among those
+    /// kept, or waits for the user's word. The address keeps it until another one is chosen.
+    pub(crate) awaited: RwSignal<Option<String>>,
+    /// What stands in the field for a model's address.
     pub(crate) offered: RwSignal<String>,
     /// A link was read, and what it asks for has not been held against a model yet.
     pub(crate) unchecked: RwSignal<bool>,
@@ -223,9 +230,9 @@ impl Store {
         rooms.read(room, address);
         // A link may name a model; one on another host is fetched only when the user says so.
         let wished = address.get("model").map(|key| Source::of_key(key, 0)).unwrap_or(Source::BuiltIn);
-        let (source, offered) = match wished {
-            Source::Url(url) => (Source::BuiltIn, url),
-            source => (source, String::new()),
+        let (source, awaited) = match wished {
+            Source::Url(url) => (Source::BuiltIn, Some(url)),
+            source => (source, None),
         };
         Self {
             room: RwSignal::new(room),
@@ -238,11 +245,13 @@ impl Store {
             edition: RwSignal::new(0),
             engine: RwSignal::new(EngineState::Starting(engine.unwrap_or(EngineKind::Cpu))),
             why: RwSignal::new(String::new()),
+            verdict: RwSignal::new(String::new()),
             wanted: RwSignal::new(engine),
             model: RwSignal::new(None),
             samples_done: RwSignal::new(false),
             offers: RwSignal::new(None),
-            offered: RwSignal::new(offered),
+            awaited: RwSignal::new(awaited),
+            offered: RwSignal::new(String::new()),
             unchecked: RwSignal::new(true),
             weights: RwSignal::new(address.name("weights").map(str::to_owned)),
             source: StoredValue::new_local(source),
@@ -306,6 +315,20 @@ impl Store {
         self.patch.get().filter(|&patch| patch < count).unwrap_or_else(|| grid::middle(grid))
     }
 
+    /// Lays another grid below the chosen patch and the kept one, which stay where they are on the picture. What a link
+    /// has just brought speaks of the grid that comes.
+    pub(crate) fn set_grid(self, grid: [usize; 2]) {
+        let before = self.grid.get_untracked();
+        let moves = before != grid && before != [0, 0] && !self.unchecked.get_untracked();
+        let moved = |patch: u32| if moves { grid::patch_in_grid(patch, before, grid) } else { patch };
+        let pin = self.rooms.see.pin;
+        batch(|| {
+            signals::put(self.patch, self.patch.get_untracked().map(moved));
+            signals::put(pin, pin.get_untracked().map(|(name, patch)| (name, moved(patch))));
+            signals::put(self.grid, grid);
+        });
+    }
+
     /// As [`Store::patch`], for event handlers.
     pub(crate) fn patch_untracked(self) -> u32 {
         untrack(|| self.patch())
@@ -338,9 +361,11 @@ impl Store {
         address.put("room", (room != Room::default()).then_some(room.key()));
         address.put("sample", self.picture().and_then(|picture| picture.sample));
         self.model.track();
-        address.put("model", self.source.get_value().key());
-        let fingerprint = self.model.with(|model| model.as_ref().map(|model| model.fingerprint.clone()));
-        // Until there is a model the link keeps the one that it came with.
+        let awaited = self.awaited.get();
+        let stands_in = awaited.is_some();
+        address.put("model", awaited.or_else(|| self.source.get_value().key()));
+        let fingerprint = self.model.with(|model| Some(model.as_ref()?.fingerprint.clone())).filter(|_| !stands_in);
+        // Until its model is there the link keeps the weights that it came with.
         address.put("weights", fingerprint.or(self.weights.get()).filter(|digits| !digits.is_empty()));
         address.put("patch", self.patch.get());
         address.put("engine", self.wanted.get().map(|kind| hash::engine_name(Some(kind))));

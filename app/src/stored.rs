@@ -13,6 +13,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::engine;
+use crate::link::Link;
 use crate::rooms::train;
 use crate::signals::put;
 use crate::state::{Severity, Source, Store};
@@ -152,9 +153,29 @@ pub(crate) fn set_mirror(store: Store, mirror: String) {
 
 /// A link in the open page names a model elsewhere.
 pub(crate) fn wish(store: Store, source: String) {
-    store.offered.set(source);
+    store.awaited.set(Some(source));
     store.stored.granted.set_value(false);
     look(store);
+}
+
+/// The model that the link names, where a fresh engine finds it among those kept.
+pub(crate) async fn awaited(store: Store, link: &Link) -> Option<Source> {
+    (store.awaited.with_untracked(Option::is_some) && !store.stored.granted.get_value()).then_some(())?;
+    let answer = link.ask(Command::Storage(StorageCommand::List), &[]).await;
+    if let Ok((Event::Storage(event), _)) = answer {
+        list(store, Ok(event));
+    }
+    kept(store, &store.awaited.get_untracked()?).map(|model| source(&model))
+}
+
+/// A kept model that the link names could not be opened, which was told: the address goes on naming it.
+pub(crate) fn miss(store: Store) {
+    if let Source::Stored { source, .. } = store.source.get_value()
+        && store.unchecked.get_untracked()
+    {
+        store.awaited.set(Some(source));
+        store.stored.granted.set_value(true);
+    }
 }
 
 /// Reads the list anew, and looks there for what the link names; without an engine the next one does.
@@ -176,14 +197,21 @@ pub(crate) fn kept(store: Store, source: &str) -> Option<StoredModel> {
 
 /// The model that the link names: loaded when it is kept, offered when it is not.
 fn grant_wish(store: Store) {
-    let source = store.offered.get_untracked();
-    if source.is_empty() || store.stored.granted.get_value() {
+    let Some(source) = store.awaited.get_untracked() else { return };
+    if store.stored.granted.get_value() {
         return;
     }
     store.stored.granted.set_value(true);
     match kept(store, &source) {
-        Some(model) => load(store, &model),
-        None => store.tell(Severity::Warning, crate::texts::link_asks(&source)),
+        Some(model) => {
+            // By the name that it is kept under: it may be asked for by its folder.
+            store.awaited.set(Some(model.source.clone()));
+            load(store, &model);
+        }
+        None => {
+            store.tell(Severity::Warning, crate::texts::link_asks(&source));
+            store.offered.set(source);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod canvases;
 mod stand_in;
 
 use js_sys::{Array, Function, Object, Reflect};
+use lab_protocol::{EngineInfo, EngineKind, KernelCheck, ModelInfo, SelfCheck};
 use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;
 use leptos::task::tick;
@@ -14,10 +15,12 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_test::{wasm_bindgen_test as test, wasm_bindgen_test_configure};
 use web_sys::{Element, HtmlElement, KeyboardEvent};
 
+use crate::engine::check_link;
 use crate::hash::Address;
-use crate::panels::Notices;
+use crate::panels::{EnginePanel, Notices};
 use crate::rooms::{Navigation, Room};
-use crate::state::{Progress, Severity, Store};
+use crate::state::{EngineState, Progress, Severity, Store};
+use crate::texts;
 use crate::views::picker::Picker;
 use crate::widgets::bars::Bars;
 use crate::widgets::curves::{Curve, Curves};
@@ -217,6 +220,60 @@ async fn the_picker_obeys_arrows_and_stops_at_the_border() {
     tick().await;
     let style = attribute(&it.one(".mark"), "style");
     assert!(style.contains("left: 50%") && style.contains("width: 25%"), "{style}");
+}
+
+#[test]
+async fn another_grid_leaves_the_chosen_patch_and_the_kept_one_where_they_are_on_the_picture() {
+    let _owner = owned();
+    let store = store("#patch=200&from=reef&from-patch=200");
+    let said = move || untrack(|| store.address(Room::See)).format();
+    store.set_grid([16, 16]);
+    store.set_grid([8, 8]);
+    assert_eq!(said(), "patch=200&from=reef&from-patch=200", "a link's own, until it was checked");
+    store.set_grid([16, 16]);
+    store.unchecked.set(false);
+    store.set_grid([8, 8]);
+    assert_eq!(said(), "patch=52&from=reef&from-patch=52");
+    assert_eq!(store.patch_untracked(), 52);
+}
+
+#[test]
+async fn a_link_keeps_its_model_until_another_one_is_chosen_and_nothing_is_held_against_its_weights() {
+    let _owner = owned();
+    let store = store("#model=https://example.org/model/&weights=0123&patch=9");
+    let said = move || untrack(|| store.address(Room::See)).format();
+    let asked = "model=https://example.org/model/&weights=0123&patch=9";
+    assert_eq!(said(), asked);
+    // Another one stands in for it.
+    store.model.set(Some(ModelInfo { fingerprint: "4567".into(), ..ModelInfo::default() }));
+    store.set_grid([2, 2]);
+    check_link(store);
+    assert_eq!(said(), asked);
+    assert!(store.notices.with_untracked(Vec::is_empty));
+    store.awaited.set(None);
+    check_link(store);
+    assert_eq!(said(), "weights=4567");
+    let notices = store.notices.get_untracked();
+    assert!(notices[0].text.contains("fingerprint 0123") && notices[1].text.contains("patch 9"), "{}", notices[0].text);
+}
+
+#[test]
+async fn the_engine_panel_tells_the_verdict_of_the_self_check_also_where_the_engine_was_chosen() {
+    let _owner = owned();
+    let store = store("#engine=gpu");
+    let kernel = |passed| KernelCheck { name: "softmax".into(), max_error: 0.0, tolerance: 1.0, passed };
+    let verdict = |kernels| texts::verdict(&SelfCheck { kernels });
+    let it = mounted(move || view! { <EnginePanel store /> });
+    store.why.set(texts::WHY_WANTED.to_owned());
+    store.verdict.set(verdict(vec![kernel(true), kernel(false)]));
+    let line = it.one("[data-testid=verdict]");
+    assert_eq!(line.text_content().as_deref(), Some(""), "no engine runs yet");
+    let (kind, device) = (EngineKind::Gpu, "card".to_owned());
+    let info = EngineInfo { kind, device, software: false, f16: false, max_binding_bytes: 0 };
+    store.engine.set(EngineState::Running(info));
+    tick().await;
+    assert!(line.text_content().unwrap().contains("1 of 2 kernels gave wrong numbers"), "{}", it.text());
+    assert!(verdict(vec![kernel(true)]).contains("each of the 1 kernels") && verdict(Vec::new()).is_empty());
 }
 
 #[test]

@@ -213,7 +213,8 @@ pub enum Event {
         /// From pixels to embedding, in milliseconds.
         millis: f64,
     },
-    /// The view is on its canvas.
+    /// The view is on its canvas. Attachments: of a model's view one `ArrayBuffer`, its values as 32-bit floats, plane by
+    /// plane and row by row.
     Shown {
         /// Where.
         canvas: CanvasId,

@@ -59,10 +59,10 @@ async function clicks(name, options) {
 /** The engine's worker never gets to the time when it works ahead. */
 const NEVER_AHEAD = `{ const wait = setTimeout; globalThis.setTimeout = (work, millis, ...more) => wait(work, millis === 300 ? 2 ** 30 : millis, ...more); }`;
 
-/** What an engine says under its attention view. */
+/** What an engine says above its attention view. */
 const drawnIn = async (page) => {
   const text = await page.locator('figure', { has: page.locator(byTest('view-attention')) }).textContent();
-  return Number(/Drawn in ([\d.]+) ms/.exec(text)[1]);
+  return Number(/([\d.]+) ms/.exec(text)[1]);
 };
 
 /** The first pictures of their kind, as the page says under them; with the engine working ahead, and without. */

@@ -13,7 +13,7 @@ const byTest = (name) => `[data-testid="${name}"]`;
 /** Waits until a view has drawn and returns a picture of it. */
 async function picture(page, view) {
   await waitFor(page, `numbers below ${view}`, (selector) =>
-    document.querySelector(selector)?.closest('figure')?.querySelector('figcaption')?.textContent.includes('ms.'),
+    document.querySelector(selector)?.closest('figure')?.querySelector('.time')?.textContent.includes('ms'),
   { argument: byTest(view) });
   await page.waitForTimeout(600);
   return page.locator(`${byTest(view)} canvas`).screenshot();
@@ -95,6 +95,9 @@ test('what is no image and what is no model is said in a sentence', async (t) =>
   await embedded(page, 'ginger-cat.jpg');
   await dropFiles(page, 'body', [{ name: 'broken.jpg', type: 'image/jpeg', bytes: Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 16]) }]);
   await waitFor(page, 'a word about broken.jpg', () => /broken\.jpg/.test(document.querySelector('[role=alert]').textContent));
+  // One broken thing, one sentence: no view asks for a picture that never came.
+  await embedded(page, 'reef.jpg');
+  assert.equal(await page.locator('[role=alert] p').count(), 1, await page.locator('[role=alert]').textContent());
   await page.setInputFiles(byTest('model-files'), { name: 'model.safetensors', mimeType: '', buffer: Buffer.from('nonsense, and too short') });
   await waitFor(page, 'a word about the model', () => /model\.safetensors|header|safetensors/.test(document.querySelector('[role=alert]').textContent));
   assert.match(await page.locator(byTest('untrained')).textContent(), /untrained/, 'the old model stays');

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
-import { byTest, complaints, csv, frames, go, openRoom, reached, save, settled, still, trainLink } from './rooms.mjs';
+import { ONE_SAMPLE, WITHOUT_WEBGPU, openLab, waitFor } from './harness.mjs';
+import { address, byTest, complaints, csv, frames, go, openRoom, reached, said, save, settled, still, trainLink } from './rooms.mjs';
 
 test('rooms are links: the navigation says where one is, and back leads back', async (t) => {
   const { page } = await openRoom(t, '#sample=reef&patch=7&layer=1');
@@ -17,6 +17,7 @@ test('rooms are links: the navigation says where one is, and back leads back', a
   await page.locator(byTest('room-mask')).click();
   await still(page);
   assert.equal(await here(), 'Mask');
+  assert.match(await page.title(), /^Mask – /);
   assert.match(await page.evaluate(() => location.hash), /room=mask&sample=reef/);
   await page.goBack();
   await still(page);
@@ -25,10 +26,21 @@ test('rooms are links: the navigation says where one is, and back leads back', a
 });
 
 test('a link that asks for a model elsewhere fetches nothing by itself', async (t) => {
-  const { page, requests } = await openRoom(t, '#model=https://example.org/model/');
+  const { page, requests } = await openRoom(t, '#model=https://example.org/model/&weights=0123', ONE_SAMPLE);
   await waitFor(page, 'a word about it', () => /asks for the model at https:\/\/example\.org/.test(document.querySelector('[role=alert]').textContent));
   assert.equal(await page.locator(byTest('model-url')).inputValue(), 'https://example.org/model/');
   assert.deepEqual(requests.filter((url) => url.includes('example.org')), []);
+  // The address goes on asking for it, through rooms too; one word for one cause.
+  const keeps = async () => assert.match(await address(page), /model=https:\/\/example\.org\/model\/&weights=0123/);
+  await keeps();
+  await go(page, '#room=mask&tour=none&ratio=900&mask=garbage');
+  await keeps();
+  // What means nothing is told once, in one sentence.
+  await said(page, /no room understands: tour=none, ratio=900, mask=garbage\./);
+  assert.equal(await page.locator('[role=alert] p').count(), 2, await page.locator('[role=alert]').textContent());
+  await page.locator(byTest('built-in')).selectOption('untrained-mae');
+  await waitFor(page, 'another model', () => /model=untrained-mae&weights=(?!0123)/.test(location.hash));
+  assert.equal(await page.locator('[role=alert] p').count(), 2, await page.locator('[role=alert]').textContent());
 });
 
 /** Looks at the page at each width, once it stands. */

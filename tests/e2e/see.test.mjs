@@ -10,6 +10,20 @@ import { address, byTest, cells, frames, go, openRoom, pressed, reached, said, s
 /** Everything that one sees in a room, as checksums. */
 const everything = async (page, views) => Promise.all(views.map((view) => cells(page, view)));
 
+/** Each map of the second model stands beside the first one's, as large; on a phone right below it. */
+async function sideBySide(page) {
+  for (const width of [1440, 1024, 390]) {
+    await page.setViewportSize({ width, height: 900 });
+    for (const view of ['attention', 'pca', 'similarity']) {
+      const [first, second] = await Promise.all([`view-${view}`, `other-${view}`].map((name) => page.locator(byTest(name)).boundingBox()));
+      const where = `${view} at ${width}: ${JSON.stringify([first, second])}`;
+      assert.ok(Math.abs(first.width - second.width) < 1, where);
+      if (width > 390) assert.ok(Math.abs(first.y - second.y) < 1 && second.x > first.x + first.width, where);
+      else assert.ok(second.x === first.x && second.y > first.y + first.height && second.y < first.y + first.height + 350, where);
+    }
+  }
+}
+
 test('a link of the room See opened twice gives the same pixels', async (t) => {
   const hash = '#sample=reef&patch=40&layer=2&query=patch&map=heads&basis=shared&foreground=0.4&compare=twin&seed=5';
   const views = ['view-input', 'view-attention', 'view-pca', 'view-similarity', 'other-attention', 'other-pca', 'other-similarity'];
@@ -20,6 +34,7 @@ test('a link of the room See opened twice gives the same pixels', async (t) => {
     await still(page);
     assert.equal(await page.evaluate(() => location.hash), `#sample=reef&patch=40&layer=2&query=patch&map=heads&basis=shared&foreground=0.4&compare=twin&seed=5`);
     seen.push(await everything(page, views));
+    if (time > 0) await sideBySide(page);
   }
   assert.deepEqual(seen[0], seen[1]);
   assert.equal(new Set(seen[0].flat()).size, views.length, 'two views show the same');
@@ -161,6 +176,17 @@ test('the numbers that leave are those on the screen, and say whose they are', a
   const at = attention.planes[0].indexOf(peak);
   assert.ok(attention.words.includes(`at row ${Math.floor(at / 16) + 1}, column ${(at % 16) + 1}.`), attention.words);
   assert.ok(Math.abs(100 * peak - Number(/Peak ([\d.]+) %/.exec(attention.words)[1])) < 0.06, attention.words);
+  // The line under the map follows the chosen patch, and a pointer on any of the pictures.
+  const line = figure('view-attention').locator('.reading');
+  const read = async (row, column, patch) => {
+    const [, value] = new RegExp(`^At row ${row}, column ${column}: ([\\d.]+) %$`).exec(await line.textContent()) ?? [];
+    assert.ok(Math.abs(100 * attention.planes[0][patch] - Number(value)) < 0.06, await line.textContent());
+  };
+  await read(3, 9, 40);
+  const { width, height } = await page.locator(byTest('view-pca')).boundingBox();
+  await page.locator(byTest('view-pca')).hover({ position: { x: (2.5 * width) / 16, y: (1.5 * height) / 16 } });
+  await waitFor(page, 'the line', () => /row 2, column 3/.test(document.querySelector('figure:has([data-testid="view-attention"]) .reading').textContent));
+  await read(2, 3, 18);
   const similarity = await of('view-similarity');
   assert.deepEqual(similarity.view, { show: 'similarity', from: 'reef.jpg', patch: 40 });
   assert.ok(Math.abs(similarity.planes[0][40] - 1) < 1e-5, 'a patch is like itself');
@@ -265,6 +291,8 @@ test('without a picture every view says what to do and waits for nothing', async
     assert.notEqual(busy, 'true');
     assert.match(words, /There is no picture\. Choose one/);
   }
+  // No numbers of the picture that is gone.
+  for (const words of await page.locator('figcaption').allTextContents()) assert.equal(words.trim(), '');
   await page.evaluate(() => { location.hash = '#room=video'; });
   await waitFor(page, 'the sentence in Video', () => document.querySelectorAll('.video .frame .empty').length >= 3);
 });

@@ -297,6 +297,10 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
   await waitFor(page, 'the model without a network', () => /lab\/tiny/.test(document.querySelector('[data-testid="model-select"]')?.textContent), { timeout: 60_000 });
   await waitFor(page, 'the sample by that model', () => window.lab?.debug?.images?.['reef.jpg']?.dim === 64, { timeout: 60_000 });
 
+  // It came before any other model was shown: no word of other weights, and the address never lost it.
+  assert.doesNotMatch(await page.locator('[role=alert]').textContent(), /other weights|asks for/);
+  assert.match(await page.evaluate(() => location.hash), /model=lab\/tiny&weights=[0-9a-f]/);
+
   // Deleted: the space is free.
   await page.locator(byTest('kept-lab/tiny')).getByText('Delete').click();
   await waitFor(page, 'an empty list', () => !document.querySelector('[data-testid="kept-lab/tiny"]'));

@@ -147,7 +147,7 @@ test('views get their turn while it trains, and the page stays quick', { timeout
   assert.ok(longest.cpu < 50, `a task of ${longest.cpu.toFixed(0)} ms`);
   await page.locator(byTest('room-see')).click();
   await waitFor(page, 'a drawn view', () =>
-    document.querySelector('[data-testid=view-pca]')?.closest('figure')?.querySelector('figcaption')?.textContent.includes('ms.'));
+    document.querySelector('[data-testid=view-pca]')?.closest('figure')?.querySelector('.time')?.textContent.includes('ms'));
   const { step } = await where(page);
   await reached(page, step + 3);
   check();

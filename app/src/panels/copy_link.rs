@@ -1,5 +1,7 @@
 //! The address of this room with its whole state, for the clipboard.
 
+use std::time::Duration;
+
 use lab_protocol::MADE;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -8,6 +10,9 @@ use wasm_bindgen_futures::JsFuture;
 use crate::link::words;
 use crate::state::{Severity, Source, Store};
 use crate::texts;
+
+/// The word that a link was copied stands for so long.
+const LONG_ENOUGH: Duration = Duration::from_secs(8);
 
 /// What the visitor sees and no link holds.
 fn missing(store: Store) -> Vec<&'static str> {
@@ -26,6 +31,8 @@ fn missing(store: Store) -> Vec<&'static str> {
 #[component]
 pub(crate) fn CopyLink(store: Store) -> impl IntoView {
     let copied = RwSignal::new(false);
+    // Copies so far: only the last one's word is taken back.
+    let copies = StoredValue::new(0);
     // What changes afterwards is not in the link any more.
     Effect::new(move || {
         store.address(store.room.get()).format();
@@ -35,7 +42,17 @@ pub(crate) fn CopyLink(store: Store) -> impl IntoView {
         spawn_local(async move {
             let href = window().location().href().unwrap_or_default();
             match JsFuture::from(window().navigator().clipboard().write_text(&href)).await {
-                Ok(_) => copied.set(true),
+                Ok(_) => {
+                    copied.set(true);
+                    copies.update_value(|copies| *copies += 1);
+                    let this = copies.get_value();
+                    let forget = move || {
+                        if copies.get_value() == this {
+                            copied.set(false);
+                        }
+                    };
+                    set_timeout(forget, LONG_ENOUGH);
+                }
                 Err(error) => store.tell(Severity::Warning, texts::not_copied(&words(&error))),
             }
         });

@@ -17,6 +17,7 @@ pub(crate) fn EnginePanel(store: Store) -> impl IntoView {
         EngineState::Running(info) => texts::running(&info),
         EngineState::Stopped(sentence) => sentence,
     };
+    let running = move || matches!(store.engine.get(), EngineState::Running(_));
     let stopped = move || matches!(store.engine.get(), EngineState::Stopped(_));
     let choose = move |wanted: Option<EngineKind>| {
         if store.wanted.get_untracked() != wanted {
@@ -48,6 +49,7 @@ pub(crate) fn EnginePanel(store: Store) -> impl IntoView {
             <h2 id="engine-title">{texts::ENGINE}</h2>
             <p role="status" data-testid="engine-status">{status}</p>
             <p class="hint">{move || store.why.get()}</p>
+            <p class="hint" data-testid="verdict">{move || running().then(|| store.verdict.get())}</p>
             <p class="hint" data-testid="memory">{takes}</p>
             <Show when=stopped>
                 <button on:click=move |_| engine::start(store)>{texts::RESTART}</button>

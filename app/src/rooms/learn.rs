@@ -65,9 +65,12 @@ impl State {
 
     /// Takes over what a link says; what it does not say keeps its default.
     pub(crate) fn read(self, address: &Address) {
-        let tour = TOURS.iter().position(|tour| Some(tour.id) == address.get("tour")).unwrap_or(0);
+        let known = TOURS.iter().position(|tour| Some(tour.id) == address.get("tour"));
+        let tour = known.unwrap_or(0);
         put(self.tour, tour);
-        let step: usize = address.number("step").unwrap_or(1);
+        // The step of a tour that is not there is none of another one.
+        let step: usize =
+            address.number("step").filter(|_| known.is_some() || address.get("tour").is_none()).unwrap_or(1);
         put(self.step, step.clamp(1, TOURS[tour].steps.len()) - 1);
         put(self.temperature, address.number("tau").filter(|tau| (1..=100).contains(tau)).unwrap_or(TEMPERATURE));
         put(self.centred, address.get("centre") != Some("no"));

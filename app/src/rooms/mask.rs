@@ -11,7 +11,7 @@ use crate::grid::place;
 use crate::hash::Address;
 use crate::signals::put;
 use crate::state::{Shown, Store};
-use crate::texts::mask as texts;
+use crate::texts::{mask as texts, number, see};
 use crate::views::surface::{CanvasSlot, Surface};
 use crate::views::{Figure, Paint};
 use crate::widgets::legend::Legend;
@@ -171,8 +171,14 @@ pub(crate) fn Bench(store: Store) -> impl IntoView {
             texts::label(what, hidden, all)
         })
     };
-    let result = Signal::derive(move || {
-        state.result.get().map(|result| texts::result(result.loss, result.norm_pix, result.millis))
+    let result = Signal::derive(move || state.result.get().map(|result| texts::result(result.loss, result.norm_pix)));
+    let millis = Signal::derive(move || state.result.get().map(|result| result.millis));
+    // The painter's cursor is on this map, too.
+    let reading = Signal::derive(move || {
+        let (result, cursor) = (state.result.get()?, state.cursor.get());
+        let hidden = state.hidden.with(|hidden| hidden.as_ref()?.get(cursor as usize).copied())?;
+        let error = result.losses.get(cursor as usize).filter(|_| hidden)?;
+        Some(see::reading(&place(cursor, result.grid), &[*error], number))
     });
     let (painted_title, painted_explain) = (
         Signal::derive(move || choose(state.everywhere.get(), texts::PREDICTED, texts::PAINTED)),
@@ -219,6 +225,7 @@ pub(crate) fn Bench(store: Store) -> impl IntoView {
                 explain=painted_explain
                 label=painted_label
                 caption=result
+                millis
                 paint=painted
                 canvas=canvas[1]
             >
@@ -230,6 +237,7 @@ pub(crate) fn Bench(store: Store) -> impl IntoView {
                 explain=texts::LOSS_EXPLAIN
                 label=loss_label
                 caption=loss_caption
+                reading
                 paint=loss
                 canvas=canvas[2]
             >

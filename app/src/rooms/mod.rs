@@ -7,6 +7,7 @@ pub(crate) mod learn;
 pub(crate) mod mask;
 pub(crate) mod probe;
 pub(crate) mod see;
+pub(crate) mod sense;
 pub(crate) mod train;
 pub(crate) mod video;
 

@@ -75,7 +75,7 @@ pub(crate) struct State {
     pub(crate) compare_source: StoredValue<Option<Source>, LocalStorage>,
     /// Counts choices of a second model: the same word may mean other files.
     turn: RwSignal<u32>,
-    /// A second model that a link asks for and that has to be looked for among those kept.
+    /// A second model that a link asks for and that is looked for among those kept, or waits for the user's word.
     asked: RwSignal<Option<String>>,
     /// The address beside the choice of a second model.
     offered: RwSignal<String>,
@@ -133,6 +133,7 @@ impl State {
         put(self.seed, address.number("seed").unwrap_or(0));
         let key = address.get("compare");
         if key == self.compare.get_untracked().as_deref() {
+            put(self.asked, None);
             return;
         }
         // On another host: only when the user says so, as for the first model. Files have no address at all.
@@ -159,7 +160,7 @@ impl State {
         let pin = self.pin.get().and_then(|(name, patch)| Some((sample_of(&name)?, patch)));
         address.put("from", pin.as_ref().map(|(sample, _)| sample));
         address.put("from-patch", pin.as_ref().map(|(_, patch)| patch));
-        address.put("compare", self.compare.get());
+        address.put("compare", self.asked.get().or(self.compare.get()));
         address.put("seed", Some(self.seed.get()).filter(|seed| *seed > 0));
     }
 
@@ -209,26 +210,42 @@ impl State {
 #[component]
 pub(crate) fn See(store: Store) -> impl IntoView {
     let turns = Turns::to(2);
+    // Each map of the first model, and beside it the second one's.
+    let paired = Memo::new(move |_| store.rooms.see.other.with(Option::is_some));
+    let two = move || paired.get();
     view! {
         <p class="lead">{texts::LEAD}</p>
-        <div class="stage">
-            <div>
-                <Input store />
-                <AttentionControls store />
+        <div class="looks">
+            <div class="stage" class:pairs=two>
+                <div>
+                    <Input store />
+                    <AttentionControls store />
+                </div>
+                <div>
+                    <Attention store />
+                    <Show when=two>
+                        <Attention store of=Slot::Other />
+                    </Show>
+                </div>
+                <Show when=turns.from(1)>
+                    <div>
+                        <Pca store />
+                        <Show when=two>
+                            <Pca store of=Slot::Other />
+                        </Show>
+                        <ColourControls store />
+                    </div>
+                </Show>
+                <Show when=turns.from(2)>
+                    <div>
+                        <Similarity store />
+                        <Show when=two>
+                            <Similarity store of=Slot::Other />
+                        </Show>
+                        <PinControls store />
+                    </div>
+                </Show>
             </div>
-            <Attention store />
-            <Show when=turns.from(1)>
-                <div>
-                    <Pca store />
-                    <ColourControls store />
-                </div>
-            </Show>
-            <Show when=turns.from(2)>
-                <div>
-                    <Similarity store />
-                    <PinControls store />
-                </div>
-            </Show>
         </div>
         <Show when=turns.from(2)>
             <Strip store />

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use js_sys::{Array, Function, Reflect};
-use lab_protocol::{CanvasId, Command, ImageId, ModelInfo, Query, View};
+use lab_protocol::{CanvasId, Command, ImageId, ModelInfo, Query, Slot, Summary, View};
 use leptos::prelude::*;
 use leptos::task::tick;
 use wasm_bindgen::{JsCast, JsValue};
@@ -15,6 +15,7 @@ use super::{Mounted, attribute, mounted, owned, store};
 use crate::state::{Severity, Shown, Store};
 use crate::views::Paint;
 use crate::views::heads::Heads;
+use crate::views::reading::reading;
 use crate::views::surface::Surface;
 
 const FIRST: ImageId = ImageId(11);
@@ -108,6 +109,34 @@ async fn a_surface_waits_for_what_it_needs_then_asks_once_and_presents_the_answe
     let element = page.one("canvas");
     assert_eq!((attribute(&element, "role"), attribute(&element, "aria-label")), ("img".into(), "what is seen".into()));
     until(|| colour(&element) == COLOUR).await;
+    // No numbers outlive the last picture.
+    it.store.samples_done.set(true);
+    tick().await;
+    assert!(it.shown.get_untracked().is_none() && it.store.shown.with_untracked(|all| all.is_empty()));
+    assert_eq!(attribute(&element, "aria-hidden"), "true");
+}
+
+#[test]
+async fn the_line_under_a_map_follows_the_pointer_and_else_the_chosen_patch() {
+    let it = Fixture::new();
+    let Fixture { store, shown, .. } = it;
+    let line = reading(store, Slot::Main, shown, crate::texts::number);
+    assert_eq!(line.get_untracked(), None, "nothing was drawn yet");
+    let summary = Summary { grid: [2, 2], ..Summary::default() };
+    let values = vec![0.1, 0.2, 0.3, f32::NAN];
+    shown.set(Some(Shown { summary: summary.clone(), values: values.clone(), millis: 1.0 }));
+    store.set_grid([2, 2]);
+    store.patch.set(Some(1));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 1, column 2: 0.20"));
+    store.hover.set(Some([0.2, 0.9]));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 2, column 1: 0.30"));
+    store.hover.set(Some([0.9, 0.9]));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 2, column 2: left out"));
+    // Three planes are three components.
+    store.hover.set(Some([0.2, 0.2]));
+    let values = [values, vec![0.5; 4], vec![0.6; 4]].concat();
+    shown.set(Some(Shown { summary, values, millis: 1.0 }));
+    assert_eq!(line.get_untracked().as_deref(), Some("At row 1, column 1: PC1 0.10, PC2 0.50, PC3 0.60"));
 }
 
 #[test]
@@ -150,6 +179,34 @@ async fn a_picture_that_fails_is_told_and_no_longer_waited_for() {
         [(Severity::Error, BROKEN.1)]
     );
     assert!(!busy(&page) && it.shown.get_untracked().is_none());
+}
+
+#[test]
+async fn a_picture_waits_also_for_the_image_whose_patch_it_looks_for() {
+    let it = Fixture::new();
+    let page = it.mount();
+    it.ready();
+    it.engine.hears(2).await;
+    let coming = ImageId(14);
+    it.paint.set(Some(Paint::main(View::Similarity { from: coming, patch: 0 })));
+    assert!(it.engine.hears(0).await.is_empty() && busy(&page), "the engine does not hold it yet");
+    it.store.sent.update(|sent| sent.extend([coming]));
+    assert_eq!(shows(it.engine.hears(1).await).len(), 1);
+    assert!(!busy(&page));
+}
+
+#[test]
+async fn what_failed_and_is_wanted_no_more_is_not_told() {
+    let it = Fixture::new();
+    let page = it.mount();
+    it.ready();
+    it.engine.hears(2).await;
+    it.store.selected.set(Some(BROKEN.0));
+    // The question has gone out; before its answer another model has come.
+    tick().await;
+    it.store.selected.set(Some(FIRST));
+    assert_eq!(shows(it.engine.hears(2).await).len(), 2);
+    assert!(it.store.notices.get_untracked().is_empty() && !busy(&page));
 }
 
 #[test]

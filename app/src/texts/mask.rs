@@ -2,7 +2,7 @@
 
 use lab_protocol::ModelInfo;
 
-use super::{number, percent, time};
+use super::{number, percent};
 
 /// The room's name in the navigation.
 pub(crate) const ROOM: &str = "Mask";
@@ -57,12 +57,10 @@ fn unit(norm_pix: bool) -> &'static str {
 }
 
 /// The result in numbers.
-pub(crate) fn result(loss: Option<f32>, norm_pix: bool, millis: f64) -> String {
+pub(crate) fn result(loss: Option<f32>, norm_pix: bool) -> String {
     match loss {
-        Some(loss) => {
-            format!("Mean error over the hidden patches: {} ({}). {}", number(loss), unit(norm_pix), time(millis))
-        }
-        None => format!("Nothing is hidden, so there is no error. {}", time(millis)),
+        Some(loss) => format!("Mean error over the hidden patches: {} ({}).", number(loss), unit(norm_pix)),
+        None => "Nothing is hidden, so there is no error.".to_owned(),
     }
 }
 

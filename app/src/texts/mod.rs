@@ -26,7 +26,7 @@ pub(crate) const SAMPLES: [Sample; 6] = [
 
 // Why this engine.
 pub(crate) const WHY_WANTED: &str = "You chose it.";
-pub(crate) const WHY_GPU: &str = "Your browser offers WebGPU, and every kernel passed its self-check or was replaced.";
+pub(crate) const WHY_GPU: &str = "Your browser offers WebGPU.";
 pub(crate) const WHY_GPU_COMES: &str = "The GPU engine is on its way; the CPU computes meanwhile.";
 pub(crate) const WHY_GPU_FAILED: &str = "The GPU engine did not start:";
 pub(crate) const WHY_NO_WEBGPU: &str = "This browser has no WebGPU.";
@@ -58,6 +58,17 @@ pub(crate) fn other_protocol(protocol: u32) -> String {
         "The engine speaks protocol {protocol}, this page speaks {}: reload without the cache.",
         lab_protocol::PROTOCOL
     )
+}
+
+/// What the self-check at the start found; nothing where there are no kernels to check.
+pub(crate) fn verdict(check: &lab_protocol::SelfCheck) -> String {
+    match (check.kernels.len(), check.replaced().len()) {
+        (0, _) => String::new(),
+        (all, 0) => format!("Self-check: each of the {all} kernels gives the numbers of its twin."),
+        (all, wrong) => {
+            format!("Self-check: {wrong} of {all} kernels gave wrong numbers and were replaced by their twins.")
+        }
+    }
 }
 
 /// Kernels that failed their self-check.
@@ -94,11 +105,18 @@ pub(crate) fn number(value: f32) -> String {
 
 /// How long a picture took.
 pub(crate) fn time(millis: f64) -> String {
-    if millis < 10.0 { format!("Drawn in {millis:.1} ms.") } else { format!("Drawn in {millis:.0} ms.") }
+    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
 }
+/// What that number is.
+pub(crate) const TIME: &str = "So long it took to draw";
 
 // The shell.
 pub(crate) const TITLE: &str = "The lab for visual self-supervised learning";
+
+/// What a tab and the history say.
+pub(crate) fn document_title(room: &str) -> String {
+    format!("{room} – {TITLE}")
+}
 pub(crate) const ROOMS: &str = "Rooms";
 pub(crate) const SKIP: &str = "Skip to the room";
 pub(crate) const COPY_LINK: &str = "Copy link";
@@ -137,6 +155,15 @@ pub(crate) fn other_weights(fingerprint: &str) -> String {
     format!(
         "This link was made with other weights (fingerprint {fingerprint}). Open that model in the model panel to see the \
          same; until then the one that is here answers."
+    )
+}
+
+/// Parts of a link that mean nothing.
+pub(crate) fn nonsense(parts: &[String]) -> String {
+    format!(
+        "This link says what no room understands: {}. The page shows its default instead; if the link was typed or cut, \
+         copy it anew.",
+        parts.join(", ")
     )
 }
 

@@ -2,7 +2,7 @@
 
 use lab_protocol::{HeadSummary, Summary};
 
-use super::{number, percent, time};
+use super::{number, percent};
 use crate::rooms::see::Map;
 
 /// The room's name in the navigation.
@@ -22,6 +22,24 @@ pub(crate) fn input_label(name: &str, patch: &str) -> String {
 /// Below the input picture.
 pub(crate) fn input_caption([rows, columns]: [usize; 2], patch: &str) -> String {
     if rows == 0 { String::new() } else { format!("{rows} × {columns} patches. Chosen: {patch}.") }
+}
+
+/// The value of a patch, or its values on the principal components; one that is no number lies in what is left out.
+pub(crate) fn reading(place: &str, values: &[f32], word: fn(f32) -> String) -> String {
+    let values = match values {
+        values if values.iter().any(|value| value.is_nan()) => "left out".to_owned(),
+        [value] => word(*value),
+        values => {
+            let part = |(index, value): (usize, &f32)| format!("PC{} {}", index + 1, word(*value));
+            values.iter().enumerate().map(part).collect::<Vec<_>>().join(", ")
+        }
+    };
+    format!("At {place}: {values}")
+}
+
+/// Whose picture it is, where two models look.
+pub(crate) fn by(name: &str, untrained: bool) -> String {
+    if untrained { format!("{name}, {}", super::UNTRAINED) } else { name.to_owned() }
 }
 
 // Attention.
@@ -63,16 +81,16 @@ pub(crate) fn attention(map: Map, who: &str, layer: u32, head: Option<u32>) -> S
 }
 
 /// The attention view's numbers.
-pub(crate) fn attention_caption(max: f32, peak: &str, on_patches: Option<f32>, millis: f64) -> String {
+pub(crate) fn attention_caption(max: f32, peak: &str, on_patches: Option<f32>) -> String {
     let share = on_patches.map(|share| format!("{} falls on patches. ", percent(share))).unwrap_or_default();
-    format!("{share}Peak {} at {peak}. {}", percent(max), time(millis))
+    format!("{share}Peak {} at {peak}.", percent(max))
 }
 
 /// The numbers of all heads.
-pub(crate) fn heads_caption(heads: &[HeadSummary], millis: f64) -> String {
+pub(crate) fn heads_caption(heads: &[HeadSummary]) -> String {
     let entropies = || heads.iter().map(|head| head.entropy);
     let (least, most) = (entropies().fold(f32::INFINITY, f32::min), entropies().fold(0.0, f32::max));
-    format!("{} heads, entropy from {} to {} bits. {}", heads.len(), number(least), number(most), time(millis))
+    format!("{} heads, entropy from {} to {} bits.", heads.len(), number(least), number(most))
 }
 
 /// A head's button.
@@ -124,15 +142,15 @@ pub(crate) fn pca_label(shared: bool, foreground: bool, safe: bool) -> String {
 }
 
 /// The PCA view's numbers.
-pub(crate) fn pca_caption(summary: &Summary, safe: bool, millis: f64) -> String {
+pub(crate) fn pca_caption(summary: &Summary, safe: bool) -> String {
     let [count, _] = colours(safe);
     let share = |shares: [f32; 3]| {
         let sum = shares.iter().take(if safe { 2 } else { 3 }).sum();
         format!("The {count} components hold {} of the variance. ", percent(sum))
     };
     let share = summary.explained.map(share).unwrap_or_default();
-    let part = |part: f32| format!("{} of this picture is foreground. ", percent(part));
-    format!("{share}{}{}", summary.foreground.map(part).unwrap_or_default(), time(millis))
+    let part = |part: f32| format!("{} of this picture is foreground.", percent(part));
+    format!("{share}{}", summary.foreground.map(part).unwrap_or_default())
 }
 
 // Similarity.
@@ -142,7 +160,8 @@ pub(crate) const PIN: &str = "Keep this patch";
 pub(crate) const PIN_HINT: &str = "and look for it in other pictures";
 pub(crate) const UNPIN: &str = "Let go";
 pub(crate) const STRIP: &str = "The same patch in other pictures";
-pub(crate) const STRIP_EXPLAIN: &str = "Where each of them is most like the chosen patch. Press one to go there.";
+pub(crate) const STRIP_EXPLAIN: &str =
+    "The nearest pictures first, your own among them: where each is most like the chosen patch. Press one to go there.";
 
 /// What the similarity view shows.
 pub(crate) fn similarity(patch: &str, image: Option<&str>) -> String {
@@ -153,8 +172,8 @@ pub(crate) fn similarity(patch: &str, image: Option<&str>) -> String {
 }
 
 /// The similarity view's numbers.
-pub(crate) fn similarity_caption(min: f32, max: f32, millis: f64) -> String {
-    format!("From {} to {}. {}", number(min), number(max), time(millis))
+pub(crate) fn similarity_caption(min: f32, max: f32) -> String {
+    format!("From {} to {}.", number(min), number(max))
 }
 
 /// The patch that is kept.
@@ -180,8 +199,9 @@ pub(crate) fn best(cosine: f32) -> String {
 
 // Comparison.
 pub(crate) const COMPARE: &str = "Compare";
-pub(crate) const COMPARE_EXPLAIN: &str =
-    "A second model looks at the same picture: same layer, same head, same patch, linked cursors.";
+pub(crate) const COMPARE_EXPLAIN: &str = "A second model looks at the same picture, side by side with the first: same layer, same head, same patch, linked \
+     cursors.";
+pub(crate) const TO_PAIRS: &str = "Go to both, side by side";
 pub(crate) const COMPARE_WITH: &str = "Second model";
 pub(crate) const COMPARE_NONE: &str = "none";
 pub(crate) const COMPARE_TWIN: &str = "random weights, same architecture";

@@ -6,11 +6,12 @@ use leptos::prelude::*;
 use crate::grid::{columns_for, place};
 use crate::rooms::see::Map;
 use crate::state::{Shown, Store};
-use crate::texts::see as texts;
+use crate::texts::{percent, see as texts};
 use crate::views::figure::Figure;
 use crate::views::heads::Heads;
 use crate::views::paint::Paint;
 use crate::views::picker::Picker;
+use crate::views::reading::reading;
 use crate::views::surface::{CanvasSlot, Surface};
 use crate::widgets::legend::Legend;
 
@@ -51,20 +52,22 @@ pub(crate) fn Attention(store: Store, #[prop(optional)] of: Slot) -> impl IntoVi
         texts::attention(see.map.get(), &who, store.layer_of(&model), store.head_of(&model))
     });
     let caption = Signal::derive(move || {
-        let Shown { summary, millis } = shown.get()?;
+        let Shown { summary, .. } = shown.get()?;
         if !summary.heads.is_empty() {
-            return Some(texts::heads_caption(&summary.heads, millis));
+            return Some(texts::heads_caption(&summary.heads));
         }
         let peak = place(summary.peak, summary.grid);
-        Some(texts::attention_caption(summary.max, &peak, summary.on_patches, millis))
+        Some(texts::attention_caption(summary.max, &peak, summary.on_patches))
     });
     let mark = Signal::derive(move || see.by_patch.get().then(patch));
     let many = move || see.map.get() == Map::Heads;
     let explain = Signal::derive(move || texts::attention_explain(see.map.get()).to_owned());
     let range = Signal::derive(move || shown.get().map(|shown| [shown.summary.min, shown.summary.max]));
     let test = if slot == Slot::Main { "view-attention" } else { "other-attention" };
+    let (by, millis) = (store.by(slot), Signal::derive(move || shown.get().map(|shown| shown.millis)));
+    let reading = reading(store, slot, shown, percent);
     view! {
-        <Figure store title=texts::ATTENTION explain label caption paint canvas>
+        <Figure store title=texts::ATTENTION explain label caption paint canvas by millis reading>
             <Surface store paint shown label shape canvas test>
                 <Show when=many fallback=move || view! { <Picker store label mark grid /> }>
                     <Heads store shown />

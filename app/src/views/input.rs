@@ -25,7 +25,7 @@ pub(crate) fn Input(store: Store) -> impl IntoView {
     let mark = Signal::derive(move || Some(store.patch()));
     let caption = move || {
         let grid = store.grid.get();
-        texts::input_caption(grid, &place(store.patch(), grid))
+        (!store.bare()).then(|| texts::input_caption(grid, &place(store.patch(), grid)))
     };
     view! {
         <figure class="input">

@@ -8,6 +8,7 @@ mod paint;
 mod palettes;
 mod pca;
 pub(crate) mod picker;
+pub(crate) mod reading;
 mod similarity;
 mod strip;
 pub(crate) mod surface;

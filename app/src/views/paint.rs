@@ -27,6 +27,14 @@ impl Paint {
         Self::View { slot: Slot::Main, view }
     }
 
+    /// The other image that it needs: the one whose patch is looked for.
+    pub(crate) fn from(&self) -> Option<ImageId> {
+        match self {
+            Self::View { view: View::Similarity { from, .. }, .. } => Some(*from),
+            _ => None,
+        }
+    }
+
     /// The command that draws it.
     pub(crate) fn command(self, canvas: CanvasId, image: ImageId, size: [u32; 2]) -> Command {
         match self {

@@ -4,10 +4,11 @@ use lab_protocol::{Palette, Slot, View};
 use leptos::prelude::*;
 
 use crate::state::{Shown, Store};
-use crate::texts::{percent, see as texts};
+use crate::texts::{number, percent, see as texts};
 use crate::views::figure::Figure;
 use crate::views::paint::Paint;
 use crate::views::picker::Picker;
+use crate::views::reading::reading;
 use crate::views::surface::{CanvasSlot, Surface};
 
 /// The PCA view: by the picture's own basis, or by one that all pictures share.
@@ -33,8 +34,8 @@ pub(crate) fn Pca(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
     let safe = move || store.palette.get() == Palette::BlueYellow;
     let label = Signal::derive(move || texts::pca_label(see.shared.get(), see.foreground().is_some(), safe()));
     let caption = Signal::derive(move || {
-        let Shown { summary, millis } = shown.get()?;
-        Some(texts::pca_caption(&summary, safe(), millis))
+        let Shown { summary, .. } = shown.get()?;
+        Some(texts::pca_caption(&summary, safe()))
     });
     let share =
         move |index: usize| shown.get().and_then(|shown| shown.summary.explained).map(|shares| percent(shares[index]));
@@ -44,12 +45,14 @@ pub(crate) fn Pca(store: Store, #[prop(optional)] of: Slot) -> impl IntoView {
     };
     let mark: Signal<Option<u32>> = Signal::derive(|| None);
     let test = if slot == Slot::Main { "view-pca" } else { "other-pca" };
+    let (by, millis) = (store.by(slot), Signal::derive(move || shown.get().map(|shown| shown.millis)));
+    let (title, explain, reading) = (texts::PCA, texts::PCA_EXPLAIN, reading(store, slot, shown, number));
     view! {
-        <Figure store title=texts::PCA explain=texts::PCA_EXPLAIN label caption paint canvas>
+        <Figure store title explain label caption paint canvas by millis reading>
             <Surface store paint shown label canvas test>
                 <Picker store label mark grid />
             </Surface>
-            <ul class="legend components" aria-hidden="true">
+            <ul class="legend components" class:blank=move || shown.with(Option::is_none) aria-hidden="true">
                 {component(0, ["red", "shade"])} {component(1, ["green", "tint"])}
                 <Show when=move || !safe()>{component(2, ["blue"; 2])}</Show>
             </ul>

@@ -5,10 +5,11 @@ use leptos::prelude::*;
 
 use crate::grid::place;
 use crate::state::{Shown, Store};
-use crate::texts::see as texts;
+use crate::texts::{number, see as texts};
 use crate::views::figure::Figure;
 use crate::views::paint::Paint;
 use crate::views::picker::Picker;
+use crate::views::reading::reading;
 use crate::views::surface::{CanvasSlot, Surface};
 use crate::widgets::legend::Legend;
 
@@ -32,8 +33,8 @@ pub(crate) fn Similarity(store: Store, #[prop(optional)] of: Slot) -> impl IntoV
         texts::similarity(&place(patch, grid.get()), name.as_deref())
     });
     let caption = Signal::derive(move || {
-        let Shown { summary, millis } = shown.get()?;
-        Some(texts::similarity_caption(summary.min, summary.max, millis))
+        let Shown { summary, .. } = shown.get()?;
+        Some(texts::similarity_caption(summary.min, summary.max))
     });
     let mark = Signal::derive(move || match elsewhere() {
         Some(_) => None,
@@ -41,8 +42,10 @@ pub(crate) fn Similarity(store: Store, #[prop(optional)] of: Slot) -> impl IntoV
     });
     let range = Signal::derive(move || shown.get().map(|shown| [shown.summary.min, shown.summary.max]));
     let test = if slot == Slot::Main { "view-similarity" } else { "other-similarity" };
+    let (by, millis) = (store.by(slot), Signal::derive(move || shown.get().map(|shown| shown.millis)));
+    let (title, explain, reading) = (texts::SIMILARITY, texts::SIMILARITY_EXPLAIN, reading(store, slot, shown, number));
     view! {
-        <Figure store title=texts::SIMILARITY explain=texts::SIMILARITY_EXPLAIN label caption paint canvas>
+        <Figure store title explain label caption paint canvas by millis reading>
             <Surface store paint shown label canvas test>
                 <Picker store label mark grid />
             </Surface>

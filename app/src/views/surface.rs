@@ -2,6 +2,7 @@
 //!
 //! A canvas once given to a worker cannot be taken back: each engine gets canvases of its own.
 
+use js_sys::Float32Array;
 use lab_protocol::{CanvasId, Command, Event, ImageId};
 use leptos::html::{Canvas, Div};
 use leptos::prelude::*;
@@ -58,14 +59,24 @@ pub(crate) fn Surface(
     let shape = move || shape.map_or([1, 1], |shape| shape.get()).map(|count| count.max(1));
     let wanted = Memo::new(move |_| {
         let image = image.map_or_else(|| store.selected.get(), |image| image.get())?;
-        let ready = store.model.with(Option::is_some) && store.sent.with(|sent| sent.contains(&image));
+        let paint = paint.get()?;
+        // One that the engine refuses never gets there.
+        let there = |image: ImageId| store.sent.with(|sent| sent.contains(&image));
+        let ready = store.model.with(Option::is_some) && there(image) && paint.from().is_none_or(there);
         let (side, [rows, columns]) = (side.get(), shape());
         let editions = [store.edition.get(), store.rooms.see.edition.get(), store.rooms.mask.edition.get()];
         let size = [side, (side * rows / columns).max(1)];
         (ready && side > 0).then_some(())?;
-        Some(Wanted { editions, image, paint: paint.get()?, size })
+        Some(Wanted { editions, image, paint, size })
     });
     let drawn = RwSignal::new(None::<Wanted>);
+    // Numbers do not outlive the last picture.
+    Effect::new(move || {
+        if store.bare() {
+            shown.set(None);
+            store.shown.update(|all| drop(all.remove(test)));
+        }
+    });
     // Also while it waits for what it needs; without a picture it waits for nothing.
     let busy = move || (!store.bare() && wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get())).to_string();
     let ratio = move || {
@@ -128,31 +139,38 @@ fn Drawing(
         });
     }
     Effect::new(move || {
-        let (Some(wanted), Some(link), true) = (wanted.get(), link.clone(), attached.get()) else {
+        let (Some(asked), Some(link), true) = (wanted.get(), link.clone(), attached.get()) else {
             return;
         };
         spawn_local(async move {
-            let Wanted { image, paint, size, .. } = wanted.clone();
+            let Wanted { image, paint, size, .. } = asked.clone();
             match link.ask(paint.command(id, image, size), &[]).await {
-                Ok((Event::Shown { summary, millis, .. }, _)) => {
-                    let _ = drawn.try_set(Some(wanted));
-                    let now = Shown { summary, millis };
+                // The last picture may have been removed meanwhile.
+                Ok((Event::Shown { .. }, _)) if untrack(|| store.bare()) => {}
+                Ok((Event::Shown { summary, millis, .. }, vectors)) => {
+                    let _ = drawn.try_set(Some(asked));
+                    let values = vectors.get(0);
+                    // Not every picture has values.
+                    let values = if values.is_undefined() { Vec::new() } else { Float32Array::new(&values).to_vec() };
+                    let now = Shown { summary, values, millis };
                     store.shown.update(|all| drop(all.insert(test, now.clone())));
                     let _ = shown.try_set(Some(now));
                 }
                 // A later command paints over this one.
                 Ok(_) => {}
                 Err(sentence) => {
-                    let _ = drawn.try_set(Some(wanted));
-                    let here = attached.try_get_untracked().is_some();
-                    if here && store.runs_on(&link) {
+                    // What another model was asked for on its way out is no failure.
+                    let still = wanted.try_get_untracked().is_some_and(|wanted| wanted.as_ref() == Some(&asked));
+                    let _ = drawn.try_set(Some(asked));
+                    if still && store.runs_on(&link) {
                         store.tell(Severity::Error, sentence);
                     }
                 }
             }
         });
     });
-    view! { <canvas node_ref=node role="img" aria-label=move || label.get()></canvas> }
+    let hidden = move || store.bare().then_some("true");
+    view! { <canvas node_ref=node role="img" aria-label=move || label.get() aria-hidden=hidden></canvas> }
 }
 
 fn attach(link: &Link, canvas: CanvasId, element: &HtmlCanvasElement) -> Result<(), JsValue> {

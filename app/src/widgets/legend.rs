@@ -9,7 +9,7 @@ use crate::texts;
 pub(crate) fn Legend(range: Signal<Option<[f32; 2]>>) -> impl IntoView {
     let end = move |index: usize| range.get().map(|range| texts::number(range[index]));
     view! {
-        <div class="legend scale" aria-hidden="true">
+        <div class="legend scale" class:blank=move || range.get().is_none() aria-hidden="true">
             <span>{move || end(0)}</span>
             <span class="viridis"></span>
             <span>{move || end(1)}</span>

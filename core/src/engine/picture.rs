@@ -63,6 +63,16 @@ impl Picture {
         [width, height]
     }
 
+    /// The values plane by plane; where there is none, no number.
+    pub fn planes(&self) -> Vec<f32> {
+        let told = |&value: &f32| if value < NO_VALUE { f32::NAN } else { value };
+        let values: Vec<f32> = self.host_values.iter().map(told).collect();
+        match self.colouring {
+            Colouring::Rgb => (0..3).flat_map(|channel| values.iter().copied().skip(channel).step_by(3)).collect(),
+            _ => values,
+        }
+    }
+
     /// The normalised pixels `[1, 3, H, W]`, on the device.
     pub fn pixels(&self) -> &Tensor<4> {
         &self.pixels

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use lab_protocol::{ImageId, ModelInfo, ModelSource, Palette, SeeEvent, Slot, View};
 
 use super::images::Images;
-use super::{BUILT_IN_SEED, Colouring, Engine, NO_VALUE, Picture, Progress};
+use super::{BUILT_IN_SEED, Engine, Progress};
 use crate::error::{EngineError, Error};
 use crate::host::ReadAt;
 use crate::models::Model;
@@ -186,16 +186,6 @@ impl Engine {
             View::Pca | View::SharedPca { .. } => (1..=3).map(|number| format!("pc{number}")).collect(),
         };
         let grid = picture.summary.grid;
-        Ok((SeeEvent::Numbers { grid, channels }, planes(&picture)))
-    }
-}
-
-/// A picture's values plane by plane; none is no number.
-fn planes(picture: &Picture) -> Vec<f32> {
-    let told = |&value: &f32| if value < NO_VALUE { f32::NAN } else { value };
-    let values: Vec<f32> = picture.host_values.iter().map(told).collect();
-    match picture.colouring {
-        Colouring::Rgb => (0..3).flat_map(|channel| values.iter().copied().skip(channel).step_by(3)).collect(),
-        _ => values,
+        Ok((SeeEvent::Numbers { grid, channels }, picture.planes()))
     }
 }

@@ -52,5 +52,6 @@ pub(crate) async fn show(
     let picture = engine.engine.view_in(slot, image, view).await.map_err(said)?;
     engine.draw(canvas, &picture, size).await?;
     let millis = now() - start;
-    Ok(Event::Shown { canvas, millis, summary: picture.summary }.into())
+    let vectors = vec![picture.planes()];
+    Ok(Answer { vectors, ..Event::Shown { canvas, millis, summary: picture.summary }.into() })
 }

@@ -70,7 +70,11 @@ pub(crate) fn attend(store: Store) {
         store.edition.track();
         let Some([rows, columns]) = grid.get() else { return };
         let hidden = state.hidden.get().filter(|hidden| hidden.len() == rows * columns);
-        let image = store.selected.get().filter(|image| store.sent.with(|sent| sent.contains(image)));
+        let image = store.selected.get();
+        if image.is_none() {
+            state.result.set(None);
+        }
+        let image = image.filter(|image| store.sent.with(|sent| sent.contains(image)));
         if let (Some(hidden), Some(image)) = (hidden, image) {
             ask(store, results, MaskCommand::Reconstruct { image, hidden: PatchMask::new(&hidden) });
         }
@@ -128,6 +132,8 @@ fn hear(store: Store, answer: Result<Event, String>) {
         Ok(Event::Mask(MaskEvent::Sampled { grid: [rows, columns], hidden })) => {
             state.hidden.set(hidden.flags(rows * columns));
         }
+        // The last picture may have been removed meanwhile.
+        Ok(Event::Mask(_)) if store.selected.with_untracked(Option::is_none) => {}
         Ok(Event::Mask(MaskEvent::Reconstructed { grid, losses, loss, norm_pix, millis })) => {
             state.result.set(Some(Outcome { grid, losses, loss, norm_pix, millis }));
         }

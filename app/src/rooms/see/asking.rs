@@ -56,6 +56,9 @@ impl Store {
     /// The pinned patch, where its image is here.
     pub(crate) fn pinned(self) -> Option<(ImageId, u32)> {
         let (name, patch) = self.rooms.see.pin.get()?;
+        // A link's patch may be one of a model that is still on its way.
+        let [rows, columns] = self.grid.get();
+        ((patch as usize) < rows * columns).then_some(())?;
         let id =
             self.images.with(|images| images.iter().find(|picture| picture.name == name).map(|picture| picture.id));
         id.map(|id| (id, patch))

@@ -38,19 +38,29 @@ pub(crate) fn attend(store: Store) {
         Some((store.era.get(), key, of, see.seed.get(), see.turn.get()))
     });
     // One that a link asks for and that is not drawn or beside the page: shown when it is kept, else named.
-    Effect::new(move || {
-        if let (Some(key), true) = (see.asked.get(), store.link.with(Option::is_some)) {
-            see.asked.set(None);
+    Effect::new(move |before: Option<Option<String>>| {
+        let (asked, before) = (see.asked.get(), before.flatten());
+        if store.link.with(Option::is_none) {
+            return before;
+        }
+        if let Some(key) = asked.clone().filter(|_| asked != before) {
             spawn_local(look_for(store, key));
         }
+        asked
     });
     Effect::new(move || {
-        let wish = wish.get();
+        let now = wish.get();
         see.other.set(None);
         see.fitted(Slot::Other).set(None);
-        if let (Some((_, key, _, seed, _)), Some(link)) = (wish, store.link.get_untracked()) {
+        if let (Some((_, key, _, seed, _)), Some(link)) = (now.clone(), store.link.get_untracked()) {
             let source = see.compare_source.get_value().unwrap_or_else(|| Source::of_key(&key, seed));
-            spawn_local(load(store, link, source));
+            spawn_local(async move {
+                let answer = load_into(&link, Slot::Other, source.clone()).await;
+                // A model that has made way for another one meanwhile, as a twin does, has no views any more.
+                if store.runs_on(&link) && wish.get_untracked() == now {
+                    take(store, source, answer);
+                }
+            });
         }
     });
     // A basis: when all images have been seen by a model that has none.
@@ -103,6 +113,7 @@ pub(crate) fn fit(store: Store, slot: Slot) {
 
 async fn look_for(store: Store, key: String) {
     if key == FILES {
+        store.rooms.see.asked.set(None);
         store.tell(Severity::Warning, texts::see::LINK_FILES);
         return;
     }
@@ -116,12 +127,9 @@ async fn look_for(store: Store, key: String) {
     }
 }
 
-async fn load(store: Store, link: Link, source: Source) {
+/// The second model has come, or has not.
+fn take(store: Store, source: Source, answer: Result<ModelInfo, String>) {
     let see = store.rooms.see;
-    let answer = load_into(&link, Slot::Other, source.clone()).await;
-    if !store.runs_on(&link) {
-        return;
-    }
     match answer {
         Ok(mut model) => {
             if let Source::Beside(id) = source {
@@ -133,7 +141,7 @@ async fn load(store: Store, link: Link, source: Source) {
             });
         }
         Err(sentence) => {
-            tell(store, &link, sentence);
+            store.tell(Severity::Error, sentence);
             see.compare.set(None);
         }
     }

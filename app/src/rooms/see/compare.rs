@@ -1,21 +1,21 @@
-//! A second model on the same image, its views in the same order, its cursors linked with the first one's.
+//! The choice of a second model on the same image; its views stand beside the first one's, with linked cursors.
 
-use lab_protocol::{Slot, StoredModel};
+use lab_protocol::StoredModel;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, Event, HtmlInputElement};
+use web_sys::{Element, Event, HtmlElement, HtmlInputElement};
 
 use super::FILES;
 use crate::state::{Source, Store};
 use crate::stored;
 use crate::texts::{self, see};
-use crate::views::{Attention, Pca, Similarity};
 
 /// Chooses the second model; `source` says where it comes from when its word does not.
 fn place(store: Store, key: String, source: Option<Source>) {
     let state = store.rooms.see;
     batch(|| {
         state.compare_source.set_value(source);
+        state.asked.set(None);
         state.compare.set(Some(key));
         state.turn.update(|turn| *turn += 1);
     });
@@ -26,12 +26,15 @@ pub(super) fn place_beside(store: Store, model: &StoredModel) {
     place(store, model.source.clone(), Some(stored::source(model)));
 }
 
-/// The choice of a second model, and what it sees.
+/// The choice of a second model, and what it is.
 #[component]
 pub(crate) fn Compare(store: Store) -> impl IntoView {
     let state = store.rooms.see;
     let choose = move |event: Event| match event_target_value(&event) {
-        key if key.is_empty() => state.compare.set(None),
+        key if key.is_empty() => batch(|| {
+            state.asked.set(None);
+            state.compare.set(None);
+        }),
         key => match stored::kept(store, &key) {
             Some(model) => place_beside(store, &model),
             None if key == FILES => {}
@@ -71,6 +74,13 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
     let memory = move || {
         let bytes = store.model.get().map_or(0, |model| model.bytes) + state.other.get()?.bytes;
         Some(see::memory(bytes))
+    };
+    // The pairs stand above, out of sight when one chooses here.
+    let to_pairs = move |_| {
+        if let Some(room) = document().get_element_by_id("room") {
+            room.scroll_into_view();
+            drop(room.unchecked_into::<HtmlElement>().focus());
+        }
     };
     view! {
         <section class="compare" aria-labelledby="compare-title">
@@ -125,11 +135,7 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
                     </Show>
                     <span class="hint">" " {move || state.other.get().map(|model| texts::model(&model))} " " {memory}</span>
                 </p>
-                <div class="stage three">
-                    <Attention store of=Slot::Other />
-                    <Pca store of=Slot::Other />
-                    <Similarity store of=Slot::Other />
-                </div>
+                <button class="quiet" data-testid="to-pairs" on:click=to_pairs>{see::TO_PAIRS}</button>
             </Show>
         </section>
     }

@@ -170,8 +170,8 @@ pub(crate) fn found(step: u64, had: Option<u64>) -> String {
 }
 
 /// A run that gave way to the one that stands.
-pub(crate) fn aside(status: &Status) -> String {
-    let (method, step) = (method(Method::of(status)), status.step);
+pub(crate) fn aside(of: Method, step: u64) -> String {
+    let method = method(of);
     format!("The {method} run of {step} steps gave way to this one. Until you leave the page it can be brought back.")
 }
 

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use super::choice::YOUNG;
 use super::keep::{self, save};
 use super::run::{TURN, act, ask, begin, data, look, restore, take};
-use super::{Saved, State, tab};
+use super::{Method, Saved, State, tab};
 use crate::link::Link;
 use crate::signals::{pause, put};
 use crate::state::{Severity, Store};
@@ -26,9 +26,12 @@ pub(crate) struct Aside {
 
 /// The run that stands, before another one takes its place; nothing where it has hardly begun.
 async fn aside(state: State, link: &Link) -> Result<Option<Aside>, String> {
-    let worth = |status: &Status| (status.step > YOUNG).then(|| texts::aside(status));
+    let worth = |status: &Status| (status.step > YOUNG).then(|| Method::of(status));
     match state.status.with_untracked(|status| status.as_ref().and_then(worth)) {
-        Some(what) => Ok(Some(Aside { what, files: keep::to_page(link).await?.1 })),
+        Some(method) => {
+            let (step, files) = keep::to_page(link).await?;
+            Ok(Some(Aside { what: texts::aside(method, step), files }))
+        }
         None => Ok(None),
     }
 }
@@ -138,14 +141,18 @@ pub(super) fn forget(store: Store) {
     act(store, move |link| async move {
         let aside = aside(state, &link).await?;
         // What another tab keeps is not ours to forget.
-        if !state.elsewhere.get_untracked() {
+        let ours = !state.elsewhere.get_untracked();
+        if ours {
             let (event, bytes) = ask(&link, TrainCommand::Close, &[]).await?;
             take(store, &link, event, &bytes);
         }
         state.held.set_value(None);
         state.saved.set(Saved::Never);
         switch_on(state);
-        begin(store, &link).await;
+        if !begin(store, &link).await && ours {
+            // The engine holds none any more.
+            state.status.set(None);
+        }
         if aside.is_some() {
             state.aside.set(aside);
         }

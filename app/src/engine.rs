@@ -228,10 +228,14 @@ async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String>
 }
 
 fn show_model(store: Store, mut model: ModelInfo) {
-    if let Source::Beside(id) = store.source.get_value() {
-        // By its title, not by the long address that the engine was told.
-        let offers = store.offers.get_untracked().unwrap_or_default();
-        model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
+    match store.source.get_value() {
+        Source::Beside(id) => {
+            // By its title, not by the long address that the engine was told.
+            let offers = store.offers.get_untracked().unwrap_or_default();
+            model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
+        }
+        Source::Run(name, _) => model.name = name,
+        _ => {}
     }
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.set_grid([side, side]);

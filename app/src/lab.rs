@@ -2,8 +2,8 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{HtmlElement, MouseEvent};
+use wasm_bindgen::JsValue;
+use web_sys::MouseEvent;
 
 use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
@@ -151,7 +151,5 @@ fn arrive(store: Store, address: &Address) {
 /// Moves the focus without touching the address.
 fn skip(event: MouseEvent) {
     event.prevent_default();
-    if let Some(room) = document().get_element_by_id("room") {
-        drop(room.unchecked_into::<HtmlElement>().focus());
-    }
+    rooms::focus();
 }

@@ -43,6 +43,8 @@ pub(crate) enum Source {
     Beside(String),
     /// The user's files.
     Files(Vec<File>),
+    /// The network of a run of this page: its name, and its files.
+    Run(String, Vec<File>),
     /// A folder on a server.
     Url(String),
     /// A model in the store: its key, and what it was fetched by.
@@ -62,7 +64,7 @@ impl Source {
             Self::UntrainedMae => (ModelSource::UntrainedMae, Vec::new()),
             Self::Twin(seed) => (ModelSource::Twin { seed }, Vec::new()),
             Self::Beside(id) => (ModelSource::Url { url: registry::address(&id) }, Vec::new()),
-            Self::Files(files) => (ModelSource::Files, files),
+            Self::Files(files) | Self::Run(_, files) => (ModelSource::Files, files),
             Self::Url(url) => (ModelSource::Url { url }, Vec::new()),
             Self::Stored { key, .. } => (ModelSource::Stored { key }, Vec::new()),
         }
@@ -71,7 +73,7 @@ impl Source {
     /// Its word in a link; the user's files have none.
     pub(crate) fn key(&self) -> Option<String> {
         match self {
-            Self::BuiltIn | Self::Files(_) => None,
+            Self::BuiltIn | Self::Files(_) | Self::Run(..) => None,
             Self::UntrainedMae => Some("untrained-mae".to_owned()),
             Self::Twin(_) => Some("twin".to_owned()),
             Self::Beside(id) => Some(id.clone()),

@@ -80,7 +80,8 @@ impl State {
     }
 }
 
-fn storage() -> Option<web_sys::Storage> {
+/// Where the browser keeps short notes of this page; nothing where it keeps none.
+pub(crate) fn storage() -> Option<web_sys::Storage> {
     web_sys::window()?.local_storage().ok().flatten()
 }
 
@@ -95,12 +96,14 @@ pub(crate) fn attend(store: Store) {
             look(store);
         }
     });
+    // A run grows no more once it is kept.
+    let run = Memo::new(move |_| store.rooms.train.saved.with(|saved| matches!(saved, train::Saved::Browser(_))));
     // What this site takes grows with each of these; the browser counts a moment later.
     Effect::new(move || {
         store.edition.track();
         store.room.track();
         store.stored.offline.track();
-        let _: train::Saved = store.rooms.train.saved.get();
+        run.track();
         set_timeout(move || spawn_local(refresh(store)), COUNTED);
     });
     spawn_local(async move {

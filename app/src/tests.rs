@@ -5,6 +5,7 @@
 
 mod canvases;
 mod stand_in;
+mod train;
 
 use js_sys::{Array, Function, Object, Reflect};
 use lab_protocol::{EngineInfo, EngineKind, KernelCheck, ModelInfo, SelfCheck};
@@ -140,6 +141,7 @@ async fn bars_rise_and_hang_from_zero() {
     assert_eq!((top[0], height[0]), (0.0, zero), "the largest fills its half");
     assert_eq!((top[1], height[1]), (zero, zero / 2.0), "a negative one hangs");
     assert!(height[2] > 0.0 && height[2] < 1.0, "zero is still seen: {}", height[2]);
+    assert!(it.text().ends_with("1.00-1.00"), "what the height means: {}", it.text());
     // A scale of its own makes neighbours comparable; nothing at all is no error.
     let half = mounted(|| view! { <Bars values=vec![1.0] label=String::new() scale=2.0 /> });
     assert_eq!(2.0 * number(&half.one("rect"), "height"), number(&half.one("line"), "y1"));
@@ -165,12 +167,20 @@ async fn curves_say_that_nothing_was_measured_and_then_what_was() {
     assert!(attribute(&it.one("svg"), "aria-label").contains("Loss, nats. student: nothing measured yet."));
     assert_eq!(attribute(&it.one("path"), "d"), "");
     let points = [vec![(1, 4.0), (5, 2.0)], vec![(1, 3.0), (5, 3.5)]];
-    curves.set(["student", "teacher"].into_iter().zip(points).map(|(name, points)| Curve { name, points }).collect());
+    let before: Vec<_> =
+        ["student", "teacher"].into_iter().zip(points).map(|(name, points)| Curve { name, points }).collect();
+    curves.set(before.clone());
     tick().await;
     assert_eq!(
         it.all("path").iter().map(|path| path.get_attribute("class").unwrap()).collect::<Vec<_>>(),
         ["curve", "curve second"]
     );
+    curves.set(vec![Curve { name: "student", points: vec![(1, 4.0)] }]);
+    tick().await;
+    let dot = it.one("path");
+    assert!(attribute(&dot, "class").contains("dot") && attribute(&dot, "d").ends_with("h0"), "{}", dot.outer_html());
+    curves.set(before);
+    tick().await;
     let ticks = ["high", "low", "first", "last"].map(|end| it.one(&format!("[data-testid=tick-{end}]")));
     assert_eq!(ticks.map(|tick| tick.text_content().unwrap()), ["4.00", "2.00", "1", "5"]);
     let said = attribute(&it.one("svg"), "aria-label");

@@ -32,7 +32,7 @@ pub use view::*;
 
 /// Raised whenever a type of this crate changes. Page and worker compare it first: Trunk hashes the page's files, but
 /// a browser may still hold an older worker in its cache.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// A command with the number that its answers repeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

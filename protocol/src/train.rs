@@ -30,13 +30,14 @@ pub enum TrainCommand {
     Keep,
     /// Return to the moment that was kept. Answer: [`TrainEvent::Begun`].
     Back,
-    /// The run as bytes. Answer: [`TrainEvent::Saved`]; its attachment is an `ArrayBuffer` unless the browser keeps it.
+    /// The run as bytes. Answer: [`TrainEvent::Saved`]; unless the browser keeps it, its attachments are an `ArrayBuffer`
+    /// of the run and, where it learns from the user's images, one of those.
     Save {
         /// Where to.
         to: Place,
     },
     /// Go on with a run that was saved. Attachments: for [`Place::Page`] the `File`s (`state.safetensors`; with old ones
-    /// also `config.toml` and `manifest.toml`). Answer: [`TrainEvent::Begun`], or [`TrainEvent::Closed`] where the
+    /// also `config.toml` and `manifest.toml`; its images as `images.safetensors`). Answer: [`TrainEvent::Begun`], or [`TrainEvent::Closed`] where the
     /// browser keeps none.
     Load {
         /// Where from.
@@ -267,6 +268,8 @@ pub struct DinoStages {
     pub crops: Vec<Thumbnail>,
     /// The teacher's outputs for both global crops, `[2][K]`.
     pub teacher_logits: Vec<Vec<f32>>,
+    /// The student's outputs for the same crops, `[2][K]`.
+    pub student_logits: Vec<Vec<f32>>,
     /// What is subtracted, `[K]`; zero where centring is off or Sinkhorn's.
     pub center: Vec<f32>,
     /// The teacher's answer, `[2][K]`.

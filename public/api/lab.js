@@ -12,7 +12,7 @@
  */
 
 /** The version of `protocol/src/lib.rs` that this file speaks. */
-export const PROTOCOL = 6;
+export const PROTOCOL = 7;
 
 /**
  * @typedef {object} Embedding

@@ -6,7 +6,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import { ONE_SAMPLE_ON_CPU, WITHOUT_WEBGPU, dropFiles, labUrl, openLab, visit, waitFor } from './harness.mjs';
-import { byTest, reached, trainLink, trainTo, where } from './rooms.mjs';
+import { byTest, complaints, reached, trainLink, trainTo, where } from './rooms.mjs';
 
 const losses = (page) => page.evaluate(() => [...window.lab.debug.train.losses]);
 
@@ -59,7 +59,7 @@ test('a run sleeps with its tab, wakes, and outlives a tab that the browser disc
   await reached(page, 1);
   await page.locator(byTest('play')).click();
   await reached(page, 12);
-  // Saved because it was hidden: the time for a save has not come yet.
+  // Saved because it was hidden, whenever the last save was.
   const frozen = await freeze(page);
   await new Promise((resolve) => setTimeout(resolve, 2500));
   frozen.forEach((pid) => process.kill(pid, 'SIGCONT'));
@@ -118,7 +118,7 @@ test('it learns from the visitor\'s own pictures, and shows those', { timeout: 3
   await dropFiles(page, 'body', files);
   await waitFor(page, 'four pictures', () => document.querySelectorAll('.images .remove').length === 4);
   await page.locator(byTest('data-own')).check();
-  await waitFor(page, 'a run on them', () => /of 4 images a step/.test(document.querySelector('.run').textContent));
+  await waitFor(page, 'a run on them', () => /each of the 4 more than once/.test(document.querySelector('.run').textContent));
   await reached(page, 1);
   for (let step = 2; step <= 6; step += 1) {
     await page.locator(byTest('step')).click();
@@ -148,7 +148,7 @@ test('it learns from the visitor\'s own pictures, and shows those', { timeout: 3
   assert.deepEqual(await losses(page), found);
   await page.locator(byTest('step')).click();
   await reached(page, 7);
-  assert.match(await page.locator('.run').textContent(), /of 4 images a step/);
+  assert.match(await page.locator('.run').textContent(), /each of the 4 more than once/);
   check();
 });
 
@@ -166,6 +166,47 @@ test('a run that is refused leaves the one before, in the engine and in the brow
   await page.locator(byTest('step')).click();
   await reached(page, step + 1);
   begins(before, await losses(page), 'the run before');
+  check();
+});
+
+test('one tab keeps the run and a second one says so; a run that gave way can be brought back', { timeout: 120_000 }, async (t) => {
+  const { page, context, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: trainLink('cpu', 'mae') });
+  await reached(page, 1);
+  const { step } = await trainTo(page, 12);
+  const kept = await losses(page);
+
+  // A second tab does not take the run, and does not write over it.
+  const other = await context.newPage();
+  await other.goto(labUrl(trainLink('cpu', 'mae')), { waitUntil: 'load' });
+  await waitFor(other, 'a word about the other tab', () => document.querySelector('[data-testid=elsewhere]'));
+  await reached(other, 1);
+  await other.locator(byTest('step')).click();
+  await waitFor(other, 'where it is kept', () => /^Kept in memory at step 2, and lost with this page, since another tab/.test(document.querySelector('[data-testid=saved]').textContent));
+  assert.deepEqual(await complaints(other), [], 'axe, beside another tab');
+
+  // Begun anew by mistake: the run comes back, to the last step.
+  const anew = async (page) => {
+    await page.locator(byTest('reset')).click();
+    await waitFor(page, 'the way back', () => document.querySelector('[data-testid=aside]') && window.lab.debug.train.step === 1);
+    assert.match(await page.locator(byTest('aside')).textContent(), new RegExp(`The MAE run of ${step} steps gave way`));
+  };
+  await anew(page);
+  await page.locator(byTest('bring-back')).click();
+  await waitFor(page, 'the run', (step) => window.lab.debug.train.step === step && window.lab.debug.train.saved === step, { argument: step });
+  assert.deepEqual(await losses(page), kept);
+
+  // Once the first tab is closed its run opens in the second.
+  await page.close();
+  await other.locator(byTest('take-over')).click();
+  await waitFor(other, 'the kept run', (step) => window.lab.debug.train.step === step, { argument: step });
+  assert.deepEqual(await losses(other), kept);
+  assert.equal(await other.locator(byTest('elsewhere')).count(), 0);
+
+  // A reload right after “Begin anew” finds the new run, not the old one.
+  await anew(other);
+  await other.reload({ waitUntil: 'load' });
+  await reached(other, 1);
+  assert.equal((await losses(other)).length, 1);
   check();
 });
 

@@ -31,6 +31,21 @@ test('twenty steps lower the loss, and after a reload the same run goes on', { t
   // It goes on as it would have.
   await page.locator(byTest('step')).click();
   await reached(page, stopped.step + 1);
+
+  // Left while it goes, it goes on from its last save, seconds ago at most, and says how far it had come.
+  await page.evaluate(() => {
+    window.saves = new Set();
+    setInterval(() => window.saves.add(window.lab.debug.train.saved), 20);
+  });
+  await page.locator(byTest('play')).click();
+  await waitFor(page, 'two saves on its way', () => window.saves.size > 2, { timeout: 12_000 });
+  const left = await where(page);
+  await page.reload({ waitUntil: 'load' });
+  await reached(page, left.saved);
+  await waitFor(page, 'a word', () => document.querySelector('[data-testid=found]'));
+  const { step } = await where(page);
+  const [from, had] = (await page.locator(byTest('found')).textContent()).match(/step \d+/g).map((word) => Number(word.slice(5)));
+  assert.ok(from === step && step >= left.saved && (had ?? step) >= left.step, `left at ${JSON.stringify(left)}, found at ${step} of ${had}`);
   check();
 });
 
@@ -114,7 +129,7 @@ test('a run leaves as a file and comes back; its model opens in See', { timeout:
   await reached(page, 1);
   const stopped = await trainTo(page, 4);
   const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('download-run')).click()]);
-  assert.match(download.suggestedFilename(), /^dinov2-step-\d+\.safetensors$/);
+  assert.match(download.suggestedFilename(), /^dino-step-\d+\.safetensors$/);
   const bytes = await readFile(await download.path());
   assert.ok(bytes.subarray(8, 4096).includes('lab.config'), 'the header holds the configuration');
   await page.evaluate(() => {
@@ -128,7 +143,11 @@ test('a run leaves as a file and comes back; its model opens in See', { timeout:
   await waitFor(page, 'the old run', (step) => window.lab.debug.train.step === step, { argument: stopped.step });
   assert.equal((await where(page)).loss, stopped.loss);
   await page.locator(byTest('open-in-see')).click();
-  await waitFor(page, 'the model', () => /32 wide/.test(document.querySelector('[data-testid=model-select]').textContent));
+  // There it is, by the name of its run; the way back leads to the run.
+  await waitFor(page, 'the model in See', (step) => new RegExp(`DINO run, step ${step}.*32 wide`).test(document.querySelector('[data-testid=model-select]').textContent), { argument: stopped.step });
+  assert.equal(await page.locator(byTest('room-see')).getAttribute('aria-current'), 'page');
+  await page.goBack();
+  await waitFor(page, 'the run', () => document.querySelector('[data-testid=room-train]').getAttribute('aria-current') === 'page');
   check();
   await page.setInputFiles(byTest('open-run'), { name: 'broken.safetensors', mimeType: '', buffer: bytes.subarray(0, bytes.length - 9) });
   await waitFor(page, 'a sentence', () => /broken\.safetensors/.test(document.querySelector('[role=alert]').textContent));
@@ -150,6 +169,7 @@ test('views get their turn while it trains, and the page stays quick', { timeout
     document.querySelector('[data-testid=view-pca]')?.closest('figure')?.querySelector('.time')?.textContent.includes('ms'));
   const { step } = await where(page);
   await reached(page, step + 3);
+  assert.equal(await page.locator(`${byTest('room-train')} ${byTest('runs')}`).count(), 1, 'a sign that it goes on');
   check();
 });
 

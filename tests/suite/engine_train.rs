@@ -266,6 +266,11 @@ fn slow_motion_adds_up() {
     for row in dino.teacher_probs.iter().chain(&dino.student_probs) {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
     }
+    // The student's outputs are told as well, of the crops that the teacher sees.
+    assert_eq!((dino.teacher_logits.len(), dino.student_logits.len()), (2, 2));
+    assert_eq!(dino.student_logits[1].len(), dino.student_probs[1].len());
+    let highest = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(at, _)| at);
+    assert_eq!(highest(&dino.student_logits[1]), highest(&dino.student_probs[1]));
     // Centre and temperature lead from logits to probabilities.
     let row: Vec<f64> = dino.teacher_logits[0]
         .iter()
@@ -326,7 +331,10 @@ fn own_images_are_made_small_and_kept() {
     assert!(matches!(fails(&mut engine, &[0, 9], "no image 9"), Error::Engine(EngineError::NoImage { image: 9 })));
     ask(&mut engine, TrainCommand::Begin { plan: plan(&[0, 1, 2]) });
     step(&mut engine);
-    let (state, pictures) = (saved(&mut engine), engine.own_pictures().expect("own"));
+    // Into the page's hands they go together.
+    let [state, pictures] =
+        <[_; 2]>::try_from(ask(&mut engine, TrainCommand::Save { to: Place::Page }).bytes).expect("both");
+    assert!(state == saved(&mut engine) && Some(&pictures) == engine.own_pictures().as_ref());
     let expected = step(&mut engine).loss;
     // Another engine that has never seen the images.
     let mut other = self::engine();

@@ -19,7 +19,7 @@ fn missing(store: Store) -> Vec<&'static str> {
     store.model.track();
     let room = store.room.get();
     let own = store.images.with(|images| images.iter().any(|picture| picture.sample.is_none()));
-    let files = matches!(store.source.get_value(), Source::Files(_));
+    let files = matches!(store.source.get_value(), Source::Files(_) | Source::Run(..));
     let made =
         store.source.with_value(|source| matches!(source, Source::Stored { source, .. } if source.starts_with(MADE)));
     let shared = [(own, texts::MISSING_PICTURES), (files, texts::MISSING_MODEL), (made, texts::MISSING_MADE)];

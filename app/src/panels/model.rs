@@ -12,12 +12,16 @@ use crate::texts;
 /// The model at work, and the ways to another one: built in, a folder, files, an address.
 #[component]
 pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
+    // Beside a run it is not the network that learns.
+    let trains = move || store.room.get().learns();
     let address = store.offered;
     let key = move || {
         store.model.track();
         match store.source.get_value() {
             Source::BuiltIn => "built-in".to_owned(),
-            Source::Files(_) | Source::Url(_) | Source::Twin(_) | Source::Stored { .. } => "own".to_owned(),
+            Source::Files(_) | Source::Run(..) | Source::Url(_) | Source::Twin(_) | Source::Stored { .. } => {
+                "own".to_owned()
+            }
             source => source.key().unwrap_or_default(),
         }
     };
@@ -70,7 +74,10 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
     };
     view! {
         <section class="panel" aria-labelledby="model-title" data-testid="model-select">
-            <h2 id="model-title">{texts::MODEL}</h2>
+            <h2 id="model-title">{move || if trains() { texts::train::OTHER_MODEL } else { texts::MODEL }}</h2>
+            <Show when=trains>
+                <p class="hint">{texts::train::OTHER_MODEL_SAYS}</p>
+            </Show>
             {info}
             <div class="buttons">
                 <label class="choice">

@@ -12,6 +12,8 @@ pub(crate) mod train;
 pub(crate) mod video;
 
 use leptos::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::HtmlElement;
 
 use crate::hash::Address;
 use crate::state::Store;
@@ -79,6 +81,11 @@ impl Room {
             Self::Learn => learn::FILLED,
             Self::Video => video::FILLED,
         }
+    }
+
+    /// Whether a network of its own learns in it, beside the model of all rooms.
+    pub(crate) fn learns(self) -> bool {
+        self == Self::Train
     }
 
     /// Whether images, model and engine stand beside it.
@@ -160,10 +167,33 @@ impl States {
     }
 }
 
+/// Opens another room, as a link to it would: the way back leads here, and the keyboard is there.
+pub(crate) fn go(store: Store, room: Room) {
+    // A page without a history, as in some frames, only loses the way back.
+    let history = window().history();
+    drop(history.and_then(|history| history.push_state_with_url(&JsValue::NULL, "", None)));
+    store.room.set(room);
+    focus();
+}
+
+/// Moves the focus to the room that is open.
+pub(crate) fn focus() {
+    if let Some(room) = document().get_element_by_id("room") {
+        drop(room.unchecked_into::<HtmlElement>().focus());
+    }
+}
+
 /// Links to the rooms, each with the state in which it was left.
 #[component]
 pub(crate) fn Navigation(store: Store) -> impl IntoView {
+    // A run that goes on while another room is open.
+    let runs = Memo::new(move |_| !store.room.get().learns() && store.rooms.train.playing.get());
     let entry = move |room: Room| {
+        let sign = move || {
+            let shown = room.learns() && runs.get();
+            let say = texts::train::RUNS;
+            shown.then(|| view! { <span class="runs" role="img" aria-label=say title=say data-testid="runs"></span> })
+        };
         view! {
             <li>
                 <a
@@ -171,7 +201,7 @@ pub(crate) fn Navigation(store: Store) -> impl IntoView {
                     aria-current=move || (store.room.get() == room).then_some("page")
                     data-testid=format!("room-{}", room.key())
                 >
-                    {room.title()}
+                    {room.title()} {sign}
                 </a>
             </li>
         }

@@ -1,24 +1,27 @@
 //! The room Train: DINO or MAE learns in the page, step by step, on drawn pictures or the user's own.
 //!
-//! `run` drives the engine, one small command after another; `choice` holds what a link asks for against the run that
-//! stands, `settings` its settings; the rest shows what comes back: `controls`, `health` with the collapse sandbox,
-//! `curves`, `looks`, `slow` (inside one step) and `files`.
+//! `run` drives the engine, one small command after another; `keep` saves the run, in one `tab` at a time; `replace` puts
+//! another one in its place; `choice` holds what a link asks for against the run that stands, `settings` its settings; the
+//! rest shows what comes back: `controls`, `health` with the collapse sandbox, `curves`, `looks`, `slow` (inside one step)
+//! and `files`.
 
 mod choice;
 mod controls;
 mod curves;
 mod files;
 mod health;
+mod keep;
 mod looks;
+mod replace;
 mod run;
 mod settings;
 mod slow;
-
-use std::rc::Rc;
+mod tab;
 
 use js_sys::Uint8Array;
 use lab_protocol::train::{Curves, Look, Stages, Status, StepReport, Switches, Thumbnail};
 use leptos::prelude::*;
+use wasm_bindgen::JsValue;
 
 pub(crate) use choice::Difference;
 pub(crate) use run::{attend, leave};
@@ -156,10 +159,16 @@ pub(crate) struct State {
     pub(crate) stage: RwSignal<usize>,
     /// Where it was saved.
     pub(crate) saved: RwSignal<Saved>,
+    /// Another tab keeps its run in this browser: the one here is not saved.
+    pub(crate) elsewhere: RwSignal<bool>,
+    /// The kept run was found at this step; and how far it had come when the page was left, where that was further.
+    found: RwSignal<Option<(u64, Option<u64>)>>,
+    /// The run that gave way to the one that stands.
+    aside: RwSignal<Option<replace::Aside>, LocalStorage>,
     /// A command of the user's is under way.
     pub(crate) busy: RwSignal<bool>,
-    /// The run as bytes in the page's hands, where the browser keeps none.
-    held: StoredValue<Option<Rc<web_sys::Blob>>, LocalStorage>,
+    /// The run as files in the page's hands, where the browser keeps none.
+    held: StoredValue<Option<Vec<JsValue>>, LocalStorage>,
 }
 
 impl State {
@@ -183,6 +192,9 @@ impl State {
             inside: RwSignal::new(None),
             stage: RwSignal::new(0),
             saved: RwSignal::new(Saved::Never),
+            elsewhere: RwSignal::new(false),
+            found: RwSignal::new(None),
+            aside: RwSignal::new_local(None),
             busy: RwSignal::new(false),
             held: StoredValue::new_local(None),
         }

@@ -103,6 +103,11 @@ pub(crate) fn number(value: f32) -> String {
     }
 }
 
+/// The name of an axis, and where it begins if that is not at 0.
+pub(crate) fn from(axis: &str, low: f64) -> String {
+    if low > 0.0 { format!("{axis} (from {low:.0}, not 0)") } else { axis.to_owned() }
+}
+
 /// How long a picture took.
 pub(crate) fn time(millis: f64) -> String {
     if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }

@@ -36,6 +36,12 @@ pub(crate) const NONE: &str = "There is no run yet";
 pub(crate) const BEGIN_LINKED: &str = "Begin the link's run";
 pub(crate) const BEGIN_CHOSEN: &str = "Begin the run you chose";
 pub(crate) const GO_ON: &str = "Go on with the kept run";
+/// The sign beside the room's name while another one is open.
+pub(crate) const RUNS: &str = "a run goes on here";
+/// The panel of the model, beside a run.
+pub(crate) const OTHER_MODEL: &str = "Model of the other rooms";
+pub(crate) const OTHER_MODEL_SAYS: &str =
+    "Not the network in training: that one is the run's, and comes here by “Open the model in See”.";
 pub(crate) const KEYS: &str = "Space plays and pauses, S makes one step.";
 
 /// The user's own images, as a choice.
@@ -86,8 +92,8 @@ pub(crate) fn other(asked: &str, status: &Status) -> String {
     let data = if matches!(status.data, Data::Own { .. }) { " on images of yours" } else { "" };
     let steps = if step == 1 { "step" } else { "steps" };
     format!(
-        "{asked}; {method} run of {step} {steps}{data} is kept here. A new run takes its place: download it below if you \
-         want it later."
+        "{asked}; {method} run of {step} {steps}{data} is kept here. A new run takes its place; until you leave the \
+         page it can be brought back, and below it can be downloaded."
     )
 }
 
@@ -102,12 +108,29 @@ fn method(method: Method) -> &'static str {
 pub(crate) fn about(status: &Status) -> String {
     let method = method(Method::of(status));
     let (size, patch) = (status.img_size, status.patch_size);
+    let (batch, images) = (status.batch_size, status.images);
+    let a_step = match batch as u64 > images {
+        true => format!("{batch} images a step, each of the {images} more than once"),
+        false => format!("{batch} of {images} images a step"),
+    };
     format!(
-        "{method}, {:.2} M parameters, crops of {size} pixels in patches of {patch}, {} of {} images a step.",
-        status.parameters as f64 / 1e6,
-        status.batch_size,
-        status.images
+        "{method}, {:.2} M parameters, crops of {size} pixels in patches of {patch}, {a_step}.",
+        status.parameters as f64 / 1e6
     )
+}
+
+/// Images with which there is something to learn but the images themselves.
+const ENOUGH: u64 = 256;
+
+/// A run that learns a few images by heart.
+pub(crate) fn few(status: &Status) -> Option<String> {
+    let images = status.images;
+    (images < ENOUGH).then(|| {
+        format!(
+            "{images} images are far too few: it learns them by heart, and little about others. Add some hundreds, or take \
+             the drawn shapes."
+        )
+    })
 }
 
 /// A step that was refused.
@@ -121,6 +144,35 @@ pub(crate) fn goes_on(step: u64, had: u64) -> String {
         true => format!("The run goes on with step {step}."),
         false => format!("The run goes on from step {step}, where it was last saved; it had reached step {had}."),
     }
+}
+
+// Keeping.
+/// Why a run is not saved beside another tab's.
+pub(crate) const OTHER_TAB: &str =
+    "Another tab of this page keeps its run in this browser: close it, or download this run";
+pub(crate) const ELSEWHERE: &str = "The run that this browser keeps is open in another tab. This tab trains a run of its own, which is not saved: \
+     download it below if you want it later. Or close the other tab, and open its run here.";
+pub(crate) const TAKE_OVER: &str = "Open the kept run here";
+pub(crate) const STILL_ELSEWHERE: &str =
+    "The run is still open in another tab: close that tab first, then press “Open the kept run here” again.";
+pub(crate) const BRING_BACK: &str = "Bring it back";
+pub(crate) const LET_GO: &str = "Let it go";
+
+/// A run that was found where the browser keeps it, and how far it had come.
+pub(crate) fn found(step: u64, had: Option<u64>) -> String {
+    match had {
+        Some(had) => format!(
+            "This run goes on from step {step}, where it was last saved; it had reached step {had} when the page was left. \
+             “{PLAY}” goes on."
+        ),
+        None => format!("This run was kept at step {step}, where it was left. “{PLAY}” goes on."),
+    }
+}
+
+/// A run that gave way to the one that stands.
+pub(crate) fn aside(of: Method, step: u64) -> String {
+    let method = method(of);
+    format!("The {method} run of {step} steps gave way to this one. Until you leave the page it can be brought back.")
 }
 
 // Health.
@@ -137,9 +189,23 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What to do about a collapse.
-pub(crate) const ALARM: &str = "Every image gets the same answer: nothing of the picture is left in it. Switching on again what is off heals it no \
-     more, since nothing tells two images apart: go back to before, or begin anew.";
+/// What a collapse is, and what to do about it: RankMe of the features, whether they are one as well, and whether KoLeo is
+/// at work.
+pub(crate) fn alarm(rank: f64, one: bool, koleo: bool) -> String {
+    let features = match (one, koleo) {
+        (true, _) => format!("The features behind it are nearly one as well (RankMe {rank:.1})."),
+        (false, true) => {
+            format!("The features behind it are still apart (RankMe {rank:.1}): KoLeo alone keeps them so.")
+        }
+        (false, false) => {
+            format!("The features behind it are still apart (RankMe {rank:.1}), though nothing keeps them so any more.")
+        }
+    };
+    format!(
+        "Every image gets the same answer: nothing of the picture is left in the answer. {features} Switching on again what \
+         is off heals it no more, since no answer tells two images apart: go back to before, or begin anew."
+    )
+}
 
 /// What features know of drawn shapes.
 pub(crate) fn knn(share: f64) -> String {
@@ -222,7 +288,8 @@ pub(crate) const KL_HINT: &str =
     "How much the student still has to learn from the teacher; 0 where both say the same of all.";
 pub(crate) const KL_SHORT: &str = "KL";
 pub(crate) const RANK: &str = "RankMe";
-pub(crate) const RANK_HINT: &str = "How many directions the features use; 1 is collapse.";
+pub(crate) const RANK_HINT: &str =
+    "How many directions the features use; at 1 they are all one. The teacher's answer may collapse before they do.";
 pub(crate) const RANK_SHORT: &str = "of held-out features";
 pub(crate) const SHAPES: &str = "Shapes told apart";
 pub(crate) const SHAPES_HINT: &str = "Nearest neighbours by features; no label was used in training.";
@@ -249,11 +316,14 @@ pub(crate) fn inside(step: u64, now: u64) -> String {
     match step == now {
         true => format!("Every number here is of step {step}, the last one."),
         false => {
-            format!("Every number here is of step {step}; the run stands at step {now}. “{STEP}” looks into the next.")
+            let since = now.saturating_sub(step);
+            let steps = if since == 1 { "step" } else { "steps" };
+            format!("Every number here is of step {step}; the run stands at step {now}, {since} {steps} later.")
         }
     }
 }
 
+pub(crate) const INTO_NEXT: &str = "Look into the next step";
 pub(crate) const NEXT: &str = "Next";
 pub(crate) const BEFORE: &str = "Back";
 pub(crate) const NO_STAGES: &str = "Press “One step”, or choose slow motion, to see inside a step.";
@@ -268,7 +338,7 @@ pub(crate) static DINO_STAGES: [(&str, &str, &str); 7] = [
     (
         "Student and teacher",
         "z = head(ViT(x))",
-        "Both turn a crop into one number a prototype. They are the same network with different weights; here is the teacher.",
+        "Both turn a crop into one number a prototype. They are the same network with different weights, here on the same two crops.",
     ),
     (
         "Centre",
@@ -317,16 +387,19 @@ pub(crate) static MAE_STAGES: [(&str, &str, &str); 5] = [
         "Only hidden patches count. Bright is where the guess is far off; shown patches are left dark.",
     ),
 ];
-pub(crate) const TEACHER_1: &str = "teacher, global 1";
-pub(crate) const TEACHER_2: &str = "teacher, global 2";
-pub(crate) const CENTRE_BARS: &str = "centre";
-pub(crate) const AFTER_CENTRE: &str = "after centring, global 1";
-pub(crate) const STUDENT_BARS: &str = "student, ";
+/// Bars of the outputs and of the answers, each by its sign in the formula.
+pub(crate) const TEACHER_Z: &str = "teacher zₜ, ";
+pub(crate) const STUDENT_Z: &str = "student zₛ, ";
+pub(crate) const TEACHER_P: &str = "teacher pₜ, ";
+pub(crate) const STUDENT_P: &str = "student pₛ, ";
+pub(crate) const GLOBAL: [&str; 2] = ["global 1", "global 2"];
+pub(crate) const CENTRE_BARS: &str = "centre c";
+pub(crate) const AFTER_CENTRE: &str = "zₜ − c, global 1";
 pub(crate) const TEACHER_SAYS: &str = "Teacher \\ student";
 pub(crate) const NOT_COMPARED: &str = "–";
 pub(crate) const PAIRS: &str = "Loss of each pair of crops";
-pub(crate) const STUDENT_MOVED: &str = "student moves";
-pub(crate) const TEACHER_MOVED: &str = "teacher moves";
+pub(crate) const STUDENT_MOVED: &str = "student θₛ moves";
+pub(crate) const TEACHER_MOVED: &str = "teacher θₜ moves";
 pub(crate) const NOTHING_MOVES: &str = "Nothing moves in this step: the warm-up begins with a learning rate of 0, so the student keeps its weights, and the \
      teacher, its copy, has nothing to follow. Make another step to see both move.";
 
@@ -347,7 +420,7 @@ pub(crate) fn bars_label(what: &str, values: &[f32]) -> String {
 
 /// The numbers of sharpening.
 pub(crate) fn temperatures(teacher: f64, student: f64) -> String {
-    format!("Temperature of the teacher {teacher:.3}, of the student {student:.2}.")
+    format!("Temperature of the teacher τₜ = {teacher:.3}, of the student τₛ = {student:.2}.")
 }
 
 /// The loss of this step, and KoLeo's part of it.
@@ -366,7 +439,7 @@ pub(crate) fn loss_is(loss: f64, koleo: Option<f64>) -> String {
 pub(crate) fn gradient(part: &str, norm: f64, factor: f64) -> String {
     let clipped =
         if factor < 1.0 { format!("shortened to {}", percent(factor as f32)) } else { "not clipped".to_owned() };
-    format!("{part}: length {}, {clipped}", number(norm as f32))
+    format!("{part}: ‖g‖ = {}, {clipped}", number(norm as f32))
 }
 
 /// The step of the optimiser.
@@ -394,7 +467,7 @@ pub(crate) fn moves(who: &str, share: f64) -> String {
 
 /// How the centre moved.
 pub(crate) fn centre_moved(length: f64) -> String {
-    format!("This batch moves the centre by {}; the next step uses it.", number(length as f32))
+    format!("This batch moves the centre c by {}; the next step uses it.", number(length as f32))
 }
 
 fn small(share: f64) -> String {
@@ -441,8 +514,14 @@ pub(crate) const FILES_HINT: &str = "A run is one safetensors file: native-train
 /// Where the run is safe.
 pub(crate) fn saved(saved: &Saved) -> String {
     match saved {
-        Saved::Never => "Not saved yet; it saves itself every 15 seconds and when you leave.".to_owned(),
-        Saved::Browser(step) => format!("Saved in this browser at step {step}; it goes on after a reload."),
+        Saved::Never => {
+            "Not saved yet; it saves itself every few seconds while it runs, and after each single step.".to_owned()
+        }
+        Saved::Browser(step) => {
+            format!(
+                "Saved in this browser at step {step}, and every few seconds while it runs; a reload goes on from there."
+            )
+        }
         Saved::Page(step, why) => {
             format!("Kept in memory at step {step}, and lost with this page, since {}", lower(why))
         }
@@ -457,11 +536,6 @@ fn lower(sentence: &str) -> String {
 /// The name of a run's network as it stands.
 pub(crate) fn network(status: &Status) -> String {
     format!("{} run, step {}", method(Method::of(status)), status.step)
-}
-
-/// A model that was trained here, on its way to See.
-pub(crate) fn opened(step: u64) -> String {
-    format!("The model of step {step} is open in See, until you load another one.")
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! A row of bars: values from zero, upwards and downwards.
+//! A row of bars: values from zero, upwards and downwards, and what its height means.
 
 use leptos::prelude::*;
+
+use crate::texts;
 
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 56.0;
@@ -19,6 +21,11 @@ pub(crate) fn Bars(
     let most = scale.unwrap_or_else(|| values.iter().fold(0.0, |most: f32, value| most.max(value.abs()))).max(1e-9);
     let signed = values.iter().any(|&value| value < 0.0);
     let zero = if signed { HEIGHT / 2.0 } else { HEIGHT };
+    // What its height means, beside it; the words of the label say it too.
+    let ends = (!values.is_empty()).then(|| {
+        let [top, bottom] = [most, if signed { -most } else { 0.0 }].map(texts::number);
+        view! { <p aria-hidden="true"><span>{top}</span><span>{bottom}</span></p> }
+    });
     let step = WIDTH / values.len().max(1) as f64;
     let bars = values.into_iter().enumerate().map(|(at, value)| {
         let length = (f64::from(value / most) * zero).clamp(-zero, zero);
@@ -33,9 +40,18 @@ pub(crate) fn Bars(
         }
     });
     view! {
-        <svg class="bars" viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=label>
-            <line x1="0" x2=WIDTH.to_string() y1=zero.to_string() y2=zero.to_string() />
-            {bars.collect_view()}
-        </svg>
+        <div class="scaled">
+            <svg
+                class="bars"
+                viewBox=format!("0 0 {WIDTH} {HEIGHT}")
+                preserveAspectRatio="none"
+                role="img"
+                aria-label=label
+            >
+                <line x1="0" x2=WIDTH.to_string() y1=zero.to_string() y2=zero.to_string() />
+                {bars.collect_view()}
+            </svg>
+            {ends}
+        </div>
     }
 }

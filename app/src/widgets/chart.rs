@@ -109,7 +109,7 @@ pub(crate) fn Chart(
                     text-anchor="middle"
                     transform=move || format!("rotate(-90 14 {})", middle())
                 >
-                    {axes.get_value().y}
+                    {move || texts::from(axes.get_value().y, frame.get().y[0])}
                 </text>
                 {lines}
             </svg>

@@ -31,7 +31,7 @@ pub(crate) struct Curve {
     pub(crate) points: Vec<(u64, f32)>,
 }
 
-/// Curves below each other's names; nothing is drawn before there are two points.
+/// Curves below each other's names; a single point is a dot.
 #[component]
 pub(crate) fn Curves(
     /// What the chart is about.
@@ -59,7 +59,7 @@ pub(crate) fn Curves(
         let unit_said = if unit.is_empty() { String::new() } else { format!(", {unit}") };
         let lines = curves.iter().enumerate().map(|(number, curve)| {
             let path = extent.path(&curve.points);
-            view! { <path class=if number == 0 { "curve" } else { "curve second" } d=path /> }
+            view! { <path class="curve" class:second=number == 1 class:dot=curve.points.len() == 1 d=path /> }
         });
         let legend = curves.iter().enumerate().map(|(number, curve)| {
             view! {
@@ -164,9 +164,13 @@ fn picture(title: &str, unit: &str, curves: &[Curve], range: Option<[f32; 2]>) -
     let (across, down) = ((right - left) / WIDTH, (bottom - top) / HEIGHT);
     for (x, curve, line) in keys {
         let path = extent.path(&curve.points);
+        let drawn = match (curve.points.len(), line.split_once(' ')) {
+            (1, colour) => format!("{} stroke-width=\"7\" stroke-linecap=\"round\"", colour.map_or(line, |it| it.0)),
+            _ => line.to_owned(),
+        };
         let _ = write!(
             svg,
-            "<path {line} d=\"M{x} 51h28\"/><path {line} vector-effect=\"non-scaling-stroke\" d=\"{path}\" \
+            "<path {line} d=\"M{x} 51h28\"/><path {drawn} vector-effect=\"non-scaling-stroke\" d=\"{path}\" \
              transform=\"translate({left} {top}) scale({across:.4} {down:.4})\"/>"
         );
     }
@@ -255,6 +259,9 @@ impl Extent {
             let y = HEIGHT - 3.0 - f64::from(value - low) / height * (HEIGHT - 6.0);
             let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
         }
+        if points.len() == 1 {
+            path.push_str("h0"); // a line of no length, whose round end is the dot
+        }
         path
     }
 }
@@ -282,6 +289,8 @@ mod tests {
         let points: Vec<(u64, f32)> = (0..10_000).map(|step| (step, step as f32)).collect();
         let path = Extent::of(&[Curve { name: "loss", points: points.clone() }], None).path(&points);
         assert!(path.matches('L').count() <= POINTS + 1 && path.ends_with("L300.0 3.0"), "{}", path.len());
+        let one = vec![(1, 4.0)];
+        assert_eq!(Extent::of(&[Curve { name: "loss", points: one.clone() }], None).path(&one), "M0.0 48.0h0");
     }
 
     #[test]
@@ -304,5 +313,9 @@ mod tests {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         assert_eq!(svg.matches("<path stroke=").count(), 4, "two curves, two keys");
+        let dots = curves.map(|curve| Curve { points: vec![(1, 4.0)], ..curve });
+        let svg = picture("Loss", "nats", &dots, None);
+        assert_eq!(svg.matches("stroke-linecap=\"round\"").count(), 2, "{svg}");
+        assert_eq!(svg.matches("stroke-dasharray").count(), 1, "a dot has no dashes: {svg}");
     }
 }

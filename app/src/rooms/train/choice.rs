@@ -5,13 +5,13 @@ use lab_protocol::train::{Data, Switches};
 use leptos::prelude::*;
 
 use super::settings::same_settings;
-use super::{Method, State, run};
+use super::{Method, State, replace};
 use crate::signals::put;
 use crate::state::Store;
 use crate::texts::train as texts;
 
 /// Steps of a run that has hardly begun: it gives way at once, any other waits for a word.
-const YOUNG: u64 = 10;
+pub(super) const YOUNG: u64 = 10;
 
 /// In what the choices differ from the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,7 +95,7 @@ pub(super) fn Other(store: Store) -> impl IntoView {
                         class="strong"
                         data-testid="begin-other"
                         disabled=move || state.busy.get()
-                        on:click=move |_| run::reset(store)
+                        on:click=move |_| replace::reset(store)
                     >
                         {move || if state.linked.get() { texts::BEGIN_LINKED } else { texts::BEGIN_CHOSEN }}
                     </button>

@@ -4,7 +4,7 @@ use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use super::{Method, Pace, choice, run};
+use super::{Method, Pace, choice, keep, replace, run};
 use crate::state::Store;
 use crate::texts::train as texts;
 use crate::widgets::segments::Segments;
@@ -19,6 +19,7 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
         None => state.refused.get().map_or_else(|| texts::WAITING.to_owned(), |why| texts::no_run(&why)),
     };
     let about = move || state.status.with(|status| status.as_ref().map(texts::about));
+    let few = move || state.status.with(|status| status.as_ref().and_then(texts::few));
     let part = move || state.status.with(|s| s.as_ref().map_or(0.0, |s| s.step as f64 / s.total_steps.max(1) as f64));
     keys(store);
     view! {
@@ -40,17 +41,18 @@ pub(super) fn Controls(store: Store) -> impl IntoView {
                 >
                     {texts::STEP}
                 </button>
-                <button data-testid="reset" disabled=move || state.busy.get() on:click=move |_| run::reset(store)>
+                <button data-testid="reset" disabled=move || state.busy.get() on:click=move |_| replace::reset(store)>
                     {texts::RESET}
                 </button>
                 <p class="standing" data-testid="standing">{standing}</p>
             </div>
             <progress class="run-bar" max="1" value=move || format!("{:.4}", part()) aria-label=standing></progress>
+            <keep::Kept store />
             <choice::Other store />
             <div class="choices">
                 <Choices store />
             </div>
-            <p class="hint">{about} " " {texts::KEYS}</p>
+            <p class="hint">{about} " " {few} " " {texts::KEYS}</p>
             <Settings store />
         </section>
     }
@@ -66,7 +68,7 @@ fn Choices(store: Store) -> impl IntoView {
     let change = move || {
         state.chosen();
         if state.gives_way() {
-            run::reset(store);
+            replace::reset(store);
         }
     };
     let own = move || texts::own(store.images.with(Vec::len));
@@ -145,18 +147,17 @@ fn Settings(store: Store) -> impl IntoView {
     }
 }
 
-/// Space plays and pauses, S makes a step, unless something else has the keyboard.
+/// Space plays and pauses, S makes a step, unless something else has the keyboard: a button or a link only takes Space.
 fn keys(store: Store) {
     let state = store.rooms.train;
     let handle = window_event_listener(leptos::ev::keydown, move |event: KeyboardEvent| {
         let tag = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).map(|it| it.tag_name());
-        let taken =
-            tag.is_some_and(|tag| ["INPUT", "TEXTAREA", "SELECT", "BUTTON", "A", "SUMMARY"].contains(&tag.as_str()));
-        if taken || event.ctrl_key() || event.meta_key() || event.alt_key() {
+        let among = |tags: &[&str]| tag.as_deref().is_some_and(|tag| tags.contains(&tag));
+        if among(&["INPUT", "TEXTAREA", "SELECT"]) || event.ctrl_key() || event.meta_key() || event.alt_key() {
             return;
         }
         match event.key().as_str() {
-            " " => {
+            " " if !among(&["BUTTON", "A", "SUMMARY"]) => {
                 event.prevent_default();
                 run::play(store, !state.playing.get_untracked());
             }

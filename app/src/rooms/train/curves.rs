@@ -79,6 +79,7 @@ pub(super) fn CurvesPanel(store: Store) -> impl IntoView {
                 <Curves
                     title=texts::RANK
                     hint=texts::RANK_HINT
+                    range=[1.0, 2.0]
                     curves=curves(&[("rankme", texts::RANK_SHORT)])
                     of
                     told

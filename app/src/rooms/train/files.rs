@@ -6,7 +6,8 @@ use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, Event, File, HtmlInputElement};
 
-use super::run;
+use super::{replace, run};
+use crate::rooms::{Room, go};
 use crate::state::{Severity, Source, Store};
 use crate::texts::train as texts;
 use crate::{download, engine, stored};
@@ -28,9 +29,9 @@ pub(super) fn Files(store: Store) -> impl IntoView {
     let see = move |_| {
         run::fetch(store, TrainCommand::Export, move |files| {
             let files = files.into_iter().filter_map(|(name, bytes)| file(&name, &bytes).ok()).collect();
-            engine::load_model(store, Source::Files(files));
-            let step = state.steps().unwrap_or(0);
-            store.tell(Severity::Warning, texts::opened(step));
+            let name = state.status.with_untracked(|status| status.as_ref().map(texts::network)).unwrap_or_default();
+            engine::load_model(store, Source::Run(name, files));
+            go(store, Room::See);
         });
     };
     let keep = move |_| {
@@ -47,7 +48,7 @@ pub(super) fn Files(store: Store) -> impl IntoView {
             .map(|files| (0..files.length()).filter_map(|at| files.get(at)).map(JsValue::from).collect())
             .unwrap_or_default();
         if !files.is_empty() {
-            run::open(store, files);
+            replace::open(store, files);
         }
         input.set_value("");
     };
@@ -76,7 +77,7 @@ pub(super) fn Files(store: Store) -> impl IntoView {
                 >
                     {texts::EXPORT}
                 </button>
-                <button data-testid="forget" disabled=move || !ready() on:click=move |_| run::forget(store)>
+                <button data-testid="forget" disabled=move || !ready() on:click=move |_| replace::forget(store)>
                     {texts::FORGET}
                 </button>
             </div>
@@ -92,7 +93,7 @@ fn blob(bytes: &JsValue) -> Result<Blob, JsValue> {
 }
 
 /// A `File`, which a constructor of its own makes: web-sys has it behind a feature that nothing else needs.
-fn file(name: &str, bytes: &JsValue) -> Result<File, JsValue> {
+pub(super) fn file(name: &str, bytes: &JsValue) -> Result<File, JsValue> {
     let class: js_sys::Function = js_sys::Reflect::get(&js_sys::global(), &"File".into())?.dyn_into()?;
     let arguments = Array::of2(&Array::of1(bytes), &name.into());
     js_sys::Reflect::construct(&class, &arguments)?.dyn_into()

@@ -20,6 +20,18 @@ pub(super) fn Health(store: Store) -> impl IntoView {
             Some(texts::knn(figure.value))
         })
     };
+    // Of the answer: the features behind it may still be apart, as the trainer's own verdict has it.
+    let alarm = move || {
+        state.look.with(|look| {
+            let figure = |name: &str| look.as_ref()?.0.figures.iter().find(|figure| figure.name == name);
+            let [rank, spread] = ["rankme", "feature_std"].map(|name| figure(name).map_or(0.0, |figure| figure.value));
+            texts::alarm(
+                rank,
+                rank < 1.5 || spread < 0.1,
+                state.status.with(|status| status.as_ref().is_some_and(koleo)),
+            )
+        })
+    };
     let none = move || if state.refused.with(Option::is_some) { texts::NONE } else { texts::WAITING };
     let ill = move || verdict.get().is_some_and(|verdict| matches!(verdict, Verdict::Collapsing | Verdict::Diverging));
     let class = move || match verdict.get() {
@@ -38,11 +50,18 @@ pub(super) fn Health(store: Store) -> impl IntoView {
                 <span data-testid="says">{says}</span>
             </p>
             <Show when=move || verdict.get() == Some(Verdict::Collapsing) && state.is_dino()>
-                <p class="alarm" role="alert" data-testid="alarm">{texts::ALARM}</p>
+                <p class="alarm" role="alert" data-testid="alarm">{alarm}</p>
             </Show>
             <p class="hint">{knn}</p>
         </section>
     }
+}
+
+/// Whether KoLeo is at work in a run.
+fn koleo(status: &Status) -> bool {
+    look_up(&status.config, "dino.koleo_loss_weight")
+        .and_then(|weight| weight.parse().ok())
+        .is_some_and(|it: f64| it > 0.0)
 }
 
 /// One of the switches.
@@ -93,8 +112,7 @@ pub(super) fn Sandbox(store: Store) -> impl IntoView {
     };
     // Nothing to switch where the run was begun without it.
     let without_koleo = Memo::new(move |_| {
-        let weight = |status: &Status| look_up(&status.config, "dino.koleo_loss_weight")?.parse::<f64>().ok();
-        switches.get().koleo && state.status.with(|status| status.as_ref().and_then(weight) == Some(0.0))
+        switches.get().koleo && state.status.with(|status| status.as_ref().is_some_and(|status| !koleo(status)))
     });
     let one = move |switch: &'static Switch| {
         let on = move || *(switch.of)(&mut switches.get());

@@ -4,7 +4,6 @@
 //! device) the run goes over with it, from where it was last saved.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
 use js_sys::{Array, Date, Uint8Array};
 use lab_protocol::train::{Data, Place, Plan, Stages, Status, Switches, TrainCommand, TrainEvent, page_preset};
@@ -13,9 +12,10 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
-use web_sys::Blob;
 
-use super::{DRAWN, Inside, Pace, Saved, State, cut};
+use super::keep::{self, save, unsaved};
+use super::replace::reset;
+use super::{DRAWN, Inside, Pace, Saved, State, cut, tab};
 use crate::debug;
 use crate::engine::is_loss;
 use crate::link::Link;
@@ -24,8 +24,6 @@ use crate::signals::{pause, put};
 use crate::state::{Severity, Store};
 use crate::texts::train as texts;
 
-/// Milliseconds between two saves of a run that goes.
-const SAVE_EVERY: f64 = 15_000.0;
 /// Steps between two looks.
 const LOOK_EVERY: u64 = 10;
 /// Milliseconds that a stage stays on show.
@@ -33,17 +31,17 @@ const STAGE: i32 = 1400;
 /// Milliseconds of a calm step.
 const CALM: i32 = 1000;
 /// Milliseconds until it is asked again whether anything is under way.
-const TURN: i32 = 50;
+pub(super) const TURN: i32 = 50;
 
 thread_local! {
     /// The loop is under way.
     static PUMPING: Cell<bool> = const { Cell::new(false) };
-    /// When the run was last saved, by the clock.
-    static SAVED_AT: Cell<f64> = const { Cell::new(0.0) };
     /// The engine that holds the run.
     static HOME: RefCell<Option<Link>> = const { RefCell::new(None) };
     /// Somebody already brings the run to the engine at work.
     static MOVING: Cell<bool> = const { Cell::new(false) };
+    /// The next step of a run that goes is kept stage by stage.
+    static INTO_NEXT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Watches the page from its begin: a new engine gets the run, a page that goes away saves it.
@@ -74,7 +72,10 @@ pub(crate) fn attend(store: Store) {
             });
         }
     };
-    window_event_listener(ev::pagehide, move |_| save_now());
+    window_event_listener(ev::pagehide, move |_| {
+        keep::leave_note(state);
+        save_now(); // a page that is only put aside goes on with its worker
+    });
     let hidden = Closure::<dyn FnMut()>::new(move || {
         if document().hidden() {
             save_now();
@@ -112,15 +113,6 @@ fn home(store: Store) -> Option<Link> {
     HOME.with_borrow(|home| home.as_ref().is_some_and(|home| home.same(&link))).then_some(link)
 }
 
-fn unsaved(state: State) -> bool {
-    let step = state.steps();
-    match (step, state.saved.get_untracked()) {
-        (None, _) => false,
-        (Some(step), Saved::Browser(saved) | Saved::Page(saved, _)) => step != saved,
-        (Some(_), Saved::Never) => true,
-    }
-}
-
 /// Brings the run to the engine at work: from the browser's keeping or the page's, or a new one.
 fn settle(store: Store) {
     let state = store.rooms.train;
@@ -132,6 +124,9 @@ fn settle(store: Store) {
     state.busy.set(true);
     spawn_local(async move {
         let had = state.steps();
+        if had.is_none() {
+            put(state.elsewhere, !tab::take().await);
+        }
         let found = restore(store, &link).await;
         MOVING.set(false);
         if store.runs_on(&link) {
@@ -158,10 +153,15 @@ async fn arrived(store: Store, link: &Link, had: Option<u64>, found: Result<bool
             if had.is_none() && state.gives_way() {
                 begin(store, link).await;
             } else {
+                if had.is_none() && step > 1 {
+                    state.found.set(Some((step, keep::left(step))));
+                }
                 glance(store, link).await;
             }
         }
-        Ok(false) => begin(store, link).await,
+        Ok(false) => {
+            begin(store, link).await;
+        }
         Err(sentence) if is_loss(&sentence) => return,
         Err(sentence) => {
             store.tell(Severity::Warning, sentence);
@@ -174,25 +174,30 @@ async fn arrived(store: Store, link: &Link, had: Option<u64>, found: Result<bool
 }
 
 /// Asks for the run that was kept; whether there was one.
-async fn restore(store: Store, link: &Link) -> Result<bool, String> {
+pub(super) async fn restore(store: Store, link: &Link) -> Result<bool, String> {
     let state = store.rooms.train;
     let data = Data::Drawn { images: DRAWN };
-    let command = TrainCommand::Load { from: Place::Browser, data: data.clone() };
-    let (event, bytes) = ask(link, command, &[]).await?;
-    if take(store, link, event, &bytes) {
-        let step = state.steps().unwrap_or(0);
-        state.saved.set(Saved::Browser(step));
-        return Ok(true);
+    if !state.elsewhere.get_untracked() {
+        let command = TrainCommand::Load { from: Place::Browser, data: data.clone() };
+        let (event, bytes) = ask(link, command, &[]).await?;
+        if take(store, link, event, &bytes) {
+            let step = state.steps().unwrap_or(0);
+            state.saved.set(Saved::Browser(step));
+            return Ok(true);
+        }
     }
     let Some(held) = state.held.get_value() else { return Ok(false) };
     let command = TrainCommand::Load { from: Place::Page, data };
-    let (event, bytes) = ask(link, command, &[JsValue::from((*held).clone())]).await?;
+    let (event, bytes) = ask(link, command, &held).await?;
     Ok(take(store, link, event, &bytes))
 }
 
 /// Begins a run by the room's choices, makes one step in slow motion and looks: there is something to see at once.
-async fn begin(store: Store, link: &Link) {
+/// Whether one has begun.
+pub(super) async fn begin(store: Store, link: &Link) -> bool {
     let state = store.rooms.train;
+    // A reload finds this run then, not the one before.
+    let kept = state.saved.get_untracked() != Saved::Never;
     let wanted = state.wanted.get_untracked();
     let begun = async {
         let plan = plan(store, link).await?;
@@ -204,28 +209,40 @@ async fn begin(store: Store, link: &Link) {
             if !gone(store, &sentence) {
                 state.refused.set(Some(sentence.clone()));
             }
-            return complain(store, Err(sentence));
+            complain(store, Err(sentence));
+            return false;
         }
     };
     take(store, link, event, &bytes);
     state.adopt();
     put(state.wanted, wanted);
     state.saved.set(Saved::Never);
+    state.found.set(None);
     let result = async {
         if state.is_dino() && wanted != Switches::default() {
             let (event, bytes) = ask(link, TrainCommand::Set { switches: wanted }, &[]).await?;
             take(store, link, event, &bytes);
         }
+        if kept {
+            save(state, link).await?;
+        }
         one_step(store, link, true).await?;
+        look(store, link).await?;
+        if kept { save(state, link).await } else { Ok(()) }
+    };
+    complain(store, result.await);
+    true
+}
+
+/// Looks, and says what is wrong if that fails; a run that was left at its very begin makes its first step before.
+async fn glance(store: Store, link: &Link) {
+    let result = async {
+        if store.rooms.train.steps() == Some(0) {
+            one_step(store, link, true).await?;
+        }
         look(store, link).await
     };
     complain(store, result.await);
-}
-
-/// Looks, and says what is wrong if that fails.
-async fn glance(store: Store, link: &Link) {
-    let result = look(store, link).await;
-    complain(store, result);
 }
 
 /// A lost or replaced engine is the page's business: the run goes over to the new one.
@@ -252,7 +269,7 @@ async fn plan(store: Store, link: &Link) -> Result<Plan, String> {
 }
 
 /// What is trained on by the room's choice; the engine is given the images that it lacks.
-async fn data(store: Store, link: &Link) -> Result<Data, String> {
+pub(super) async fn data(store: Store, link: &Link) -> Result<Data, String> {
     Ok(match store.rooms.train.own.get_untracked() {
         true => Data::Own { images: send_images(store, link).await? },
         false => Data::Drawn { images: DRAWN },
@@ -279,33 +296,17 @@ pub(super) fn command(store: Store, command: TrainCommand) {
         let (event, bytes) = ask(&link, command, &[]).await?;
         let begun = matches!(event, TrainEvent::Begun { .. });
         take(store, &link, event, &bytes);
-        if begun { look(store, &link).await } else { Ok(()) }
+        if begun {
+            look(store, &link).await?;
+        }
+        // One that goes saves itself soon.
+        if store.rooms.train.playing.get_untracked() { Ok(()) } else { save(store.rooms.train, &link).await }
     });
 }
 
 /// Throws the switches.
 pub(super) fn set(store: Store, switches: Switches) {
     command(store, TrainCommand::Set { switches });
-}
-
-/// Begins anew by the room's choices.
-pub(super) fn reset(store: Store) {
-    let state = store.rooms.train;
-    state.playing.set(false);
-    act(store, move |link| async move {
-        switch_on(state);
-        begin(store, &link).await;
-        Ok(())
-    });
-}
-
-/// A new run begins with every switch on, unless a link asks otherwise.
-fn switch_on(state: State) {
-    let none = state.status.with_untracked(Option::is_none);
-    let asked = state.linked.get_untracked() && (none || untrack(|| state.difference().is_some()));
-    if !asked {
-        put(state.wanted, Switches::default());
-    }
 }
 
 /// Goes, or stops.
@@ -319,6 +320,15 @@ pub(super) fn play(store: Store, playing: bool) {
     }
 }
 
+/// Looks into the next step: a run that goes makes it in slow motion on its way, another one makes it now.
+pub(super) fn into_next(store: Store) {
+    if store.rooms.train.playing.get_untracked() {
+        INTO_NEXT.set(true);
+    } else {
+        step(store);
+    }
+}
+
 /// Makes one step, in slow motion.
 pub(super) fn step(store: Store) {
     let state = store.rooms.train;
@@ -327,40 +337,6 @@ pub(super) fn step(store: Store) {
         one_step(store, &link, true).await?;
         look(store, &link).await?;
         save(state, &link).await
-    });
-}
-
-/// Opens a run from files, once nothing else is under way: a file can be picked at any time.
-pub(super) fn open(store: Store, files: Vec<JsValue>) {
-    let state = store.rooms.train;
-    state.playing.set(false);
-    spawn_local(async move {
-        while state.busy.get_untracked() {
-            pause(TURN).await;
-        }
-        act(store, move |link| async move {
-            let command = TrainCommand::Load { from: Place::Page, data: data(store, &link).await? };
-            let (event, bytes) = ask(&link, command, &files).await?;
-            take(store, &link, event, &bytes);
-            state.adopt();
-            state.inside.set(None);
-            look(store, &link).await?;
-            save(state, &link).await
-        });
-    });
-}
-
-/// Forgets the run here and in the browser's keeping, and begins a new one.
-pub(super) fn forget(store: Store) {
-    let state = store.rooms.train;
-    state.playing.set(false);
-    act(store, move |link| async move {
-        let (event, bytes) = ask(&link, TrainCommand::Close, &[]).await?;
-        take(store, &link, event, &bytes);
-        state.held.set_value(None);
-        switch_on(state);
-        begin(store, &link).await;
-        Ok(())
     });
 }
 
@@ -379,7 +355,10 @@ pub(super) fn fetch(store: Store, command: TrainCommand, done: impl FnOnce(Vec<(
 }
 
 /// Something the user asked for; buttons rest meanwhile.
-fn act<F: Future<Output = Result<(), String>> + 'static>(store: Store, work: impl FnOnce(Link) -> F + 'static) {
+pub(super) fn act<F: Future<Output = Result<(), String>> + 'static>(
+    store: Store,
+    work: impl FnOnce(Link) -> F + 'static,
+) {
     let state = store.rooms.train;
     // Where no run could be begun, the engine at work may be asked to begin one.
     let none = state.status.with_untracked(Option::is_none);
@@ -408,14 +387,14 @@ fn pump(store: Store) {
         while state.playing.get_untracked() {
             let Some(link) = home(store) else { break };
             let start = Date::now();
-            let slowly = state.pace.get_untracked() == Pace::Slow;
+            let slowly = INTO_NEXT.take() || state.pace.get_untracked() == Pace::Slow;
             let result = async {
                 one_step(store, &link, slowly).await?;
                 let step = state.steps().unwrap_or(0);
                 if slowly || step.is_multiple_of(LOOK_EVERY) {
                     look(store, &link).await?;
                 }
-                if Date::now() - SAVED_AT.get() > SAVE_EVERY {
+                if keep::due() {
                     save(state, &link).await?;
                 }
                 Ok(())
@@ -477,36 +456,18 @@ async fn one_step(store: Store, link: &Link, slowly: bool) -> Result<(), String>
     Ok(())
 }
 
-async fn look(store: Store, link: &Link) -> Result<(), String> {
+pub(super) async fn look(store: Store, link: &Link) -> Result<(), String> {
     let (event, bytes) = ask(link, TrainCommand::Look, &[]).await?;
     take(store, link, event, &bytes);
     Ok(())
 }
 
-/// Saves in the browser; where that keeps nothing, the page holds the bytes, which outlive a lost device at least.
-async fn save(state: State, link: &Link) -> Result<(), String> {
-    SAVED_AT.set(Date::now());
-    match ask(link, TrainCommand::Save { to: Place::Browser }, &[]).await {
-        Ok((TrainEvent::Saved { step, .. }, _)) => {
-            state.held.set_value(None);
-            state.saved.set(Saved::Browser(step));
-            Ok(())
-        }
-        Ok(_) => Err(crate::texts::UNEXPECTED.to_owned()),
-        Err(sentence) if is_loss(&sentence) => Err(sentence),
-        Err(why) => {
-            let (event, bytes) = ask(link, TrainCommand::Save { to: Place::Page }, &[]).await?;
-            let TrainEvent::Saved { step, .. } = event else { return Err(crate::texts::UNEXPECTED.to_owned()) };
-            if let Ok(blob) = Blob::new_with_buffer_source_sequence(&bytes) {
-                state.held.set_value(Some(Rc::new(blob)));
-            }
-            state.saved.set(Saved::Page(step, why));
-            Ok(())
-        }
-    }
-}
-
-async fn ask(link: &Link, command: TrainCommand, attachments: &[JsValue]) -> Result<(TrainEvent, Array), String> {
+/// Asks the engine's training session.
+pub(super) async fn ask(
+    link: &Link,
+    command: TrainCommand,
+    attachments: &[JsValue],
+) -> Result<(TrainEvent, Array), String> {
     match link.ask(Command::Train(command), attachments).await? {
         (Event::Train(event), bytes) => Ok((event, bytes)),
         _ => Err(crate::texts::UNEXPECTED.to_owned()),
@@ -514,7 +475,7 @@ async fn ask(link: &Link, command: TrainCommand, attachments: &[JsValue]) -> Res
 }
 
 /// Takes an answer over into the room's state; false where there is no run.
-fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
+pub(super) fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
     let state = store.rooms.train;
     let bytes = bytes.get(0).dyn_into::<js_sys::ArrayBuffer>().ok().map(|buffer| Uint8Array::new(&buffer));
     let bytes = bytes.unwrap_or_else(|| Uint8Array::new_with_length(0));
@@ -530,6 +491,7 @@ fn take(store: Store, link: &Link, event: TrainEvent, bytes: &Array) -> bool {
     batch(|| match event {
         TrainEvent::Begun { status, curves, note } => {
             HOME.with_borrow_mut(|home| *home = Some(link.clone()));
+            keep::begun();
             state.refused.set(None);
             state.report.set(None);
             state.curves.set(curves);

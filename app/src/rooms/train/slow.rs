@@ -28,6 +28,11 @@ pub(super) fn Slow(store: Store) -> impl IntoView {
         let now = state.status.with(|status| status.as_ref().map_or(0, |status| status.step));
         state.inside.with(|inside| inside.as_ref().map(|inside| texts::inside(inside.number(), now)))
     };
+    let old = Memo::new(move |_| {
+        let now = state.status.with(|status| status.as_ref().map(|status| status.step));
+        state.inside.with(|inside| inside.as_ref().map(Inside::number)) != now
+    });
+    let old = move || old.get();
     let at = move || state.stage.get().min(stages().saturating_sub(1));
     let forward = move |_| {
         if at() + 1 < stages() {
@@ -78,7 +83,12 @@ pub(super) fn Slow(store: Store) -> impl IntoView {
         <section class="panel slow" aria-labelledby="slow-title" data-testid="slow">
             <h2 id="slow-title">{texts::INSIDE}</h2>
             <Show when=move || any.get() fallback=|| view! { <p class="hint">{texts::NO_STAGES}</p> }>
-                <p class="hint" data-testid="inside-which">{which}</p>
+                <div class="which">
+                    <p class="hint" data-testid="inside-which">{which}</p>
+                    <Show when=old>
+                        <button data-testid="into-next" on:click=move |_| run::into_next(store)>{texts::INTO_NEXT}</button>
+                    </Show>
+                </div>
                 <div class="stage-row">
                     <ol class="stages">{row}</ol>
                     <div class="buttons">
@@ -136,18 +146,29 @@ fn dino_stage(at: usize, dino: &DinoStages, inside: &Inside) -> AnyView {
     let Inside { pictures: shown, report, student_temp, .. } = inside;
     let all = dino.center.len();
     let note = || numbers(texts::bars(all.min(SHOWN), all));
-    let [first, second] = [0, 1].map(|crop| dino.teacher_logits.get(crop).map_or(&[][..], Vec::as_slice));
+    // Of the student or of the teacher, for both global crops.
+    let both = |rows: &[Vec<f32>], what: &str, scale: Option<f32>| {
+        let named = texts::GLOBAL.into_iter().zip(rows);
+        named.map(|(crop, row)| bars(&format!("{what}{crop}"), row, scale)).collect_view()
+    };
+    let first = dino.teacher_logits.first().map_or(&[][..], Vec::as_slice);
     match at {
         0 => pictures(shown),
         1 => {
-            let same = scale(&[first, second]);
-            view! { {bars(texts::TEACHER_1, first, same)} {bars(texts::TEACHER_2, second, same)} {note()} }.into_any()
+            let all: Vec<&[f32]> = dino.teacher_logits.iter().chain(&dino.student_logits).map(Vec::as_slice).collect();
+            let same = scale(&all);
+            view! {
+                {both(&dino.teacher_logits, texts::TEACHER_Z, same)}
+                {both(&dino.student_logits, texts::STUDENT_Z, same)}
+                {note()}
+            }
+            .into_any()
         }
         2 => {
             let centred: Vec<f32> = first.iter().zip(&dino.center).map(|(logit, centre)| logit - centre).collect();
             let same = scale(&[first, &dino.center, &centred]);
             view! {
-                {bars(texts::TEACHER_1, first, same)}
+                {bars(&format!("{}{}", texts::TEACHER_Z, texts::GLOBAL[0]), first, same)}
                 {bars(texts::CENTRE_BARS, &dino.center, same)}
                 {bars(texts::AFTER_CENTRE, &centred, same)}
                 {numbers(texts::centre_moved(dino.center_moved))}
@@ -155,16 +176,14 @@ fn dino_stage(at: usize, dino: &DinoStages, inside: &Inside) -> AnyView {
             .into_any()
         }
         3 => {
-            let teacher = [0, 1].map(|crop| dino.teacher_probs.get(crop).map_or(&[][..], Vec::as_slice));
             let student = dino
                 .student_probs
                 .iter()
                 .zip(shown)
                 .take(3)
-                .map(|(probs, crop)| bars(&format!("{}{}", texts::STUDENT_BARS, crop.title), probs, None));
+                .map(|(probs, crop)| bars(&format!("{}{}", texts::STUDENT_P, crop.title), probs, None));
             view! {
-                {bars(texts::TEACHER_1, teacher[0], None)}
-                {bars(texts::TEACHER_2, teacher[1], None)}
+                {both(&dino.teacher_probs, texts::TEACHER_P, None)}
                 {student.collect_view()}
                 {numbers(texts::temperatures(report.teacher_temp, *student_temp))}
             }

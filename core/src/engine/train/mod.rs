@@ -73,10 +73,8 @@ impl Engine {
             }
             TrainCommand::Save { to } => {
                 let (step, name, bytes) = self.saved_run().await?;
-                Ok(Answer {
-                    event: TrainEvent::Saved { step, bytes: bytes.len() as u64, to, name },
-                    bytes: vec![bytes],
-                })
+                let event = TrainEvent::Saved { step, bytes: bytes.len() as u64, to, name };
+                Ok(Answer { event, bytes: std::iter::once(bytes).chain(self.own_pictures()).collect() })
             }
             TrainCommand::Load { .. } => Ok(TrainEvent::Closed.into()),
             TrainCommand::Export => {
@@ -109,6 +107,8 @@ impl Engine {
         let session = self.session()?;
         let bytes = session.to_bytes().await?;
         let Status { method, step, .. } = session.status();
+        // By the name that people know the method by, as all files of a run.
+        let method = if method == "mae" { "mae" } else { "dino" };
         Ok((step, format!("{method}-step-{step}.safetensors"), bytes))
     }
 

@@ -56,6 +56,7 @@ pub(super) async fn of(
     let (_, probs) = read("teacher.probs").await?;
     let (_, center) = read("center").await?;
     let mut student = read("student.global").await?.1;
+    let global = student.len();
     student.extend(read("student.local").await?.1);
     let temp = trainer.config().dino.student_temp;
     let student_log: Vec<Vec<f64>> = student.chunks_exact(prototypes).map(|row| log_softmax(row, temp)).collect();
@@ -83,6 +84,7 @@ pub(super) async fn of(
     let stages = DinoStages {
         crops: row,
         teacher_logits: of_first(&logits),
+        student_logits: of_first(&student[..global]),
         center: centred,
         teacher_probs: of_first(&probs),
         student_probs,

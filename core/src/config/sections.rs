@@ -1,5 +1,6 @@
-//! The sections of a configuration, with DINOv2's and MAE's own names. Defaults are those of `vitl16_short` (DINOv2)
-//! and of `main_pretrain.py` (MAE) unless a comment says otherwise; webssl specification §3.1 and §4.2.
+//! The sections of a configuration, with DINOv2's and MAE's own names. Defaults are those of `vitl16_short` (DINOv2), and of
+//! `main_pretrain.py` in the section that only MAE has, unless a comment says otherwise; a preset of MAE sets optimiser and
+//! crops as well. webssl specification §3.1 and §4.2.
 
 use serde::{Deserialize, Serialize};
 

@@ -261,7 +261,7 @@ pub(crate) fn keep(store: Store, name: String, files: Vec<(String, JsValue)>) {
     spawn_local(async move {
         let (files, bytes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
         let answer = ask(store, StorageCommand::Keep { name, files }, &bytes).await;
-        arrive(store, answer, |store, model| store.tell(Severity::Warning, texts::made(&model.name))).await;
+        arrive(store, answer, |store, model| store.tell(Severity::Done, texts::made(&model.name))).await;
     });
 }
 

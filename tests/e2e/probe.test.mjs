@@ -141,7 +141,7 @@ test('classes by files and by drop are learned, new pictures are named, and the 
   await run(process.env.NATIVE_TRAINER, ['probe', MODEL, join(folder, 'train'), '--out', native, '--device', 'cpu']);
   await page.setInputFiles(byTest('probe-import'), native);
   await waitFor(page, 'the word of it', () => /Opened a probe of green, red from 9 pictures/.test(document.body.textContent));
-  assert.match(await page.locator('[role=alert]').textContent(), /with the weights that are loaded now/);
+  assert.match(await page.locator(byTest('done')).textContent(), /with the weights that are loaded now/);
   await waitFor(page, 'its answer', () => /red-70\.png: red/.test(document.querySelector('[data-testid="probe-answers"]').textContent));
   check();
 });

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { ONE_SAMPLE, openLab, waitFor, WITHOUT_WEBGPU } from './harness.mjs';
-import { address, byTest, cells, frames, go, openRoom, pressed, reached, said, saved, settled, still, trainLink } from './rooms.mjs';
+import { address, byTest, cells, frames, go, openRoom, pressed, reached, said, saved, settled, still, told, trainLink } from './rooms.mjs';
 
 /** Everything that one sees in a room, as checksums. */
 const everything = async (page, views) => Promise.all(views.map((view) => cells(page, view)));
@@ -191,14 +191,14 @@ test('two steps of a run are kept once each and stand side by side, after a relo
   const kept = page.locator(`${byTest('stored')} li`);
   const keep = async (step) => {
     await page.locator(byTest('keep-network')).click();
-    await said(page, new RegExp(`“DINO run, step ${step}” is kept in this browser: load it under “Kept models”.*See.*Compare`));
+    await told(page, new RegExp(`“DINO run, step ${step}” is kept in this browser: load it under “Kept models”.*See.*Compare`));
   };
   for (const step of [2, 3, 4]) {
     await page.locator(byTest('step')).click();
     await reached(page, step);
     if (step !== 3) await keep(step);
   }
-  await page.locator('[role=alert] button').last().click();
+  await page.locator(`${byTest('done')} button`).first().click();
   await keep(4);
   await waitFor(page, 'two networks', () => document.querySelectorAll('[data-testid="stored"] li').length === 2);
   assert.match(await page.locator(byTest('kept-DINO run, step 2')).textContent(), /KB · kept since .*SHA-256 [0-9a-f]{12}…/);

@@ -153,6 +153,11 @@ pub(crate) const PRIVACY: &str =
     "Everything is computed on your machine. Your pictures stay here; only models that you ask for are fetched.";
 pub(crate) const DISMISS: &str = "Dismiss";
 
+/// The button that sends every notice away.
+pub(crate) fn dismiss_all(count: usize) -> String {
+    format!("Dismiss all {count}")
+}
+
 // Images.
 pub(crate) const IMAGES: &str = "Images";
 pub(crate) const DROP: &str = "Choose images";

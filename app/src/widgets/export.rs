@@ -10,6 +10,7 @@ use crate::state::{Severity, Store};
 use crate::texts;
 use crate::views::Paint;
 use crate::views::surface::CanvasSlot;
+use crate::widgets::menu::Menu;
 use crate::{csv, download};
 
 /// Numbers behind a picture.
@@ -66,16 +67,13 @@ pub(crate) fn Export(
     };
     let counts = move || !matches!(paint.get(), Some(Paint::View { view: View::Input, .. }));
     view! {
-        <details class="export">
-            <summary>{texts::SAVE}</summary>
-            <div class="menu">
-                <button data-testid="save-png" on:click=png>"PNG"</button>
-                <Show when=counts>
-                    <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
-                    <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>
-                </Show>
-            </div>
-        </details>
+        <Menu>
+            <button data-testid="save-png" on:click=png>"PNG"</button>
+            <Show when=counts>
+                <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
+                <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>
+            </Show>
+        </Menu>
     }
 }
 

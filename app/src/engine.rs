@@ -210,6 +210,7 @@ fn show_model(store: Store, mut model: ModelInfo) {
         let offers = store.offers.get_untracked().unwrap_or_default();
         model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
     }
+    model.name = stored::named(&model.name);
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.grid.set([side, side]);
     store.embedded.set(Default::default());

@@ -17,6 +17,7 @@ use crate::rooms::train;
 use crate::signals::put;
 use crate::state::{Severity, Source, Store};
 use crate::texts::storage as texts;
+pub(crate) use crate::texts::storage::named;
 
 /// How the engine's word for a download begins.
 pub(crate) const TASK: &str = "fetching ";
@@ -310,6 +311,15 @@ fn storage_manager() -> Option<web_sys::StorageManager> {
     let navigator = web_sys::window()?.navigator();
     let manager = js_sys::Reflect::get(&navigator, &"storage".into()).ok()?;
     manager.is_truthy().then(|| manager.unchecked_into())
+}
+
+/// The same when the visitor wants it, who hears how it ended.
+pub(crate) async fn ask_to_keep(store: Store) {
+    persist(store).await;
+    match store.stored.persisted.get_untracked() {
+        Some(true) => store.tell(Severity::Done, texts::PERSISTED),
+        _ => store.tell(Severity::Warning, texts::REFUSED),
+    }
 }
 
 /// Asks the browser to keep what is here also when the disk runs full.

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { WITHOUT_WEBGPU, dropFiles, openLab, waitFor } from './harness.mjs';
-import { address, csv, save } from './rooms.mjs';
+import { address, csv, pressed, said, save } from './rooms.mjs';
 
 const run = promisify(execFile);
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -112,6 +112,18 @@ test('classes by files and by drop are learned, new pictures are named, and the 
   const answers = await page.locator(`${byTest('probe-answers')} strong`).allTextContents();
   assert.match(answers[0], /^red-70\.png: red, \d+ %$/);
   assert.match(answers[1], /^blue-80\.png: blue, \d+ %$/);
+
+  // Before the page is left it asks, until the classes are in a file; from that they come back with their pictures.
+  const asks = () => page.evaluate(() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true })));
+  assert.equal(await asks(), true);
+  const project = await pressed(page, page.locator(byTest('save-classes')));
+  assert.equal(await asks(), false);
+  await page.locator(byTest('start-empty')).click();
+  await page.setInputFiles(byTest('open-classes'), { name: project.name, mimeType: '', buffer: project.bytes });
+  await waitFor(page, 'ten pictures again', () => /10 pictures asked/.test(document.querySelector('[data-testid="probe-result"]').textContent));
+  assert.deepEqual(await page.locator('[data-testid="class-name"]').evaluateAll((all) => all.map((input) => input.value)), ['red', 'blue']);
+  await page.setInputFiles(byTest('open-classes'), { name: 'other.lab', mimeType: '', buffer: Buffer.from('no classes') });
+  await said(page, /other\.lab holds no classes, or ends early/);
 
   // Out to a file that the native program reads, with the same answers.
   assert.ok(process.env.NATIVE_TRAINER, 'NATIVE_TRAINER is not set: run `cargo xtask test --web`');

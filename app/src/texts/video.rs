@@ -68,6 +68,14 @@ pub(crate) fn no_clip(name: &str) -> String {
     format!("This browser cannot play {name}: its format or codec is unknown here. Convert it to MP4 (H.264) or WebM.")
 }
 
+/// A picture that only the engine can decode.
+pub(crate) fn no_pan(name: &str) -> String {
+    format!(
+        "This browser cannot draw {name} itself, as is usual for TIFF, so no window moves over it here: choose another \
+         picture, or convert it to PNG. The other rooms show it."
+    )
+}
+
 /// A frame could not be read.
 pub(crate) fn no_frame(reason: &str) -> String {
     format!("A frame could not be read ({reason}): pause and play again, or choose another source.")

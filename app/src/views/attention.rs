@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use crate::grid::{columns_for, place};
 use crate::rooms::see::Map;
 use crate::state::{Shown, Store};
-use crate::texts::see as texts;
+use crate::texts::{percent, see as texts};
 use crate::views::figure::Figure;
 use crate::views::heads::Heads;
 use crate::views::paint::Paint;
@@ -71,7 +71,7 @@ pub(crate) fn Attention(store: Store, #[prop(optional)] of: Slot) -> impl IntoVi
                 </Show>
             </Surface>
             <Show when=move || !many()>
-                <Legend range />
+                <Legend range written=percent />
             </Show>
         </Figure>
     }

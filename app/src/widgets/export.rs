@@ -36,7 +36,13 @@ pub(crate) fn Export(
     let told = move |result| download::told(store, result);
     let name = move |ending: &str| {
         let picture = store.picture_untracked().map(|picture| picture.name).unwrap_or_default();
-        csv::file_name(&format!("{} {}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
+        // Two models' files of one picture are told apart.
+        let model = match paint.get_untracked() {
+            Some(Paint::View { slot, view }) if view != View::Input => untrack(|| store.model_in(slot)),
+            _ => None,
+        };
+        let model = model.map(|model| model.name).unwrap_or_default();
+        csv::file_name(&format!("{} {} {model}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
     };
     let png = move |_| {
         if let Some(canvas) = canvas.get_untracked() {

@@ -127,6 +127,7 @@ async fn load(store: Store, link: Link, source: Source) {
             if let Source::Beside(id) = source {
                 model.name = id;
             }
+            model.name = stored::named(&model.name);
             batch(|| {
                 see.edition.update(|edition| *edition += 1);
                 see.other.set(Some(model));

@@ -149,11 +149,12 @@ async fn run(store: Store, round: u32) {
                 return;
             }
         }
+        let name = over.as_ref().map(|picture| picture.name.clone());
         let bitmap = match grab(store, &mut pan, over, at).await {
             Ok(Some(bitmap)) => bitmap,
             Ok(None) => continue,
             Err(error) => {
-                fail(texts::no_frame(&words(&error)));
+                fail(name.map_or_else(|| texts::no_frame(&words(&error)), |name| texts::no_pan(&name)));
                 return;
             }
         };
@@ -229,7 +230,7 @@ async fn colours(store: Store, pan: &mut Pan, next: &Fit) -> Result<bool, String
     let comes = fit == *next;
     if !comes {
         let drawn = async { bitmap(pan.draw(&picture, fit.at).await?.as_ref()).await };
-        let bitmap = drawn.await.map_err(|error| texts::no_frame(&words(&error)))?;
+        let bitmap = drawn.await.map_err(|_| texts::no_pan(&picture.name))?;
         ask(store, VideoCommand::Fit, &[bitmap]).await?;
     } else if fitted.is_some() {
         ask(store, VideoCommand::Refit, &[]).await?;

@@ -188,6 +188,14 @@ fn grant_wish(store: Store) {
     }
 }
 
+/// The step of the training run that the browser keeps beside the models.
+pub(crate) fn run(store: Store) -> Option<u64> {
+    match store.rooms.train.saved.get() {
+        train::Saved::Browser(step) => Some(step),
+        train::Saved::Never | train::Saved::Page(..) => None,
+    }
+}
+
 /// Loads a model that is kept.
 pub(crate) fn load(store: Store, model: &StoredModel) {
     engine::load_model(store, source(model));

@@ -4,7 +4,6 @@ use lab_protocol::StoredModel;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::rooms::train::Saved;
 use crate::state::Store;
 use crate::stored::{self, Fetching};
 use crate::texts::storage as texts;
@@ -23,10 +22,7 @@ pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
             .filter(|_| some)
             .map(|granted| if granted { texts::PERSISTED } else { texts::NOT_PERSISTED })
     };
-    let run = move || match store.rooms.train.saved.get() {
-        Saved::Browser(step) => Some(step),
-        _ => None,
-    };
+    let run = move || stored::run(store);
     let may_ask = move || {
         state.persisted.get() == Some(false) && (run().is_some() || state.models.with(|models| !models.is_empty()))
     };

@@ -237,6 +237,7 @@ fn show_model(store: Store, mut model: ModelInfo) {
         Source::Run(name, _) => model.name = name,
         _ => {}
     }
+    model.name = stored::named(&model.name);
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.set_grid([side, side]);
     store.embedded.set(Default::default());

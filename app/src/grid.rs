@@ -43,9 +43,12 @@ pub(crate) fn place(patch: u32, [_, columns]: [usize; 2]) -> String {
     format!("row {}, column {}", patch / columns + 1, patch % columns + 1)
 }
 
-/// Columns for so many pictures side by side: near a square, with no hole at the end where that can be had in several
-/// rows.
+/// Columns for so many pictures side by side: up to three in a row, more near a square, with no hole at the end where that
+/// can be had in several rows.
 pub(crate) fn columns_for(count: usize) -> usize {
+    if count <= 3 {
+        return count.max(1);
+    }
     let root = (1..).find(|side| side * side >= count).unwrap_or(1);
     let whole = |columns: &usize| count.is_multiple_of(*columns) && 2 * columns <= count;
     (root..=2 * root).find(whole).unwrap_or(root)
@@ -116,7 +119,7 @@ mod tests {
     #[test]
     fn pictures_stand_near_a_square() {
         let found: Vec<usize> = [1, 2, 3, 5, 6, 7, 12, 16, 24, 32].map(columns_for).into();
-        assert_eq!(found, [1, 2, 2, 3, 3, 3, 4, 4, 6, 8]);
+        assert_eq!(found, [1, 2, 3, 3, 3, 3, 4, 4, 6, 8]);
         assert_eq!(columns_for(0), 1);
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn Lab() -> impl IntoView {
     pictures::attend(store);
     debug::publish(store);
     rooms::train::attend(store);
+    rooms::probe::attend(store);
     inputs::listen(store, address.get("sample").and_then(|name| store.sample_named(name)));
     tell_nonsense(store, &address);
     engine::start(store);

@@ -1,6 +1,7 @@
 //! One store: everything the page knows. Plain signals; who changes them is written beside each.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use lab_protocol::{EngineInfo, EngineKind, ImageId, MADE, ModelInfo, ModelSource, Palette, Summary};
 use leptos::prelude::*;
@@ -122,16 +123,21 @@ pub(crate) struct Progress {
     pub(crate) unit: String,
 }
 
+/// How long a success stays on the page.
+const READ: Duration = Duration::from_secs(8);
+
 /// How serious a notice is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
+    /// Something was done; it goes by itself.
+    Done,
     /// The work goes on.
     Warning,
     /// Something could not be done.
     Error,
 }
 
-/// A sentence that stays until the user sends it away.
+/// A sentence that stays until the user sends it away, or has had the time to read that all is well.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// Unique.
@@ -219,7 +225,7 @@ pub(crate) struct Store {
     pub(crate) sample: RwSignal<Option<String>>,
     /// Something long that is under way.
     pub(crate) progress: RwSignal<Option<Progress>>,
-    /// Sentences that wait to be read.
+    /// Sentences that wait to be read, the newest first.
     pub(crate) notices: RwSignal<Vec<Notice>>,
     next: StoredValue<u32>,
 }
@@ -280,13 +286,22 @@ impl Store {
         number
     }
 
-    /// Tells the user something; the same sentence is not shown twice.
+    /// Tells the user something; the same sentence is not shown twice, the newest stands first.
     pub(crate) fn tell(self, severity: Severity, text: impl Into<String>) {
-        let notice = Notice { id: self.number(), severity, text: text.into() };
+        let (id, text) = (self.number(), text.into());
         self.notices.update(|notices| {
-            notices.retain(|other| other.text != notice.text);
-            notices.push(notice);
+            notices.retain(|other| other.text != text);
+            notices.insert(0, Notice { id, severity, text });
         });
+        if severity == Severity::Done {
+            set_timeout(move || self.unsay(id), READ);
+        }
+    }
+
+    /// Takes a notice away.
+    pub(crate) fn unsay(self, id: u32) {
+        // The page may be gone by then.
+        let _ = self.notices.try_update(|notices| notices.retain(|notice| notice.id != id));
     }
 
     /// Whether an engine is still the one at work: what fails on one that was exchanged meanwhile is no failure.

@@ -18,6 +18,7 @@ use crate::rooms::train;
 use crate::signals::put;
 use crate::state::{Severity, Source, Store};
 use crate::texts::storage as texts;
+pub(crate) use crate::texts::storage::named;
 
 /// How the engine's word for a download begins.
 pub(crate) const TASK: &str = "fetching ";
@@ -218,6 +219,14 @@ fn grant_wish(store: Store) {
     }
 }
 
+/// The step of the training run that the browser keeps beside the models.
+pub(crate) fn run(store: Store) -> Option<u64> {
+    match store.rooms.train.saved.get() {
+        train::Saved::Browser(step) => Some(step),
+        train::Saved::Never | train::Saved::Page(..) => None,
+    }
+}
+
 /// Loads a model that is kept.
 pub(crate) fn load(store: Store, model: &StoredModel) {
     engine::load_model(store, source(model));
@@ -292,7 +301,7 @@ pub(crate) fn keep(store: Store, name: String, files: Vec<(String, JsValue)>) {
     spawn_local(async move {
         let (files, bytes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
         let answer = ask(store, StorageCommand::Keep { name, files }, &bytes).await;
-        arrive(store, answer, |store, model| store.tell(Severity::Warning, texts::made(&model.name))).await;
+        arrive(store, answer, |store, model| store.tell(Severity::Done, texts::made(&model.name))).await;
     });
 }
 
@@ -341,6 +350,15 @@ fn storage_manager() -> Option<web_sys::StorageManager> {
     let navigator = web_sys::window()?.navigator();
     let manager = js_sys::Reflect::get(&navigator, &"storage".into()).ok()?;
     manager.is_truthy().then(|| manager.unchecked_into())
+}
+
+/// The same when the visitor wants it, who hears how it ended.
+pub(crate) async fn ask_to_keep(store: Store) {
+    persist(store).await;
+    match store.stored.persisted.get_untracked() {
+        Some(true) => store.tell(Severity::Done, texts::PERSISTED),
+        _ => store.tell(Severity::Warning, texts::REFUSED),
+    }
 }
 
 /// Asks the browser to keep what is here also when the disk runs full.

@@ -25,6 +25,7 @@ use crate::texts;
 use crate::views::picker::Picker;
 use crate::widgets::bars::Bars;
 use crate::widgets::curves::{Curve, Curves};
+use crate::widgets::menu::Menu;
 use crate::widgets::segments::Segments;
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -193,7 +194,6 @@ async fn notices_wait_until_they_are_sent_away() {
     let _owner = owned();
     let store = store("");
     let it = mounted(move || view! { <Notices store /> });
-    assert_eq!(attribute(&it.one("div"), "role"), "alert");
     assert!(it.all("p").is_empty());
     store.tell(Severity::Warning, "The disk is nearly full.");
     store.tell(Severity::Error, "The disk is full.");
@@ -204,6 +204,19 @@ async fn notices_wait_until_they_are_sent_away() {
     it.one("p.error button").click();
     tick().await;
     assert!(it.all("p.error").is_empty() && it.all("p").len() == 1, "{}", it.text());
+    // What was done interrupts nobody; three are sent away together.
+    store.tell(Severity::Done, "The model is kept.");
+    store.tell(Severity::Error, "The network is gone.");
+    tick().await;
+    let said =
+        |role: &str| it.all(&format!("[role={role}] p")).iter().map(|p| p.text_content().unwrap()).collect::<String>();
+    assert_eq!(
+        (said("alert"), said("status")),
+        ("The network is gone.×The disk is nearly full.×".into(), "The model is kept.×".into())
+    );
+    it.one("[data-testid=dismiss-all]").click();
+    tick().await;
+    assert!(it.all("p").is_empty() && it.all(".all").is_empty(), "{}", it.text());
     store.progress.set(Some(Progress { task: "reading".into(), done: 3, total: 12, unit: "tensors".into() }));
     tick().await;
     let bar = it.one("progress");
@@ -211,6 +224,28 @@ async fn notices_wait_until_they_are_sent_away() {
     store.progress.set(None);
     tick().await;
     assert!(it.all("progress").is_empty());
+}
+
+#[test]
+async fn a_menu_closes_by_escape_by_a_press_elsewhere_and_not_by_one_inside() {
+    let _owner = owned();
+    let it = mounted(|| view! { <Menu><button>"PNG"</button></Menu> <p>"elsewhere"</p> });
+    let open = |it: &Mounted<_>| it.one("details").has_attribute("open");
+    let point = |element: &HtmlElement| {
+        let options = Object::new();
+        Reflect::set(&options, &"bubbles".into(), &true.into()).unwrap();
+        let class: Function = Reflect::get(&window(), &"PointerEvent".into()).unwrap().unchecked_into();
+        let event = Reflect::construct(&class, &Array::of2(&"pointerdown".into(), &options)).unwrap();
+        element.dispatch_event(event.unchecked_ref()).unwrap();
+    };
+    it.one("summary").click();
+    point(&it.one("button"));
+    assert!(open(&it), "a press inside");
+    press(&it.one("button"), "Escape");
+    assert!(!open(&it), "Escape");
+    it.one("summary").click();
+    point(&it.one("p"));
+    assert!(!open(&it), "a press elsewhere");
 }
 
 #[test]

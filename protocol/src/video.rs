@@ -59,14 +59,14 @@ pub enum VideoEvent {
 /// A thing that is followed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Followed {
-    /// The patch in its middle.
+    /// The patch in its middle; where it was last while it is lost.
     pub patch: u32,
-    /// Its mean cosine with what is looked for.
+    /// Mean cosine of the nine patches there with those that are looked for, without what all patches share.
     pub score: f32,
     /// Most likely out of sight.
     pub lost: bool,
     /// Patches that belong to it, by label propagation.
     pub region: Vec<u32>,
-    /// Smallest and largest cosine in the frame.
+    /// Smallest and largest likeness in the frame.
     pub range: [f32; 2],
 }

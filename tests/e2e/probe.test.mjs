@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { WITHOUT_WEBGPU, dropFiles, openLab, waitFor } from './harness.mjs';
-import { address, csv, save } from './rooms.mjs';
+import { address, csv, pressed, said, save } from './rooms.mjs';
 
 const run = promisify(execFile);
 const byTest = (name) => `[data-testid="${name}"]`;
@@ -113,6 +113,18 @@ test('classes by files and by drop are learned, new pictures are named, and the 
   assert.match(answers[0], /^red-70\.png: red, \d+ %$/);
   assert.match(answers[1], /^blue-80\.png: blue, \d+ %$/);
 
+  // Before the page is left it asks, until the classes are in a file; from that they come back with their pictures.
+  const asks = () => page.evaluate(() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true })));
+  assert.equal(await asks(), true);
+  const project = await pressed(page, page.locator(byTest('save-classes')));
+  assert.equal(await asks(), false);
+  await page.locator(byTest('start-empty')).click();
+  await page.setInputFiles(byTest('open-classes'), { name: project.name, mimeType: '', buffer: project.bytes });
+  await waitFor(page, 'ten pictures again', () => /10 pictures asked/.test(document.querySelector('[data-testid="probe-result"]').textContent));
+  assert.deepEqual(await page.locator('[data-testid="class-name"]').evaluateAll((all) => all.map((input) => input.value)), ['red', 'blue']);
+  await page.setInputFiles(byTest('open-classes'), { name: 'other.lab', mimeType: '', buffer: Buffer.from('no classes') });
+  await said(page, /other\.lab holds no classes, or ends early/);
+
   // Out to a file that the native program reads, with the same answers.
   assert.ok(process.env.NATIVE_TRAINER, 'NATIVE_TRAINER is not set: run `cargo xtask test --web`');
   const folder = await mkdtemp(join(tmpdir(), 'lab-probe-'));
@@ -141,7 +153,7 @@ test('classes by files and by drop are learned, new pictures are named, and the 
   await run(process.env.NATIVE_TRAINER, ['probe', MODEL, join(folder, 'train'), '--out', native, '--device', 'cpu']);
   await page.setInputFiles(byTest('probe-import'), native);
   await waitFor(page, 'the word of it', () => /Opened a probe of green, red from 9 pictures/.test(document.body.textContent));
-  assert.match(await page.locator('[role=alert]').textContent(), /with the weights that are loaded now/);
+  assert.match(await page.locator(byTest('done')).textContent(), /with the weights that are loaded now/);
   await waitFor(page, 'its answer', () => /red-70\.png: red/.test(document.querySelector('[data-testid="probe-answers"]').textContent));
   check();
 });

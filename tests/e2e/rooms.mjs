@@ -82,6 +82,10 @@ export const address = (page) => page.evaluate(() => location.hash);
 export const said = (page, words) =>
   waitFor(page, `a word like ${words}`, (words) => new RegExp(words).test(document.querySelector('[role=alert]').textContent), { argument: words.source, timeout: 30_000 });
 
+/** Waits for a notice that something was done. */
+export const told = (page, words) =>
+  waitFor(page, `a word like ${words}`, (words) => new RegExp(words).test(document.querySelector('[data-testid="done"]').textContent), { argument: words.source, timeout: 30_000 });
+
 /** A checksum of the pixels of each cell of a picture, cut into `rows` by `columns`. */
 export async function cells(page, test, rows = 1, columns = 1) {
   const found = await page.evaluate(([selector, rows, columns]) => {

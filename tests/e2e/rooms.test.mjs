@@ -103,6 +103,7 @@ test('the tours drive the views, and their numbers are those on the screen', { t
 
   await page.locator(byTest('tour-attention')).click();
   await still(page);
+  assert.match(await page.locator(byTest('tour-untrained')).textContent(), /tiny has random weights/);
   const figure = page.locator(`figure:has(${byTest('view-attention')})`);
   assert.match(await figure.textContent(), /Attention from the class token, layer 3/);
   const peak = (await figure.textContent()).match(/Peak ([\d.]+ %)/)[1];
@@ -134,6 +135,13 @@ test('the tours drive the views, and their numbers are those on the screen', { t
   assert.deepEqual([temperature, centred, pictures], [1, false, head.slice(1)]);
   assert.deepEqual(answers, lines.map((line) => line.slice(1).map(Number)));
   assert.ok(bits.told >= 0 && Math.abs(bits['of the mean answer'] - Math.log2(6)) < 0.1, `${JSON.stringify(bits)}`);
+
+  // What the text is about stands beside it: the chart of reading, the second model.
+  await go(page, '#room=learn&tour=scale&step=2');
+  assert.equal(await page.locator(byTest('measure-1')).isChecked(), true);
+  await go(page, '#room=learn&tour=search&step=3');
+  await waitFor(page, 'the second model', () => /random twin of tiny/.test(document.querySelector('[data-testid="other-model"]')?.textContent));
+  assert.equal(await page.locator(byTest('other-similarity')).count(), 1);
 
   // The way into the real room, with the state of the step.
   await page.locator(byTest('tour-search')).click();

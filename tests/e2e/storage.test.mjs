@@ -303,6 +303,7 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
 
   // Deleted: the space is free.
   await page.locator(byTest('kept-lab/tiny')).getByText('Delete').click();
+  await page.locator(byTest('delete-sure')).click();
   await waitFor(page, 'an empty list', () => !document.querySelector('[data-testid="kept-lab/tiny"]'));
   const left = await page.evaluate(async () => {
     const models = await (await navigator.storage.getDirectory()).getDirectoryHandle('models');

@@ -14,6 +14,9 @@ test('frames come before any click; pause stops, one frame goes on, colours are 
   const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=harbour' });
   await frames(page);
   t.diagnostic(await page.locator(byTest('video-speed')).textContent());
+  // The thing in the middle is followed before anybody clicks.
+  await followed(page);
+  assert.doesNotMatch(await address(page), /follow=/);
   await page.locator(byTest('video-play')).click();
   await page.waitForTimeout(800);
   const still = await shot(page, 'video-components');
@@ -39,8 +42,9 @@ test('a thing that was clicked is followed, by keyboard too, and let go', { time
   const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=reef' });
   await frames(page);
   await page.locator(byTest('video-picker')).click({ position: { x: 60, y: 60 } });
-  await waitFor(page, 'what is followed', () => /^(Followed: row|Out of sight)/.test(document.querySelector('[data-testid="video-thing"]').textContent));
+  await waitFor(page, 'what is followed', () => /^(Followed: row|Lost:)/.test(document.querySelector('[data-testid="video-thing"]').textContent));
   await page.waitForTimeout(500);
+  await page.locator('.video .export summary').click();
   const [download] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('video-save')).click()]);
   assert.equal(download.suggestedFilename(), 'frame.png');
   await page.locator(byTest('video-release')).click();
@@ -58,6 +62,8 @@ test('the camera plays', { timeout: 120_000 }, async (t) => {
   const before = await shot(page, 'video-input');
   await page.locator(byTest('feed-camera')).click();
   await waitFor(page, 'the camera', () => document.querySelector('video.source')?.videoWidth > 0);
+  // What was followed in the picture is not looked for before the camera.
+  await waitFor(page, 'nothing to follow', () => document.querySelector('[data-testid="video-thing"]').textContent === '');
   await page.waitForTimeout(1500);
   const first = await shot(page, 'video-input');
   assert.ok(!first.equals(before), 'the picture on show is still shown');
@@ -101,7 +107,7 @@ test('a clip plays, and one that the browser does not know is said', { timeout: 
 
 const views = ['video-input', 'video-components', 'video-likeness'];
 const pictures = (page) => Promise.all(views.map((view) => cells(page, view)));
-const followed = (page) => waitFor(page, 'what is followed', () => /^(Followed: row|Out of sight)/.test(document.querySelector('[data-testid="video-thing"]')?.textContent));
+const followed = (page) => waitFor(page, 'what is followed', () => /^(Followed: row|Lost:)/.test(document.querySelector('[data-testid="video-thing"]')?.textContent));
 
 test('the link of a pause shows its frame and what is followed, the same each time', { timeout: 120_000 }, async (t) => {
   const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video&sample=harbour' });
@@ -114,6 +120,7 @@ test('the link of a pause shows its frame and what is followed, the same each ti
   const hash = await address(page);
   // The colours are those of the first frame.
   assert.match(hash, /^#room=video&sample=harbour&play=no&at=\d+&follow=\d+&colours=1$/);
+  await page.locator('.video .export summary').click();
   const lines = (await pressed(page, page.locator(byTest('video-csv')))).bytes.toString().trim().split('\n');
   assert.equal(lines[0], 'frame,row,column,likeness,patches,out of sight');
   assert.ok(lines.length > 1 && lines.slice(1).every((line) => /^\d+,\d+,\d+,[-\d.e]+,\d+,(true|false)$/.test(line)), lines[1]);
@@ -121,7 +128,7 @@ test('the link of a pause shows its frame and what is followed, the same each ti
   assert.deepEqual([track.length, grid, model.name, link], [lines.length - 1, [16, 16], 'tiny', hash]);
   const last = track.at(-1);
   const { row, column, likeness, patches } = last;
-  const words = last['out of sight'] ? `Out of sight; last likeness ${likeness.toFixed(2)}` : `Followed: row ${row}, column ${column}, likeness ${likeness.toFixed(2)}, ${patches.length} patches`;
+  const words = last['out of sight'] ? `Lost: the most alike place near row ${row}, column ${column} has likeness ${likeness.toFixed(2)}` : `Followed: row ${row}, column ${column}, likeness ${likeness.toFixed(2)}, ${patches.length} patches`;
   assert.ok((await page.locator(byTest('video-thing')).textContent()).startsWith(words), `${words} is not on the screen`);
   assert.ok(lines.at(-1).startsWith(`${last.frame},${row},${column},`), lines.at(-1));
   const [input, components] = (await pictures(page)).flat();

@@ -166,9 +166,15 @@ fn frames_keep_their_basis_and_a_thing_is_followed() {
     let there = block_on(other.frame(&frame(0, 0))).expect("seen");
     lab_tests::assert_close("colours", &fitted.components.host_values, &there.components.host_values, 1e-4, 1e-4);
 
-    // In the far corner it is found there, not where it was.
-    let far = block_on(engine.frame(&frame(140, 140))).expect("seen");
-    let VideoEvent::Frame { followed: Some(thing), .. } = far.event else { panic!("{:?}", far.event) };
+    // In the far corner it is lost at first, and waits where it was; then it is looked for further out and found there.
+    let look = |engine: &mut Engine| {
+        let far = block_on(engine.frame(&frame(140, 140))).expect("seen");
+        let VideoEvent::Frame { followed: Some(thing), .. } = far.event.clone() else { panic!("{:?}", far.event) };
+        (far, thing)
+    };
+    let (_, lost) = look(&mut engine);
+    assert_eq!((lost.patch, lost.lost), (thing.patch, true));
+    let (far, thing) = (0..8).map(|_| look(&mut engine)).find(|(_, thing)| !thing.lost).expect("found again");
     let [row, column] = [thing.patch as usize / grid[1], thing.patch as usize % grid[1]];
     assert!(row + column >= grid[0], "found at {row}, {column} of {grid:?}");
 

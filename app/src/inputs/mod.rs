@@ -106,7 +106,13 @@ fn take_folder(store: Store, files: Vec<File>) {
 
 /// Images, and what is none.
 fn sort(files: impl IntoIterator<Item = File>) -> (Vec<File>, Vec<File>) {
-    files.into_iter().partition(|file| file.type_().starts_with("image/"))
+    files.into_iter().partition(|file| readable(&file.type_()))
+}
+
+/// Whether the engine reads what a browser calls by this name.
+pub(crate) fn readable(kind: &str) -> bool {
+    let kind = kind.strip_prefix("image/").unwrap_or_default().trim_start_matches("x-").trim_start_matches("ms-");
+    matches!(kind, "jpeg" | "jpg" | "pjpeg" | "png" | "apng" | "webp" | "gif" | "tiff" | "tif" | "bmp")
 }
 
 /// Adds images and shows the first.
@@ -133,10 +139,11 @@ pub(crate) fn Images(store: Store) -> impl IntoView {
         <section class="panel" aria-labelledby="images-title">
             <h2 id="images-title">{texts::IMAGES}</h2>
             <label class="drop" data-testid="drop-zone">
-                <input type="file" accept="image/*" multiple data-testid="file-input" on:change=pick />
+                <input type="file" accept=texts::FORMATS multiple data-testid="file-input" on:change=pick />
                 <span>{texts::DROP}</span>
                 <span class="hint">{texts::DROP_HINT}</span>
             </label>
+            <p class="hint">{texts::TRANSPARENT}</p>
             <ul class="images" data-testid="nearest">
                 <For each=move || sorted(store) key=|picture| picture.id let(picture)>
                     <Thumbnail store picture />
@@ -173,6 +180,7 @@ fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
             None => String::new(),
         }
     };
+    let broken = RwSignal::new(false);
     let remove_label = texts::remove(&name);
     // The picture has no text of its own: its name stands beside it and would be read twice.
     view! {
@@ -182,7 +190,12 @@ fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
                 aria-pressed=move || chosen().to_string()
                 on:click=move |_| store.selected.set(Some(id))
             >
-                <img src=picture.url.clone() alt="" loading="lazy" />
+                <Show
+                    when=move || !broken.get()
+                    fallback=|| view! { <span class="no-preview">{texts::NO_PREVIEW}</span> }
+                >
+                    <img src=picture.url.clone() alt="" loading="lazy" on:error=move |_| broken.set(true) />
+                </Show>
                 <span class="name">{name.clone()}</span>
                 <span class="cosine">{cosine}</span>
             </button>

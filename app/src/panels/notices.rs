@@ -2,21 +2,40 @@
 
 use leptos::prelude::*;
 
-use crate::state::{Progress, Severity, Store};
+use crate::state::{Notice, Progress, Severity, Store};
 use crate::texts;
 
-/// Warnings and errors, each with a button that sends it away.
+/// So many are sent away together.
+const MANY: usize = 3;
+
+/// Warnings and errors, read out at once; below them what was done, read out when there is time. Each has a button that
+/// sends it away, and many have one together.
 #[component]
 pub(crate) fn Notices(store: Store) -> impl IntoView {
-    let dismiss = move |id: u32| store.notices.update(|notices| notices.retain(|notice| notice.id != id));
-    view! {
-        <div class="notices" role="alert" data-testid="alert">
-            <For each=move || store.notices.get() key=|notice| notice.id let(notice)>
+    let list = move |done: bool| {
+        let of = move || {
+            let kind = |notice: &Notice| (notice.severity == Severity::Done) == done;
+            store.notices.with(|all| all.iter().filter(|notice| kind(notice)).cloned().collect::<Vec<_>>())
+        };
+        view! {
+            <For each=of key=|notice| notice.id let(notice)>
                 <p class:error=notice.severity == Severity::Error>
                     {notice.text.clone()}
-                    <button aria-label=texts::DISMISS on:click=move |_| dismiss(notice.id)>"×"</button>
+                    <button aria-label=texts::DISMISS on:click=move |_| store.unsay(notice.id)>"×"</button>
                 </p>
             </For>
+        }
+    };
+    let many = move || store.notices.with(Vec::len) >= MANY;
+    view! {
+        <div class="notices" data-testid="alert">
+            <Show when=many>
+                <button class="all" data-testid="dismiss-all" on:click=move |_| store.notices.set(Vec::new())>
+                    {move || texts::dismiss_all(store.notices.with(Vec::len))}
+                </button>
+            </Show>
+            <div role="alert">{list(false)}</div>
+            <div role="status" data-testid="done">{list(true)}</div>
         </div>
         <Show when=move || store.progress.get().is_some()>
             {move || store.progress.get().map(bar)}

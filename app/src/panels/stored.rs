@@ -22,8 +22,11 @@ pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
             .filter(|_| some)
             .map(|granted| if granted { texts::PERSISTED } else { texts::NOT_PERSISTED })
     };
-    let may_ask = move || state.persisted.get() == Some(false) && state.models.with(|models| !models.is_empty());
-    let ask = move |_| spawn_local(stored::persist(store));
+    let run = move || stored::run(store);
+    let may_ask = move || {
+        state.persisted.get() == Some(false) && (run().is_some() || state.models.with(|models| !models.is_empty()))
+    };
+    let ask = move |_| spawn_local(stored::ask_to_keep(store));
     let mirror = move |event| stored::set_mirror(store, event_target_value(&event));
     view! {
         <section class="panel stored" aria-labelledby="stored-title" data-testid="stored">
@@ -37,6 +40,15 @@ pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
                     <Kept store model />
                 </For>
             </ul>
+            {move || {
+                run().map(|step| {
+                    view! {
+                        <p data-testid="stored-run">
+                            <strong>{texts::run(step)}</strong> <span class="hint">{texts::RUN_KEPT}</span>
+                        </p>
+                    }
+                })
+            }}
             <p class="hint" data-testid="stored-room">{move || texts::room(state.room.get())} " " {persistence}</p>
             <Show when=may_ask>
                 <button on:click=ask>{texts::PERSIST}</button>
@@ -102,14 +114,30 @@ fn Kept(store: Store, model: StoredModel) -> impl IntoView {
     };
     // Half a model without a record of its source can only be deleted.
     let usable = complete || !model.source.is_empty();
+    let (asking, size) = (RwSignal::new(false), texts::delete_sure(model.bytes()));
+    let sure = NodeRef::<leptos::html::Button>::new();
+    // Who answers by keyboard is already there.
+    sure.on_load(|button| drop(button.focus()));
+    let delete = move |_| stored::delete(store, key.clone());
+    let label = texts::delete(&model.name);
     view! {
         <li data-testid=format!("kept-{}", model.name)>
-            <strong>{model.name.clone()}</strong>
+            <strong title=model.source.clone()>{texts::named(&model.name)}</strong>
             <span class="hint">{texts::kept(&model)}</span>
             <span class="hint hash" title=texts::whole_hash(&model)>{texts::hash(&model)}</span>
             <span class="buttons">
                 {usable.then(|| view! { <button on:click=go>{if complete { texts::LOAD } else { texts::GO_ON }}</button> })}
-                <button aria-label=texts::delete(&model.name) on:click=move |_| stored::delete(store, key.clone())>{texts::DELETE}</button>
+                <Show
+                    when=move || asking.get()
+                    fallback=move || {
+                        view! {
+                            <button aria-label=label.clone() on:click=move |_| asking.set(true)>{texts::DELETE}</button>
+                        }
+                    }
+                >
+                    <button node_ref=sure data-testid="delete-sure" on:click=delete.clone()>{size.clone()}</button>
+                    <button on:click=move |_| asking.set(false)>{texts::KEEP_IT}</button>
+                </Show>
             </span>
         </li>
     }

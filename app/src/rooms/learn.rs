@@ -16,6 +16,7 @@ use crate::texts::learn::{self as texts, Step, TOURS};
 use answers::Answers;
 pub(crate) use formula::Equation;
 use formula::Formula;
+pub(crate) use scale::Measure;
 use stage::Stage;
 pub(crate) use stage::Views;
 
@@ -159,22 +160,41 @@ pub(crate) fn Learn(store: Store) -> impl IntoView {
             <nav aria-label=texts::TOURS_LABEL class="tours">
                 <ol>{TOURS.iter().enumerate().map(tab).collect_view()}</ol>
             </nav>
-            <article class="step" aria-live="polite">{move || now_reading(store, now.get(), go)}</article>
+            <article class="step" aria-live="polite">{move || now_reading(store, now.get())}</article>
             <div class="show">
                 <Stage store stage=Signal::derive(move || state.now().stage) />
             </div>
+            <div class="ways">{move || ways(now.get(), go)}</div>
         </div>
     }
 }
 
-/// Text, formula and the way on.
-fn now_reading(
-    store: Store,
-    (tour, at): (usize, usize),
-    go: impl Fn(usize, usize) + Copy + Send + Sync + 'static,
-) -> impl IntoView {
+/// Text and formula, and what the model at work has learned.
+fn now_reading(store: Store, (tour, at): (usize, usize)) -> impl IntoView {
     let (tour_text, step) = (&TOURS[tour], &TOURS[tour].steps[at]);
-    let count = tour_text.steps.len();
+    let paragraphs = step.text.iter().map(|text| view! { <p>{*text}</p> }).collect_view();
+    let links = step.links.iter().map(|(href, label)| view! { <a href=*href>{*label}</a> }).collect_view();
+    let untrained = move || {
+        let model = store.model.get().filter(|model| model.untrained && !step.learned.is_empty())?;
+        let words = texts::untrained(&model.name, step.learned);
+        Some(view! { <p class="untrained" data-testid="tour-untrained">{words}</p> })
+    };
+    view! {
+        <p class="where">{tour_text.title} ", " {texts::step(at + 1, tour_text.steps.len())}</p>
+        <h2>{step.title}</h2>
+        {paragraphs}
+        {untrained}
+        {step.formula.map(|of| view! { <Formula store of /> })}
+        <p class="links">
+            <a href=format!("#{}", step.state) data-testid="open-room">{texts::OPEN_THERE}</a>
+            {links}
+        </p>
+    }
+}
+
+/// The way back and the way on.
+fn ways((tour, at): (usize, usize), go: impl Fn(usize, usize) + Copy + Send + Sync + 'static) -> impl IntoView {
+    let count = TOURS[tour].steps.len();
     let (last, last_tour) = (at + 1 == count, tour + 1 == TOURS.len());
     let on = move |_| match (last, last_tour) {
         (false, _) => go(tour, at + 1),
@@ -203,21 +223,9 @@ fn now_reading(
             }
         })
         .collect_view();
-    let paragraphs = step.text.iter().map(|text| view! { <p>{*text}</p> }).collect_view();
-    let links = step.links.iter().map(|(href, label)| view! { <a href=*href>{*label}</a> }).collect_view();
     view! {
-        <p class="where">{tour_text.title} ", " {texts::step(at + 1, count)}</p>
-        <h2>{step.title}</h2>
-        {paragraphs}
-        {step.formula.map(|of| view! { <Formula store of /> })}
-        <p class="links">
-            <a href=format!("#{}", step.state) data-testid="open-room">{texts::OPEN_THERE}</a>
-            {links}
-        </p>
-        <div class="ways">
-            <button on:click=back disabled={at == 0}>{texts::BACK}</button>
-            <div class="dots">{dots}</div>
-            <button class="strong" on:click=on data-testid="next">{next}</button>
-        </div>
+        <button on:click=back disabled={at == 0}>{texts::BACK}</button>
+        <div class="dots">{dots}</div>
+        <button class="strong" on:click=on data-testid="next">{next}</button>
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! - this page: the room's state, and how it learns
 //! - [`classes`]: pictures into classes, by file, by drop, by camera
-//! - [`links`]: classes in the address
+//! - [`links`]: classes in the address; [`project`]: in a file, with their pictures
 //! - [`result`]: how good it is
 //! - [`ask`]: new pictures; [`search`]: embeddings made elsewhere
 
 mod ask;
 mod classes;
 mod links;
+mod project;
 mod result;
 mod search;
 
@@ -30,6 +31,7 @@ use crate::texts::probe as texts;
 use crate::webcam;
 use ask::Ask;
 use classes::Classes;
+pub(crate) use project::attend;
 use result::Outcome;
 use search::Search;
 
@@ -120,6 +122,10 @@ pub(crate) struct State {
     begun: RwSignal<bool>,
     /// Classes that a link asks for, until their pictures have come.
     asked_for: RwSignal<Option<Described>>,
+    /// Something is to be learned, or is being learned.
+    due: StoredValue<bool>,
+    /// The visitor's own pictures that the last project file holds.
+    kept: StoredValue<Vec<ImageId>, LocalStorage>,
     /// Counts wishes to learn; an older one gives way.
     wish: StoredValue<u32>,
     /// Pictures that the engine of an era holds.
@@ -146,6 +152,8 @@ impl State {
             found: RwSignal::new(search::Found::default()),
             begun: RwSignal::new(false),
             asked_for: RwSignal::new(None),
+            due: StoredValue::new(false),
+            kept: StoredValue::new_local(Vec::new()),
             wish: StoredValue::new(0),
             sent: StoredValue::new((0, HashSet::new())),
         }
@@ -337,11 +345,17 @@ fn wish(store: Store) {
     let state = store.rooms.probe;
     let wish = state.wish.get_value() + 1;
     state.wish.set_value(wish);
+    state.due.set_value(true);
     set_timeout(
         move || {
-            if state.wish.get_value() == wish {
-                spawn_local(learn(store, wish));
-            }
+            spawn_local(async move {
+                if state.wish.get_value() == wish {
+                    learn(store, wish).await;
+                }
+                if state.wish.get_value() == wish {
+                    state.due.set_value(false);
+                }
+            });
         },
         PAUSE,
     );

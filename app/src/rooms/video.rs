@@ -18,6 +18,7 @@ use crate::signals::put;
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
 use crate::views::Palettes;
+use crate::widgets::menu::Menu;
 use crate::{download, webcam};
 use screens::Screens;
 
@@ -69,6 +70,8 @@ pub(crate) struct Spot {
 /// What a link wants of following.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
+    /// What lies in the middle, so that something is followed before the first click.
+    Begin,
     /// What lies on a patch.
     Follow(u32),
     /// Nothing.
@@ -116,7 +119,9 @@ pub(crate) struct State {
     again: [RwSignal<u32>; 2],
     /// What a link wants of following, until a frame is there.
     wish: RwSignal<Option<Wish>>,
-    /// The frame and the patch where following began.
+    /// The visitor wants nothing followed.
+    idle: RwSignal<bool>,
+    /// The frame and the patch where following began by a click or a link.
     origin: RwSignal<Option<(u32, u32)>>,
     /// What the colours are fitted to; nothing until the next frame.
     fitted: RwSignal<Option<Fit>>,
@@ -147,6 +152,7 @@ impl State {
             at: RwSignal::new(0),
             again: [RwSignal::new(0), RwSignal::new(0)],
             wish: RwSignal::new(None),
+            idle: RwSignal::new(false),
             origin: RwSignal::new(None),
             fitted: RwSignal::new(None),
             colours: RwSignal::new(None),
@@ -162,7 +168,10 @@ impl State {
         put(self.playing, playing);
         put(self.at, at);
         // No link holds what a camera or a clip shows, nor what is followed there.
-        let unsaid = (self.feed.get_untracked() == Feed::Pan).then_some(Wish::LetGo);
+        let nothing = address.get("follow") == Some(NOTHING);
+        put(self.idle, nothing);
+        let unsaid = if playing && !nothing { Wish::Begin } else { Wish::LetGo };
+        let unsaid = (self.feed.get_untracked() == Feed::Pan).then_some(unsaid);
         put(self.wish, address.number("follow").map(Wish::Follow).or(unsaid));
         let sample = address.get("colours-of").or(address.get("sample")).map(str::to_owned);
         let at = address.number("colours").unwrap_or(first(at, playing));
@@ -186,11 +195,14 @@ impl State {
         };
         address.put("at", at.filter(|at| *at > 0));
         let followed = match self.wish.get() {
-            None => patch,
+            None | Some(Wish::Begin) => patch,
             Some(Wish::Follow(patch)) => Some(patch),
             Some(Wish::LetGo) => None,
         };
         address.put("follow", followed);
+        if playing && self.idle.get() && self.feed.get() == Feed::Pan {
+            address.put("follow", Some(NOTHING));
+        }
         let fit = self.colours.get().or(self.fitted.get()).filter(|_| self.feed.get() == Feed::Pan);
         if let Some(Fit { sample: Some(sample), at: fit, .. }) = fit {
             address.put("colours", Some(fit).filter(|fit| *fit != first(at.unwrap_or(0), playing)));
@@ -214,6 +226,21 @@ impl State {
     /// Draws the frame on show once more, where nothing moves.
     pub(crate) fn redraw(self) {
         self.again[0].update(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// In a link: nothing is followed.
+const NOTHING: &str = "no";
+
+/// Takes frames from elsewhere: what was followed is not there.
+fn turn_to(store: Store, feed: Feed) {
+    let state = store.rooms.video;
+    if feed != Feed::Camera {
+        stop_camera(state);
+    }
+    state.feed.set(feed);
+    if state.last.with_untracked(|last| last.followed.is_some()) {
+        spawn_local(play::let_go(store));
     }
 }
 
@@ -278,7 +305,7 @@ fn Source(store: Store) -> impl IntoView {
         let name = state.clip.get_untracked().filter(|_| state.feed.get_untracked() == Feed::Clip);
         if let Some((name, _)) = name {
             store.tell(Severity::Error, texts::no_clip(&name));
-            state.feed.set(Feed::Pan);
+            turn_to(store, Feed::Pan);
         }
     };
     view! {
@@ -290,10 +317,7 @@ fn Source(store: Store) -> impl IntoView {
 #[component]
 fn Controls(store: Store) -> impl IntoView {
     let state = store.rooms.video;
-    let pan = move |_| {
-        stop_camera(state);
-        state.feed.set(Feed::Pan);
-    };
+    let pan = move |_| turn_to(store, Feed::Pan);
     let camera = move |_| {
         spawn_local(async move {
             if state.stream.with_untracked(Option::is_none) {
@@ -305,7 +329,7 @@ fn Controls(store: Store) -> impl IntoView {
                     }
                 }
             }
-            state.feed.set(Feed::Camera);
+            turn_to(store, Feed::Camera);
         });
     };
     let open = move |event: Event| {
@@ -314,13 +338,12 @@ fn Controls(store: Store) -> impl IntoView {
         input.set_value("");
         let Some(file) = file else { return };
         let Ok(url) = Url::create_object_url_with_blob(&file) else { return };
-        stop_camera(state);
         if let Some((_, old)) = state.clip.get_untracked() {
             drop(Url::revoke_object_url(&old));
         }
         batch(|| {
             state.clip.set(Some((file.name(), url)));
-            state.feed.set(Feed::Clip);
+            turn_to(store, Feed::Clip);
         });
     };
     let toggle = move |_| {
@@ -341,7 +364,10 @@ fn Controls(store: Store) -> impl IntoView {
         state.steps.update(|steps| *steps += 1);
     };
     let refit = move |_| spawn_local(play::refit(store));
-    let release = move |_| spawn_local(play::let_go(store));
+    let release = move |_| {
+        state.idle.set(true);
+        spawn_local(play::let_go(store));
+    };
     let untracked = move || state.last.with(|last| last.followed.is_none());
     let pressed = move |feed: Feed| (state.feed.get() == feed).to_string();
     let track = move |test: &'static str, ending: &'static str, csv: bool| {
@@ -351,37 +377,41 @@ fn Controls(store: Store) -> impl IntoView {
         }
     };
     view! {
-        <div class="controls" role="group" aria-label=texts::SOURCE>
-            <button aria-pressed=move || pressed(Feed::Pan) data-testid="feed-pan" on:click=pan>{texts::PAN}</button>
-            <button aria-pressed=move || pressed(Feed::Camera) data-testid="feed-camera" on:click=camera>
-                {texts::CAMERA}
-            </button>
-            <label class="button">
-                <input type="file" accept="video/*" data-testid="feed-clip" on:change=open />
-                {texts::CLIP}
-            </label>
-            <button class="strong" data-testid="video-play" on:click=toggle>
-                {move || if state.playing.get() { texts::PAUSE } else { texts::PLAY }}
-            </button>
-            <button data-testid="video-step" prop:disabled=move || state.playing.get() on:click=step>{texts::STEP}</button>
-            <button data-testid="video-refit" on:click=refit>{texts::REFIT}</button>
-            <button
-                data-testid="video-release"
-                prop:disabled=untracked
-                on:click=release
-            >
-                {texts::RELEASE}
-            </button>
+        <div class="controls">
+            <div class="set" role="group" aria-label=texts::SOURCE>
+                <button aria-pressed=move || pressed(Feed::Pan) data-testid="feed-pan" on:click=pan>{texts::PAN}</button>
+                <button aria-pressed=move || pressed(Feed::Camera) data-testid="feed-camera" on:click=camera>
+                    {texts::CAMERA}
+                </button>
+                <label class="button">
+                    <input type="file" accept="video/*" data-testid="feed-clip" on:change=open />
+                    {texts::CLIP}
+                </label>
+            </div>
+            <div class="set" role="group" aria-label=texts::MOVING>
+                <button class="strong" data-testid="video-play" on:click=toggle>
+                    {move || if state.playing.get() { texts::PAUSE } else { texts::PLAY }}
+                </button>
+                <button data-testid="video-step" prop:disabled=move || state.playing.get() on:click=step>
+                    {texts::STEP}
+                </button>
+            </div>
+            <div class="set" role="group" aria-label=texts::FOLLOWING>
+                <button data-testid="video-release" prop:disabled=untracked on:click=release>{texts::RELEASE}</button>
+                <button data-testid="video-refit" on:click=refit>{texts::REFIT}</button>
+            </div>
             <Palettes store />
-            <button
-                data-testid="video-save"
-                title=texts::SAVE
-                on:click=move |_| download::told(store, screens::save())
-            >
-                "PNG"
-            </button>
-            {track("video-csv", "CSV", true)}
-            {track("video-json", "JSON", false)}
+            <Menu>
+                <button
+                    data-testid="video-save"
+                    title=texts::SAVE
+                    on:click=move |_| download::told(store, screens::save())
+                >
+                    "PNG"
+                </button>
+                {track("video-csv", "CSV", true)}
+                {track("video-json", "JSON", false)}
+            </Menu>
         </div>
     }
 }

@@ -1,7 +1,7 @@
 //! What the room Learn says: six tours, each a few steps of text that set the real rooms.
 
 use super::number;
-use crate::rooms::learn::{Equation, Views};
+use crate::rooms::learn::{Equation, Measure, Views};
 
 /// The room's name in the navigation.
 pub(crate) const ROOM: &str = "Learn";
@@ -31,6 +31,8 @@ pub(crate) struct Step {
     pub(crate) title: &'static str,
     /// Its paragraphs.
     pub(crate) text: &'static [&'static str],
+    /// What a trained model would show, said while the one at work has learned nothing; empty where that is no matter.
+    pub(crate) learned: &'static str,
     /// The state that it sets, as a link.
     pub(crate) state: &'static str,
     /// What stands beside it.
@@ -53,6 +55,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "A vision transformer cuts the picture into squares, the patches, and turns each into a list of numbers: a token.",
                     "The white lines are the cuts. Choose a patch with the pointer or the arrow keys; the frame shows which token you hold.",
                 ],
+                learned: "",
                 state: "room=see&sample=ginger-cat&patch=119",
                 stage: Views::Patches,
                 formula: Some(Equation::Patches),
@@ -64,6 +67,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "A token has far more numbers than an eye can read. Its three strongest directions over the picture, drawn as colours, give a first impression: patches of one colour have like tokens.",
                     "With random weights the colours follow brightness and place. A trained model colours things: a cat, its ears, the ground.",
                 ],
+                learned: "",
                 state: "room=see&sample=reef&patch=119",
                 stage: Views::Patches,
                 formula: None,
@@ -75,6 +79,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "How alike two tokens are is the cosine of the angle between them: 1 for the same direction, 0 for unrelated ones.",
                     "The map shows the cosine of every patch with the one you chose; below, the same patch is looked for in the other pictures.",
                 ],
+                learned: "Alike in colour and place is all that it knows; a trained one lights up the other apples and leaves the ground dark.",
                 state: "room=see&sample=apples&patch=136",
                 stage: Views::Similarity,
                 formula: Some(Equation::Cosine),
@@ -92,6 +97,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "In each block a token asks a question, its query; every token offers a key. Where they fit, the token looks, and mixes in what stands there.",
                     "The map shows how much the class token, which stands for the whole picture, takes from each patch.",
                 ],
+                learned: "Where it looks is chance. After DINO's training the class token looks at the thing in the picture.",
                 state: "room=see&sample=grey-cat&layer=3",
                 stage: Views::Attention,
                 formula: Some(Equation::Attention),
@@ -103,6 +109,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "Any token may ask. Now it is the patch that you chose: move it, and its map follows.",
                     "In early blocks a patch often looks at its neighbours, in late ones at whatever belongs to it.",
                 ],
+                learned: "Here a patch looks at what chance made like it; after training at what belongs to it.",
                 state: "room=see&sample=grey-cat&layer=0&query=patch&patch=119",
                 stage: Views::Attention,
                 formula: Some(Equation::Attention),
@@ -112,8 +119,9 @@ pub(crate) const TOURS: [Tour; 6] = [
                 title: "Many heads",
                 text: &[
                     "A block asks several questions at once, one a head, each in a part of the token of its own.",
-                    "Here are all of them, each by its own scale. In a DINO model some heads find the thing, others its edge or the ground.",
+                    "Here are all of them, each by its own scale. In a trained DINO some heads find the thing, others its edge or the ground.",
                 ],
+                learned: "These heads differ by chance alone; only training gives each a task.",
                 state: "room=see&sample=grey-cat&layer=2&map=heads",
                 stage: Views::Attention,
                 formula: None,
@@ -125,6 +133,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "After the first block a token is already a mixture. To know what of the picture reaches the last one, the blocks must be multiplied; half of each is the path that passes by the attention.",
                     "That product is the attention rollout of Abnar and Zuidema.",
                 ],
+                learned: "The product of chance is nearly flat; after training it gathers on the thing.",
                 state: "room=see&sample=grey-cat&map=rollout",
                 stage: Views::Attention,
                 formula: Some(Equation::Rollout),
@@ -142,6 +151,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "A masked autoencoder sees a quarter of the patches and has to paint the rest. No label is needed: the picture itself is the answer.",
                     "Draw on the first picture to hide patches or to show them; the others follow.",
                 ],
+                learned: "",
                 state: "room=mask&sample=lemons",
                 stage: Views::Mask,
                 formula: Some(Equation::Reconstruction),
@@ -153,6 +163,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "Patches are redundant: with few hidden, copying the neighbours is enough. At three quarters the model has to know what things look like.",
                     "Move the ratio, and watch the error of the hidden patches.",
                 ],
+                learned: "",
                 state: "room=mask&sample=lemons&ratio=25",
                 stage: Views::Mask,
                 formula: Some(Equation::Reconstruction),
@@ -164,6 +175,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "Single patches have neighbours to lean on; a block has none. The same ratio, drawn as blocks, costs more.",
                     "The error is measured on hidden patches only, and with norm_pix_loss on patches freed of their own brightness and contrast.",
                 ],
+                learned: "",
                 state: "room=mask&sample=lemons&kind=block&ratio=50",
                 stage: Views::Mask,
                 formula: Some(Equation::Reconstruction),
@@ -181,6 +193,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "DINO shows two crops of one picture to two networks. The student has to give the answer that the teacher gives; the teacher is the running mean of earlier students.",
                     "There is an easy way out: give the same answer to everything. That is collapse, and two small steps on the teacher's output prevent it.",
                 ],
+                learned: "So nobody has taught this teacher: it tells pictures apart by colour. The arithmetic is that of a trained one, whose answers put the cats together.",
                 state: "room=see&sample=harbour",
                 stage: Views::Teacher,
                 formula: Some(Equation::Teacher),
@@ -190,8 +203,9 @@ pub(crate) const TOURS: [Tour; 6] = [
                 title: "Sharpening",
                 text: &[
                     "Dividing by a small temperature makes the teacher sure of itself. Push it to 1: every answer becomes the same flat one, and tells nothing.",
-                    "The bars are real: each picture's class token against those of all pictures, computed by the engine a moment ago.",
+                    "The bars are computed: each picture's class token against those of all pictures, by the engine a moment ago.",
                 ],
+                learned: "What the answers say is chance; what temperature does to them is the same in training.",
                 state: "room=see&sample=harbour",
                 stage: Views::Teacher,
                 formula: Some(Equation::Teacher),
@@ -204,6 +218,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "Each pulls against the other. What remains is the information that the answer holds about the picture; at zero the network has collapsed, one way or the other.",
                     "Both need a teacher that follows slowly. As the student's own copy it loses the picture too, within some tens of steps.",
                 ],
+                learned: "What the answers say is chance; what centring does to them is the same in training.",
                 state: "room=see&sample=harbour",
                 stage: Views::Teacher,
                 formula: Some(Equation::Information),
@@ -221,19 +236,21 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "For years CLIP, which learns from captions, was better at questions about pictures than models that learn from pictures alone. Fan and colleagues trained both on the same two billion images of the web, at five sizes.",
                     "CLIP stays where it is. Web-DINO rises with every size, and passes it.",
                 ],
+                learned: "",
                 state: "room=see&sample=harbour",
-                stage: Views::Scale,
+                stage: Views::Scale(Measure::Average),
                 formula: Some(Equation::Scale),
                 links: &[],
             },
             Step {
                 title: "Also at reading",
                 text: &[
-                    "Choose OCR and charts: reading was thought to need language in training. CLIP is ahead, and falls; the self-supervised models, which never saw a caption, climb.",
+                    "The chart shows OCR and charts now: reading was thought to need language in training. CLIP is ahead, and falls; the self-supervised models, which never saw a caption, climb.",
                     "Seeing more images helps still more here: from one to eight billion seen, the seven-billion model gains 12.7 points on these tasks.",
                 ],
+                learned: "",
                 state: "room=see&sample=harbour",
-                stage: Views::Scale,
+                stage: Views::Scale(Measure::Ocr),
                 formula: None,
                 links: &[],
             },
@@ -249,6 +266,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "The class token of the last block stands for the whole picture. Two pictures are as alike as their class tokens: the list is sorted by the cosine with the one on show.",
                     "Choose another picture and the order changes. Nothing was trained for it, and nothing is uploaded.",
                 ],
+                learned: "It sorts by colour and layout; a trained one puts the other cat beside a cat.",
                 state: "room=see&sample=apples",
                 stage: Views::Search,
                 formula: None,
@@ -260,6 +278,7 @@ pub(crate) const TOURS: [Tour; 6] = [
                     "Patch tokens search for parts: this patch, in every other picture. Keep it, go to another picture, and it is still looked for.",
                     "With trained features this finds the ear of one cat on another, without a single label.",
                 ],
+                learned: "The ear that it finds here is a patch of like colour; expect no more of it.",
                 state: "room=see&sample=ginger-cat&patch=119",
                 stage: Views::Similarity,
                 formula: Some(Equation::Cosine),
@@ -268,11 +287,12 @@ pub(crate) const TOURS: [Tour; 6] = [
             Step {
                 title: "Against chance",
                 text: &[
-                    "How much of this is learned? The room See puts a second model beside the first: the same architecture with random weights, or one of your own.",
+                    "How much of this is learned? Beside the first model stands a second: the same architecture with other random weights. In the room See it may be any model.",
                     "Where both agree, the architecture speaks; where they differ, the training.",
                 ],
+                learned: "So both are drawn by chance, and what differs here is no training either. With a trained model in the first place the two maps part.",
                 state: "room=see&sample=ginger-cat&patch=119&compare=twin",
-                stage: Views::Similarity,
+                stage: Views::Twin,
                 formula: Some(Equation::Cosine),
                 links: &[],
             },
@@ -288,6 +308,42 @@ pub(crate) fn step(at: usize, count: usize) -> String {
 /// The button at the end of a tour.
 pub(crate) fn next_tour(title: &str) -> String {
     format!("Next tour: {title}")
+}
+
+/// That the model at work has learned nothing, and what another one would show.
+pub(crate) fn untrained(name: &str, learned: &str) -> String {
+    format!(
+        "Untrained: {name} has random weights. {learned} Open a trained model in any other room, and this tour runs on it."
+    )
+}
+
+/// What the letters of a formula stand for.
+pub(crate) fn symbols(of: Equation) -> &'static str {
+    match of {
+        Equation::Patches => "N: how many patches. S: side of the picture, P: side of a patch, both in pixels.",
+        Equation::Attention => {
+            "aⱼ: how much the asking token takes from token j. q: its query, kⱼ: the key of token j, d: how many numbers \
+             each of them has."
+        }
+        Equation::Rollout => {
+            "R: what reaches each token from each patch. A: the attention of a block, the mean of its heads; I: each token \
+             itself; Â: both in equal parts, from block 1 to block L."
+        }
+        Equation::Cosine => "s, t: the tokens of two patches. s · t: their product, ‖s‖: the length of one.",
+        Equation::Reconstruction => {
+            "M: the hidden patches, |M|: how many. xᵢ: the numbers of patch i, x̂ᵢ: what the decoder paints there. P: side of \
+             a patch; 3P²: its numbers, three colours a pixel."
+        }
+        Equation::Teacher => {
+            "g: the teacher's output for a picture, a number a prototype. c: the centre, the mean of g over the pictures. \
+             τ: the temperature. P: the answer."
+        }
+        Equation::Information => {
+            "H: entropy, in bits. P: the answer for a picture, P̄: the mean of all answers. The bar over H(P): the mean over \
+             the pictures."
+        }
+        Equation::Scale => "a, b: fitted to the points of the chart, for each kind of training.",
+    }
 }
 
 // Numbers of the moment.

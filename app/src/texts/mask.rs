@@ -48,12 +48,17 @@ pub(crate) fn painter(place: &str, hidden: bool, count: usize, all: usize) -> St
 
 /// How much is hidden.
 pub(crate) fn hidden(count: usize, all: usize) -> String {
-    format!("{count} of {all} patches hidden, {}.", percent(count as f32 / all.max(1) as f32))
+    let share = percent(count as f32 / all.max(1) as f32);
+    let least = if count > 0 && count + 1 == all { " One stays: the encoder has to see something." } else { "" };
+    format!("{count} of {all} patches hidden, {share}.{least}")
 }
 
 /// What an error is measured in.
 fn unit(norm_pix: bool) -> &'static str {
-    if norm_pix { "1 is a patch's own variance" } else { "in squares of normalised pixel values" }
+    match norm_pix {
+        true => "0 is perfect, 1 is what each patch in its own mean colour costs",
+        false => "0 is perfect, about 1 is what plain grey costs",
+    }
 }
 
 /// The result in numbers.

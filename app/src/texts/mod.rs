@@ -90,7 +90,11 @@ pub(crate) fn no_canvas(reason: &str) -> String {
 /// A share as people write it: "12.3 %".
 pub(crate) fn percent(share: f32) -> String {
     let share = share * 100.0;
-    if share >= 10.0 { format!("{share:.0} %") } else { format!("{share:.1} %") }
+    match share {
+        10.0.. => format!("{share:.0} %"),
+        0.1.. => format!("{share:.1} %"),
+        _ => format!("{share:.2} %"),
+    }
 }
 
 /// Three significant digits or so.
@@ -185,6 +189,11 @@ pub(crate) const PRIVACY: &str =
     "Everything is computed on your machine. Your pictures stay here; only models that you ask for are fetched.";
 pub(crate) const DISMISS: &str = "Dismiss";
 
+/// The button that sends every notice away.
+pub(crate) fn dismiss_all(count: usize) -> String {
+    format!("Dismiss all {count}")
+}
+
 // Images.
 pub(crate) const IMAGES: &str = "Images";
 pub(crate) const DROP: &str = "Choose images";
@@ -197,6 +206,12 @@ pub(crate) const NO_PICTURE: &str =
 pub(crate) fn remove(name: &str) -> String {
     format!("Remove {name}")
 }
+
+/// What the file chooser offers, and the engine reads.
+pub(crate) const FORMATS: &str = ".jpg,.jpeg,.png,.webp,.gif,.tif,.tiff,.bmp";
+pub(crate) const NO_PREVIEW: &str = "no preview in this browser; the model sees it";
+pub(crate) const TRANSPARENT: &str = "Where a picture is transparent, the model sees the colour stored beneath, as with \
+                                      PyTorch's usual convert(\"RGB\"). Lay it on a ground of your choice first.";
 
 /// A file that is no image.
 pub(crate) fn no_image(name: &str) -> String {

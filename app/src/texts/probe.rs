@@ -21,6 +21,17 @@ pub(crate) const CAMERA_OFF: &str = "Switch it off";
 pub(crate) const CAMERA_LABEL: &str = "What the camera sees";
 pub(crate) const CLEAR: &str = "Start empty";
 pub(crate) const EXAMPLE: &str = "Load the example";
+pub(crate) const SAVE_PROJECT: &str = "Save classes…";
+pub(crate) const SAVE_PROJECT_MEANS: &str =
+    "One file with the classes and their pictures; nothing of it outlives this page otherwise";
+pub(crate) const OPEN_PROJECT: &str = "Open classes…";
+/// The name of such a file.
+pub(crate) const PROJECT: &str = "classes.lab";
+
+/// A file that holds no classes.
+pub(crate) fn no_project(name: &str) -> String {
+    format!("{name} holds no classes, or ends early: open a file that “{SAVE_PROJECT}” has saved.")
+}
 
 /// How many pictures a class has.
 pub(crate) fn count(count: usize) -> String {

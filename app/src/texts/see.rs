@@ -52,7 +52,7 @@ pub(crate) const MAP_ROLLOUT: &str = "Rollout";
 pub(crate) const LAYER: &str = "Layer";
 pub(crate) const HEAD: &str = "Head";
 pub(crate) const MEAN: &str = "mean of all";
-pub(crate) const QUERY: &str = "Who asks";
+pub(crate) const QUERY: &str = "Query: who asks";
 pub(crate) const QUERY_CLS: &str = "Class token";
 pub(crate) const QUERY_PATCH: &str = "Chosen patch";
 

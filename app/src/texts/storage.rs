@@ -15,6 +15,11 @@ pub(crate) const BUSY: &str = "A model is just being fetched: wait for it, or st
 pub(crate) const PERSIST: &str = "Ask to keep them";
 pub(crate) const PERSISTED: &str = "The browser keeps them until you delete them.";
 pub(crate) const NOT_PERSISTED: &str = "The browser may delete them when the disk runs full.";
+pub(crate) const REFUSED: &str = "The browser made no promise: it decides by how often a page is used, or asks you by a sign \
+                                  in the address bar. The models stay until the disk runs full; add the page to your \
+                                  bookmarks or install it, and ask again.";
+pub(crate) const KEEP_IT: &str = "Keep it";
+pub(crate) const RUN_KEPT: &str = "kept for the room Train; forget it there";
 pub(crate) const OFFLINE: &str = "This page works without a network.";
 pub(crate) const UPDATE: &str = "A newer version of the lab is here.";
 pub(crate) const TAKE_UPDATE: &str = "Open it";
@@ -77,6 +82,27 @@ pub(crate) fn made(name: &str) -> String {
     )
 }
 
+/// The training run that is kept.
+pub(crate) fn run(step: u64) -> String {
+    format!("Training run, step {step}")
+}
+
+/// A model's name without the host and the folders that lead to it.
+pub(crate) fn named(name: &str) -> String {
+    // A host has a dot or a port in it; the owner of a repository has neither.
+    let is_host = |part: &str| part.contains("://") || part.split('/').next().unwrap_or_default().contains([':', '.']);
+    let short = |word: &str| match word.trim_end_matches('/').rsplit_once('/') {
+        Some((before, last)) if is_host(before) => last.to_owned(),
+        _ => word.to_owned(),
+    };
+    name.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
+/// The button that deletes for good.
+pub(crate) fn delete_sure(bytes: u64) -> String {
+    format!("Delete {} for good", size(bytes))
+}
+
 /// The delete button.
 pub(crate) fn delete(name: &str) -> String {
     format!("Delete {name}")
@@ -102,4 +128,23 @@ pub(crate) fn fetching(source: &str, file: &str, done: u64, total: u64, seconds:
         Some(seconds) => format!(", {} min left", (seconds / 60.0).ceil()),
     };
     if file.is_empty() { format!("Asking for {source}") } else { format!("{source}: {file}, {amount}{left}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn a_model_is_named_without_its_host() {
+        for (whole, short) in [
+            ("127.0.0.1:8123/weights/tiny-mae", "tiny-mae"),
+            ("random twin of http://127.0.0.1:8123/weights/tiny-mae/", "random twin of tiny-mae"),
+            ("facebook/dinov2-small", "facebook/dinov2-small"),
+            ("DINO run, step 30", "DINO run, step 30"),
+        ] {
+            assert_eq!(named(whole), short);
+        }
+    }
 }

@@ -6,6 +6,8 @@ pub(crate) const LEAD: &str = "Frames coloured by their patches' components, in 
                                meaning. Click a thing and it is followed by its features alone.";
 
 pub(crate) const SOURCE: &str = "Where frames come from";
+pub(crate) const MOVING: &str = "Frame by frame";
+pub(crate) const FOLLOWING: &str = "What is followed, and colours";
 pub(crate) const PAN: &str = "Picture on show";
 pub(crate) const CAMERA: &str = "Camera";
 pub(crate) const CLIP: &str = "Open a clip…";
@@ -32,7 +34,8 @@ pub(crate) const INPUT_EXPLAIN: &str = "Click or tap a thing, or choose a patch 
 pub(crate) const COMPONENTS: &str = "Components";
 pub(crate) const COMPONENTS_EXPLAIN: &str = "By the basis of one frame: patches of like colour have like tokens.";
 pub(crate) const LIKENESS: &str = "Likeness";
-pub(crate) const LIKENESS_EXPLAIN: &str = "Cosine of every patch with what is followed.";
+pub(crate) const LIKENESS_EXPLAIN: &str = "How like every place is to what was clicked: mean cosine of the three by three patches there, without what all patches \
+     share.";
 pub(crate) const NOTHING: &str = "Nothing is followed yet.";
 pub(crate) const ROLE: &str = "patch picker";
 
@@ -42,17 +45,20 @@ pub(crate) fn picker(place: &str) -> String {
 }
 
 /// Speed, and what the basis still explains.
-pub(crate) fn speed(rate: f64, millis: f64, explained: f32) -> String {
-    format!(
-        "{rate:.1} frames a second, {millis:.0} ms each. The basis holds {:.0} % of this frame's variance.",
-        100.0 * explained
-    )
+pub(crate) fn speed(rate: Option<f64>, millis: f64, explained: f32) -> String {
+    let speed = match rate {
+        Some(rate) => format!("{rate:.1} frames a second, {millis:.0} ms each."),
+        None => format!("{millis:.0} ms for this frame."),
+    };
+    format!("{speed} The basis holds {:.0} % of this frame's variance.", 100.0 * explained)
 }
 
 /// Where the thing is.
 pub(crate) fn followed(place: &str, score: f32, patches: usize, lost: bool) -> String {
     match lost {
-        true => format!("Out of sight; last likeness {score:.2}. It is taken up again when it comes back."),
+        true => format!(
+            "Lost: the most alike place near {place} has likeness {score:.2}. It is looked for further and further out."
+        ),
         false => format!("Followed: {place}, likeness {score:.2}, {patches} patches belong to it."),
     }
 }
@@ -60,6 +66,14 @@ pub(crate) fn followed(place: &str, score: f32, patches: usize, lost: bool) -> S
 /// A clip that the browser cannot play.
 pub(crate) fn no_clip(name: &str) -> String {
     format!("This browser cannot play {name}: its format or codec is unknown here. Convert it to MP4 (H.264) or WebM.")
+}
+
+/// A picture that only the engine can decode.
+pub(crate) fn no_pan(name: &str) -> String {
+    format!(
+        "This browser cannot draw {name} itself, as is usual for TIFF, so no window moves over it here: choose another \
+         picture, or convert it to PNG. The other rooms show it."
+    )
 }
 
 /// A frame could not be read.

@@ -74,7 +74,7 @@ pub(crate) fn Attention(store: Store, #[prop(optional)] of: Slot) -> impl IntoVi
                 </Show>
             </Surface>
             <Show when=move || !many()>
-                <Legend range />
+                <Legend range written=percent />
             </Show>
         </Figure>
     }

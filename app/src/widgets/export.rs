@@ -10,6 +10,7 @@ use crate::state::{Severity, Store};
 use crate::texts;
 use crate::views::Paint;
 use crate::views::surface::CanvasSlot;
+use crate::widgets::menu::Menu;
 use crate::{csv, download};
 
 /// Numbers behind a picture.
@@ -35,7 +36,13 @@ pub(crate) fn Export(
     let told = move |result| download::told(store, result);
     let name = move |ending: &str| {
         let picture = store.picture_untracked().map(|picture| picture.name).unwrap_or_default();
-        csv::file_name(&format!("{} {}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
+        // Two models' files of one picture are told apart.
+        let model = match paint.get_untracked() {
+            Some(Paint::View { slot, view }) if view != View::Input => untrack(|| store.model_in(slot)),
+            _ => None,
+        };
+        let model = model.map(|model| model.name).unwrap_or_default();
+        csv::file_name(&format!("{} {} {model}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
     };
     let png = move |_| {
         if let Some(canvas) = canvas.get_untracked() {
@@ -66,16 +73,13 @@ pub(crate) fn Export(
     };
     let counts = move || !matches!(paint.get(), Some(Paint::View { view: View::Input, .. }));
     view! {
-        <details class="export">
-            <summary>{texts::SAVE}</summary>
-            <div class="menu">
-                <button data-testid="save-png" on:click=png>"PNG"</button>
-                <Show when=counts>
-                    <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
-                    <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>
-                </Show>
-            </div>
-        </details>
+        <Menu>
+            <button data-testid="save-png" on:click=png>"PNG"</button>
+            <Show when=counts>
+                <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
+                <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>
+            </Show>
+        </Menu>
     }
 }
 

@@ -6,8 +6,13 @@ use crate::texts;
 
 /// A viridis bar between its two numbers.
 #[component]
-pub(crate) fn Legend(range: Signal<Option<[f32; 2]>>) -> impl IntoView {
-    let end = move |index: usize| range.get().map(|range| texts::number(range[index]));
+pub(crate) fn Legend(
+    range: Signal<Option<[f32; 2]>>,
+    /// How its ends are written: numbers unless said otherwise.
+    #[prop(default = texts::number)]
+    written: fn(f32) -> String,
+) -> impl IntoView {
+    let end = move |index: usize| range.get().map(|range| written(range[index]));
     view! {
         <div class="legend scale" class:blank=move || range.get().is_none() aria-hidden="true">
             <span>{move || end(0)}</span>

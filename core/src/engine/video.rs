@@ -14,7 +14,8 @@ use crate::probe::follow::Follower;
 use crate::probe::pca::{Basis, COMPONENTS, pca};
 use crate::probe::propagate::{Propagation, Settings, region};
 
-/// Share of the likeness's colour over the frame.
+/// Share of the likeness's colour over the frame. Its scale goes from 0 to 1 in every frame: where the thing is not,
+/// nothing is bright.
 const OVERLAY: f32 = 0.6;
 /// Patches at least this much like the clicked one, as a share of the way from the frame's mean to it, are of its thing.
 const SAME: f32 = 0.5;
@@ -79,13 +80,12 @@ impl Engine {
                 if *patch as usize >= count {
                     return Err(EngineError::Range { what: "patch", asked: *patch, count }.into());
                 }
-                let mut follower = Follower::click(&last.tokens, last.dim, last.grid, *patch);
-                let cosines = follower.clone().follow(&last.tokens, last.dim, last.grid).cosines;
+                let follower = Follower::click(&last.tokens, last.dim, last.grid, *patch);
+                let cosines = follower.alike(&last.tokens);
                 let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
                 let least = mean + SAME * (cosines[*patch as usize] - mean);
                 let labels = region(&cosines, last.grid, *patch, least);
                 let labels = Propagation::new(&last.tokens, last.dim, last.grid, labels, Settings::default());
-                follower.stay_at(*patch);
                 self.video.following = Some(Following { follower, labels });
             }
             VideoCommand::Release => self.video.following = None,
@@ -153,9 +153,9 @@ impl Engine {
         };
         let explained = explained(&tokens, &host, dim);
         let followed = self.video.following.as_mut().map(|following| {
-            let found = following.follower.follow(&tokens, dim, grid);
+            let found = following.follower.follow(&tokens, grid);
             if !following.labels.fits(dim, grid) {
-                let labels = region(&found.cosines, grid, found.patch, found.score);
+                let labels = region(&found.likeness, grid, found.patch, found.score);
                 following.labels = Propagation::new(&tokens, dim, grid, labels, Settings::default());
             }
             let labels = following.labels.next(&tokens);
@@ -183,17 +183,16 @@ impl Engine {
         let components = picture(Colouring::Rgb, scores, host);
         let likeness = followed.as_ref().map(|(found, _)| {
             let values =
-                Tensor::from_data(burn::tensor::TensorData::new(found.cosines.clone(), [n, 1]), &patches.device());
-            let picture = picture(Colouring::Heatmap, values, found.cosines.clone());
-            let [low, high] = range(&found.cosines);
-            Picture { opacity: OVERLAY, low: [low; 3], high: [high; 3], ..picture }
+                Tensor::from_data(burn::tensor::TensorData::new(found.likeness.clone(), [n, 1]), &patches.device());
+            let picture = picture(Colouring::Heatmap, values, found.likeness.clone());
+            Picture { opacity: OVERLAY, low: [0.0; 3], high: [1.0; 3], ..picture }
         });
         let followed = followed.map(|(found, labels)| Followed {
             patch: found.patch,
             score: found.score,
             lost: found.lost,
             region: (0..n as u32).filter(|&patch| labels[patch as usize] > BELONGS).collect(),
-            range: range(&found.cosines),
+            range: range(&found.likeness),
         });
         self.video.basis = Some(fitted);
         self.video.last = Some(Last { tokens, dim, grid });

@@ -33,6 +33,7 @@ pub(crate) fn Formula(store: Store, of: Equation) -> impl IntoView {
     view! {
         <div class="formula">
             {math(of)}
+            <p class="symbols">{texts::symbols(of)}</p>
             <p data-testid="live">{live}</p>
         </div>
     }
@@ -117,20 +118,32 @@ fn math(of: Equation) -> AnyView {
             </math>
         }
         .into_any(),
-        Equation::Cosine => view! {
-            <math display="block">
-                <mi>"cos"</mi><mo>"("</mo><mi>"s"</mi><mo>","</mo><mi>"t"</mi><mo>")"</mo><mo>"="</mo>
-                <mfrac>
-                    <mrow><mi>"s"</mi><mo>"·"</mo><mi>"t"</mi></mrow>
-                    <mrow><mo>"|"</mo><mi>"s"</mi><mo>"|"</mo><mo>"|"</mo><mi>"t"</mi><mo>"|"</mo></mrow>
-                </mfrac>
-            </math>
+        Equation::Cosine => {
+            let length = |of: &'static str| {
+                view! { <mrow><mo stretchy="false">"‖"</mo><mi>{of}</mi><mo stretchy="false">"‖"</mo></mrow> }
+            };
+            view! {
+                <math display="block">
+                    <mrow>
+                        <mi>"cos"</mi><mo stretchy="false">"("</mo><mi>"s"</mi><mo>","</mo><mi>"t"</mi>
+                        <mo stretchy="false">")"</mo>
+                    </mrow>
+                    <mo>"="</mo>
+                    <mfrac>
+                        <mrow><mi>"s"</mi><mo>"·"</mo><mi>"t"</mi></mrow>
+                        <mrow>{length("s")}{length("t")}</mrow>
+                    </mfrac>
+                </math>
+            }
+            .into_any()
         }
-        .into_any(),
         Equation::Reconstruction => view! {
             <math display="block">
                 <mi>"L"</mi><mo>"="</mo>
-                <mfrac><mn>"1"</mn><mrow><mo>"|"</mo><mi>"M"</mi><mo>"|"</mo></mrow></mfrac>
+                <mfrac>
+                    <mn>"1"</mn>
+                    <mrow><mo stretchy="false">"|"</mo><mi>"M"</mi><mo stretchy="false">"|"</mo></mrow>
+                </mfrac>
                 <munder><mo>"∑"</mo><mrow><mi>"i"</mi><mo>"∈"</mo><mi>"M"</mi></mrow></munder>
                 <mspace width="0.35em"></mspace>
                 <mfrac><mn>"1"</mn><mrow><mn>"3"</mn><msup><mi>"P"</mi><mn>"2"</mn></msup></mrow></mfrac>

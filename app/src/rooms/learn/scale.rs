@@ -13,9 +13,12 @@ use crate::widgets::segments::Segments;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Measure {
+pub(crate) enum Measure {
+    /// The mean of all tasks.
     Average,
+    /// OCR and charts.
     Ocr,
+    /// Tasks that need the eye.
     Vision,
 }
 
@@ -30,10 +33,10 @@ const CLIP: [[f64; 5]; 3] =
 /// There is none of seven billion.
 const WEB_MAE: [[f64; 4]; 3] = [[49.19, 50.59, 50.92, 51.50], [26.5, 30.3, 31.1, 32.7], [55.2, 56.3, 55.8, 56.6]];
 
-/// The chart and what it measures.
+/// The chart, and what it measures at first.
 #[component]
-pub(crate) fn Scale(store: Store) -> impl IntoView {
-    let measure = RwSignal::new(Measure::Average);
+pub(crate) fn Scale(store: Store, first: Measure) -> impl IntoView {
+    let measure = RwSignal::new(first);
     let options = vec![
         (Measure::Average, texts::SCALE_AVERAGE),
         (Measure::Ocr, texts::SCALE_OCR),

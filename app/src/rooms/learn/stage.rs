@@ -1,8 +1,9 @@
 //! The views of the real rooms that a step puts beside its text.
 
+use lab_protocol::{ModelInfo, Slot};
 use leptos::prelude::*;
 
-use super::scale::Scale;
+use super::scale::{Measure, Scale};
 use super::teacher::Teacher;
 use crate::inputs::Images;
 use crate::rooms::mask::Bench;
@@ -22,8 +23,10 @@ pub(crate) enum Views {
     Mask,
     /// A teacher's answers and what becomes of them.
     Teacher,
-    /// The paper's figures.
-    Scale,
+    /// The paper's figures, at first by one measure.
+    Scale(Measure),
+    /// Similarity by the model at work and by its random twin.
+    Twin,
     /// The images by likeness to the one on show.
     Search,
 }
@@ -41,11 +44,33 @@ pub(crate) fn Stage(store: Store, stage: Signal<Views>) -> impl IntoView {
         }
         Views::Mask => view! { <Bench store /> }.into_any(),
         Views::Teacher => view! { <Teacher store /> }.into_any(),
-        Views::Scale => view! { <Scale store /> }.into_any(),
+        Views::Scale(first) => view! { <Scale store first /> }.into_any(),
+        Views::Twin => view! { <Twin store /> }.into_any(),
         Views::Search => {
             view! { <div class="search"><Images store /></div><div class="stage"><Input store /><Similarity store /></div> }
                 .into_any()
         }
     }
+    }
+}
+
+/// The same map by two models, under their names.
+#[component]
+fn Twin(store: Store) -> impl IntoView {
+    let see = store.rooms.see;
+    let name = move |model: Option<ModelInfo>| model.map(|model| model.name);
+    view! {
+        <div class="stage">
+            <section>
+                <p class="model"><strong>{move || name(store.model.get())}</strong></p>
+                <Similarity store />
+            </section>
+            <Show when=move || see.other.get().is_some()>
+                <section>
+                    <p class="model"><strong data-testid="other-model">{move || name(see.other.get())}</strong></p>
+                    <Similarity store of=Slot::Other />
+                </section>
+            </Show>
+        </div>
     }
 }

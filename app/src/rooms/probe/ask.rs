@@ -26,6 +26,10 @@ pub(super) struct Asked {
 /// Asks about pictures; the newest stands first.
 async fn ask(store: Store, shots: Vec<Shot>, live: bool) {
     let state = store.rooms.probe;
+    // Another model, other pictures: the probe comes anew in a moment.
+    while state.due.get_value() {
+        pause(50).await;
+    }
     let answer = async {
         let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
         send(store, &link, &shots).await?;
@@ -163,7 +167,7 @@ pub(super) fn Ask(store: Store) -> impl IntoView {
             <h2 id="ask-title">{texts::TEST}</h2>
             <div class="buttons">
                 <label class="button">
-                    <input type="file" accept="image/*" multiple data-testid="ask-files" on:change=pick />
+                    <input type="file" accept=crate::texts::FORMATS multiple data-testid="ask-files" on:change=pick />
                     {texts::TEST_DROP}
                 </label>
                 <button prop:disabled=nothing data-testid="ask-shown" on:click=shown>{texts::TEST_SHOWN}</button>

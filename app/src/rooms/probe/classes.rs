@@ -6,7 +6,9 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, Event, FileList, HtmlInputElement, KeyboardEvent};
 
+use super::project::Project;
 use super::{Class, Shot, close_camera, forget, open_camera, shot};
+use crate::inputs::readable;
 use crate::signals::pause;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
@@ -46,6 +48,7 @@ pub(super) fn Classes(store: Store) -> impl IntoView {
                 <button data-testid="add-class" on:click=add>{texts::ADD_CLASS}</button>
                 <button data-testid="start-empty" on:click=empty>{texts::CLEAR}</button>
                 <button on:click=move |_| super::example(store)>{texts::EXAMPLE}</button>
+                <Project store />
             </div>
             <Settings store />
         </section>
@@ -91,7 +94,7 @@ fn take(store: Store, id: u32, files: Option<FileList>) {
     let mut shots = Vec::new();
     for file in (0..files.length()).filter_map(|at| files.get(at)) {
         let name = file.name();
-        match file.type_().starts_with("image/") {
+        match readable(&file.type_()) {
             true => shots.push(shot(store, file.into(), name)),
             false => store.tell(Severity::Warning, crate::texts::no_image(&name)),
         }
@@ -235,7 +238,7 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
             </ul>
             <div class="buttons">
                 <label class="button">
-                    <input type="file" accept="image/*" multiple data-testid="class-files" on:change=pick />
+                    <input type="file" accept=crate::texts::FORMATS multiple data-testid="class-files" on:change=pick />
                     {texts::ADD}
                 </label>
                 <button on:click=shown>{texts::ADD_SHOWN}</button>

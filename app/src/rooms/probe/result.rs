@@ -74,7 +74,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
         spawn_local(async move {
             match ask_probe(store, ProbeCommand::Import, &[file.unchecked_into()]).await {
                 Ok((ProbeEvent::Imported { classes, images, model, same_weights, .. }, _)) => {
-                    let severity = if same_weights { Severity::Warning } else { Severity::Error };
+                    let severity = if same_weights { Severity::Done } else { Severity::Error };
                     store.tell(severity, texts::imported(&classes, images, &model, same_weights));
                     batch(|| {
                         state.classes.set(Vec::new());

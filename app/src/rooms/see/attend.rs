@@ -135,6 +135,7 @@ fn take(store: Store, source: Source, answer: Result<ModelInfo, String>) {
             if let Source::Beside(id) = source {
                 model.name = id;
             }
+            model.name = stored::named(&model.name);
             batch(|| {
                 see.edition.update(|edition| *edition += 1);
                 see.other.set(Some(model));

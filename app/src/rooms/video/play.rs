@@ -8,6 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
 use super::{Feed, Fit, Last, Spot, State, Wish};
+use crate::grid::middle;
 use crate::link::{Link, words};
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
@@ -54,9 +55,14 @@ pub(super) fn attend(store: Store) {
 
 /// Follows what lies on a patch of the frame on show.
 pub(super) async fn follow(store: Store, patch: u32) {
-    let at = store.rooms.video.at.get_untracked();
+    begin(store, patch, Some((store.rooms.video.at.get_untracked(), patch))).await;
+}
+
+/// Follows what lies on a patch; a link says where that began only when somebody chose it.
+async fn begin(store: Store, patch: u32, origin: Option<(u32, u32)>) {
     tell(store, VideoCommand::Follow { patch }, |state| {
-        state.origin.set(Some((at, patch)));
+        state.idle.set(false);
+        state.origin.set(origin);
         state.track.set_value(Vec::new());
     })
     .await;
@@ -90,6 +96,7 @@ async fn grant(store: Store, [rows, columns]: [usize; 2]) {
     let Some(wish) = state.wish.get_untracked() else { return };
     state.wish.set(None);
     match wish {
+        Wish::Begin => begin(store, middle([rows, columns]), None).await,
         Wish::Follow(patch) if (patch as usize) < rows * columns => follow(store, patch).await,
         Wish::Follow(patch) => store.tell(Severity::Warning, crate::texts::no_patch(patch, rows * columns)),
         Wish::LetGo if state.last.with_untracked(|last| last.followed.is_some()) => let_go(store).await,
@@ -142,11 +149,12 @@ async fn run(store: Store, round: u32) {
                 return;
             }
         }
+        let name = over.as_ref().map(|picture| picture.name.clone());
         let bitmap = match grab(store, &mut pan, over, at).await {
             Ok(Some(bitmap)) => bitmap,
             Ok(None) => continue,
             Err(error) => {
-                fail(texts::no_frame(&words(&error)));
+                fail(name.map_or_else(|| texts::no_frame(&words(&error)), |name| texts::no_pan(&name)));
                 return;
             }
         };
@@ -222,7 +230,7 @@ async fn colours(store: Store, pan: &mut Pan, next: &Fit) -> Result<bool, String
     let comes = fit == *next;
     if !comes {
         let drawn = async { bitmap(pan.draw(&picture, fit.at).await?.as_ref()).await };
-        let bitmap = drawn.await.map_err(|error| texts::no_frame(&words(&error)))?;
+        let bitmap = drawn.await.map_err(|_| texts::no_pan(&picture.name))?;
         ask(store, VideoCommand::Fit, &[bitmap]).await?;
     } else if fitted.is_some() {
         ask(store, VideoCommand::Refit, &[]).await?;

@@ -8,13 +8,14 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, KeyboardEvent, PointerEvent};
 
-use super::{Feed, Spot, canvas, play};
+use super::{Feed, Last, Spot, canvas, play};
 use crate::grid::{patch_from_key, patch_from_pixel, place};
 use crate::link::{Link, words};
 use crate::signals::put;
 use crate::state::{Severity, Store};
 use crate::texts::video as texts;
 use crate::views::surface::Bare;
+use crate::widgets::legend::Legend;
 use crate::widgets::width;
 use crate::{csv, download};
 
@@ -30,8 +31,12 @@ pub(super) fn Screens(store: Store) -> impl IntoView {
     let state = store.rooms.video;
     let node = NodeRef::<Div>::new();
     width::attend(node, move |width| put(state.side, width::device_pixels(width, MAX_SIDE)));
-    let speed =
-        move || state.last.with(|last| (last.count > 0).then(|| texts::speed(last.rate, last.millis, last.explained)));
+    let speed = move || {
+        // One frame after another by hand has no rate.
+        let playing = state.playing.get();
+        let words = |last: &Last| texts::speed(playing.then_some(last.rate), last.millis, last.explained);
+        state.last.with(|last| (last.count > 0).then(|| words(last)))
+    };
     let thing = Memo::new(move |_| {
         state.last.with(|last| {
             last.followed.as_ref().map(|thing| {
@@ -73,6 +78,7 @@ pub(super) fn Screens(store: Store) -> impl IntoView {
                     </Show>
                     <NoPicture store />
                 </div>
+                <Legend range=Signal::derive(|| Some([0.0, 1.0])) />
                 <figcaption>
                     <span class="numbers" data-testid="video-thing">{move || thing.get()}</span>
                 </figcaption>

@@ -188,7 +188,7 @@ test('where there is a card the GPU engine takes over by itself, and everything 
   const before = await embedding(page, 'cat.jpg');
   assert.equal(before.engine, 'cpu');
   await waitFor(page, 'the GPU engine', () => /GPU engine: a card of the test/.test(document.querySelector('[data-testid="engine-status"]').textContent), { timeout: 200_000 });
-  await waitFor(page, 'the reason', () => /Your browser offers WebGPU, and every kernel passed/.test(document.body.textContent));
+  await waitFor(page, 'the reason', () => /Your browser offers WebGPU[^]*each of the \d+ kernels gives the numbers of its twin/.test(document.body.textContent));
   await waitFor(page, 'the same photograph', () => window.lab.debug.images?.['cat.jpg']?.engine === 'gpu', { timeout: 200_000 });
   await still(page);
   assert.match(await page.locator(byTest('model-select')).textContent(), /64 wide/, 'the model stays');

@@ -90,7 +90,7 @@ test('a sample that never comes is given up, said, and nothing waits for it any 
   // The page's patience of half a minute, shortened.
   await context.addInitScript(() => {
     const timeout = AbortSignal.timeout.bind(AbortSignal);
-    AbortSignal.timeout = () => timeout(2000);
+    AbortSignal.timeout = () => timeout(8000);
   });
   await context.route('**/samples/apples.jpg', () => {});
   await page.goto(labUrl());

@@ -215,7 +215,7 @@ pub(crate) fn See(store: Store) -> impl IntoView {
     let two = move || paired.get();
     view! {
         <p class="lead">{texts::LEAD}</p>
-        <div class="looks">
+        <div class="maps">
             <div class="stage" class:pairs=two>
                 <div>
                     <Input store />

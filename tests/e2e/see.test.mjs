@@ -103,7 +103,6 @@ test('components are coloured without red against green where one wishes, in eve
   }, byTest(view));
   assert.ok((await widest('view-pca')) < 45);
   await page.evaluate(() => { location.hash = '#room=video&sample=lemons&play=no&palette=safe'; });
-  await frames(page);
   await waitFor(page, 'the frame', () => document.querySelector('[data-testid="video-components"] canvas')?.width > 0);
   await page.waitForTimeout(1000);
   assert.ok((await widest('video-components')) < 45);
@@ -252,6 +251,7 @@ test('two steps of a run are kept once each and stand side by side, after a relo
 
   // Elsewhere they are not kept: a sentence each, and the page works on.
   await page.locator(byTest('kept-DINO run, step 4')).getByText('Delete').click();
+  await page.locator(byTest('delete-sure')).click();
   await waitFor(page, 'one network', () => document.querySelectorAll('[data-testid="stored"] li').length === 1);
   assert.equal(await kept.count(), 1);
   const { page: elsewhere } = await openRoom(t, hash);

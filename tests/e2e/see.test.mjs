@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { ONE_SAMPLE, openLab, waitFor, WITHOUT_WEBGPU } from './harness.mjs';
-import { address, byTest, cells, frames, go, openRoom, pressed, reached, said, saved, settled, still, told, trainLink } from './rooms.mjs';
+import { address, byTest, cells, go, openRoom, pressed, reached, said, saved, settled, still, told, trainLink } from './rooms.mjs';
 
 /** Everything that one sees in a room, as checksums. */
 const everything = async (page, views) => Promise.all(views.map((view) => cells(page, view)));

@@ -2,12 +2,11 @@
 
 mod dropped;
 
-use js_sys::Promise;
 use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{AbortSignal, Blob, DragEvent, Event, File, FileList, HtmlInputElement, RequestInit, Response};
 
 use self::dropped::Dropped;
@@ -48,9 +47,11 @@ pub(crate) fn listen(store: Store, first: Option<&'static str>) {
         let mut order: Vec<_> = texts::SAMPLES.iter().collect();
         order.rotate_left(first);
         for samples in [&order[..1], &order[1..]] {
-            let asked: Vec<_> = samples.iter().map(|sample| (sample, ask(sample))).collect();
+            // Promises, so that each comes whole while another is waited for.
+            let asked: Vec<_> =
+                samples.iter().map(|sample| (sample, future_to_promise(fetched(sample.name)))).collect();
             for (sample, asked) in asked {
-                match fetched(asked).await {
+                match JsFuture::from(asked).await.and_then(|blob| blob.dyn_into::<Blob>()) {
                     Ok(blob) => {
                         let id = pictures::add(store, blob, format!("{}.jpg", sample.name), Some(sample.name));
                         let wished = store.sample.with_untracked(|wish| wish.as_deref() == Some(sample.name));
@@ -66,20 +67,17 @@ pub(crate) fn listen(store: Store, first: Option<&'static str>) {
     });
 }
 
-/// Asks for a sample, now; given up after [`PATIENCE`].
-fn ask(sample: &texts::Sample) -> Result<Promise, JsValue> {
+/// A sample, given up after [`PATIENCE`].
+async fn fetched(name: &str) -> Result<JsValue, JsValue> {
     let options = RequestInit::new();
     options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
     let window = web_sys::window().ok_or("there is no window")?;
-    Ok(window.fetch_with_str_and_init(&format!("samples/{}.jpg", sample.name), &options))
-}
-
-async fn fetched(asked: Result<Promise, JsValue>) -> Result<Blob, JsValue> {
-    let response: Response = JsFuture::from(asked?).await?.dyn_into()?;
+    let asked = window.fetch_with_str_and_init(&format!("samples/{name}.jpg"), &options);
+    let response: Response = JsFuture::from(asked).await?.dyn_into()?;
     if !response.ok() {
         return Err(format!("the server answered {}", response.status()).into());
     }
-    JsFuture::from(response.blob()?).await?.dyn_into()
+    JsFuture::from(response.blob()?).await
 }
 
 /// Takes images among files and shows the first; says so of anything else.

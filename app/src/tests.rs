@@ -312,7 +312,7 @@ async fn the_engine_panel_tells_the_verdict_of_the_self_check_also_where_the_eng
     let it = mounted(move || view! { <EnginePanel store /> });
     store.why.set(texts::WHY_WANTED.to_owned());
     store.verdict.set(verdict(vec![kernel(true), kernel(false)]));
-    let line = it.one("[data-testid=verdict]");
+    let line = it.one("[data-testid=self-check]");
     assert_eq!(line.text_content().as_deref(), Some(""), "no engine runs yet");
     let (kind, device) = (EngineKind::Gpu, "card".to_owned());
     let info = EngineInfo { kind, device, software: false, f16: false, max_binding_bytes: 0 };

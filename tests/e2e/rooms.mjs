@@ -73,7 +73,7 @@ export const trainLink = (engine, method, ...more) =>
 
 /** Waits until the room Video plays. */
 export const frames = (page) =>
-  waitFor(page, 'frames', () => /frames a second/.test(document.querySelector('[data-testid="video-speed"]')?.textContent), { timeout: 60_000 });
+  waitFor(page, 'frames', () => /frames a second|ms for this frame/.test(document.querySelector('[data-testid="video-speed"]')?.textContent), { timeout: 60_000 });
 
 /** What the address says. */
 export const address = (page) => page.evaluate(() => location.hash);

@@ -30,7 +30,9 @@ test('frames come before any click; pause stops, one frame goes on, colours are 
   }
   const moved = await shot(page, 'video-components');
   assert.ok(!moved.equals(still), 'a step shows the same frame');
-  // The frame on show, in colours of its own.
+  // The frame on show, in colours of its own; without the mark of what is followed.
+  await page.locator(byTest('video-release')).click();
+  await page.waitForTimeout(500);
   const input = await shot(page, 'video-input');
   await page.locator(byTest('video-refit')).click();
   await until('other colours', async () => !(await shot(page, 'video-components')).equals(moved));

@@ -49,7 +49,7 @@ pub(crate) fn EnginePanel(store: Store) -> impl IntoView {
             <h2 id="engine-title">{texts::ENGINE}</h2>
             <p role="status" data-testid="engine-status">{status}</p>
             <p class="hint">{move || store.why.get()}</p>
-            <p class="hint" data-testid="verdict">{move || running().then(|| store.verdict.get())}</p>
+            <p class="hint" data-testid="self-check">{move || running().then(|| store.verdict.get())}</p>
             <p class="hint" data-testid="memory">{takes}</p>
             <Show when=stopped>
                 <button on:click=move |_| engine::start(store)>{texts::RESTART}</button>

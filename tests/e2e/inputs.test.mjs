@@ -86,7 +86,7 @@ test("a model's folder is dropped, or picked", async (t) => {
 });
 
 test('a sample that never comes is given up, said, and nothing waits for it any more', async (t) => {
-  const { page, context } = await openWindow(t, { ...WITHOUT_WEBGPU, allow: [/samples\/apples\.jpg/] });
+  const { page, context } = await openWindow(t, { ...WITHOUT_WEBGPU, allow: [...WITHOUT_WEBGPU.allow, /samples\/apples\.jpg/] });
   // The page's patience of half a minute, shortened.
   await context.addInitScript(() => {
     const timeout = AbortSignal.timeout.bind(AbortSignal);

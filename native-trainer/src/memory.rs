@@ -22,10 +22,21 @@ pub(crate) fn forget_peak() {
 
 /// Bytes that a process may take yet, within the limits of its container.
 pub(crate) fn available() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
+    let system = system();
     let limited = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
     system.available_memory().min(limited)
+}
+
+/// Bytes of the machine, or of the container's share of it.
+pub(crate) fn total() -> u64 {
+    let system = system();
+    system.cgroup_limits().map_or(system.total_memory(), |limits| limits.total_memory)
+}
+
+fn system() -> sysinfo::System {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    system
 }
 
 fn status(key: &str) -> Option<u64> {

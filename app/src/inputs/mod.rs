@@ -34,11 +34,11 @@ pub(crate) fn listen(store: Store, first: Option<&'static str>) {
                 }
             });
         } else {
-            take(store, data.files());
+            take(store, listed(data.files()));
         }
     });
     window_event_listener(ev::paste, move |event| {
-        take(store, event.clipboard_data().and_then(|data| data.files()));
+        take(store, listed(event.clipboard_data().and_then(|data| data.files())));
     });
     spawn_local(async move {
         let first = texts::SAMPLES.iter().position(|sample| Some(sample.name) == first).unwrap_or(0);
@@ -80,10 +80,22 @@ async fn fetched(name: &str) -> Result<JsValue, JsValue> {
     JsFuture::from(response.blob()?).await
 }
 
+/// The files of a list.
+pub(crate) fn listed(files: Option<FileList>) -> Vec<File> {
+    files.map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default()
+}
+
+/// What was picked in a field for files, which is empty from then on: the same can be picked once more.
+pub(crate) fn picked(event: &Event) -> Vec<File> {
+    let input = event_target::<HtmlInputElement>(event);
+    let files = listed(input.files());
+    input.set_value("");
+    files
+}
+
 /// Takes images among files and shows the first; says so of anything else.
-fn take(store: Store, files: Option<FileList>) {
-    let Some(files) = files else { return };
-    let (images, others) = sort((0..files.length()).filter_map(|at| files.get(at)));
+fn take(store: Store, files: Vec<File>) {
+    let (images, others) = sort(files);
     others.iter().for_each(|file| store.tell(Severity::Warning, texts::no_image(&file.name())));
     show(store, images);
 }
@@ -129,9 +141,7 @@ fn show(store: Store, files: Vec<File>) {
 #[component]
 pub(crate) fn Images(store: Store) -> impl IntoView {
     let pick = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        take(store, input.files());
-        input.set_value("");
+        take(store, picked(&event));
     };
     view! {
         <section class="panel" aria-labelledby="images-title">

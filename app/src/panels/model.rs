@@ -2,9 +2,10 @@
 
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
-use web_sys::{Event, HtmlInputElement};
+use web_sys::Event;
 
 use crate::engine;
+use crate::inputs::picked;
 use crate::state::{Source, Store};
 use crate::stored;
 use crate::texts;
@@ -37,13 +38,10 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
         offers().into_iter().find(|offer| offer.id == key).map(|offer| format!("{} {}", offer.note, offer.licence))
     };
     let pick = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let files: Vec<_> =
-            input.files().map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default();
+        let files = picked(&event);
         if !files.is_empty() {
             engine::load_model(store, Source::Files(files));
         }
-        input.set_value("");
     };
     let open = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();

@@ -11,9 +11,10 @@ use leptos::html::Video as VideoElement;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
-use web_sys::{Event, HtmlInputElement, HtmlVideoElement, MediaStream, Url};
+use web_sys::{Event, HtmlVideoElement, MediaStream, Url};
 
 use crate::hash::Address;
+use crate::inputs::picked;
 use crate::signals::put;
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
@@ -333,10 +334,7 @@ fn Controls(store: Store) -> impl IntoView {
         });
     };
     let open = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let file = input.files().and_then(|files| files.get(0));
-        input.set_value("");
-        let Some(file) = file else { return };
+        let Some(file) = picked(&event).into_iter().next() else { return };
         let Ok(url) = Url::create_object_url_with_blob(&file) else { return };
         if let Some((_, old)) = state.clip.get_untracked() {
             drop(Url::revoke_object_url(&old));

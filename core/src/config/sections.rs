@@ -577,7 +577,6 @@ impl Config {
         crop(crops.global_size, "crops.global_size")?;
         let scale = crops.global_scale;
         must(scale_of(scale), "crops.global_scale", format!("{scale:?}"), "[least, most] within 0 and 1".to_owned())?;
-        must(train.epochs > 0.0, "train.epochs", train.epochs.to_string(), "more than 0".to_owned())?;
         must(
             train.batch_size.is_multiple_of(train.accumulate),
             "train.accumulate",

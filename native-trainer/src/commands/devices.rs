@@ -9,7 +9,7 @@ use lab_protocol::{EngineInfo, EngineKind, KernelCheck};
 use serde::Serialize;
 
 use crate::cli::DevicesArgs;
-use crate::text;
+use crate::{memory, text};
 
 /// Limits that are counts of bytes.
 const IN_BYTES: [&str; 2] = ["max buffer", "workgroup memory"];
@@ -77,11 +77,7 @@ fn row(device: DeviceDescription, no_check: bool) -> Row {
 /// Bytes that it computes in: the machine's own for the CPU and for a GPU in software; of others wgpu tells nothing.
 fn memory(info: &EngineInfo) -> Option<u64> {
     let of_the_machine = info.kind == EngineKind::Cpu || info.software;
-    of_the_machine.then(|| {
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        system.cgroup_limits().map_or(system.total_memory(), |limits| limits.total_memory)
-    })
+    of_the_machine.then(memory::total)
 }
 
 /// The value of a limit, for people.

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
             ));
             None
         }
-        Some(device) => Some(measure(arguments, &small, &device, kernels)?),
+        Some(device) => Some(measure(arguments, &small, &device, step)?),
         None => None,
     };
     let seconds = measured.as_ref().map(|measured| measured.seconds * needs.seen as f64);
@@ -172,8 +172,8 @@ fn small(config: &Config) -> Config {
     small
 }
 
-/// Makes two small steps: the second tells the time, both the memory.
-fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, kernels: bool) -> Result<Measured> {
+/// Makes two small steps, of which each is estimated to take so many bytes: the second tells the time, both the memory.
+fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, estimate: u64) -> Result<Measured> {
     let images = small.train.batch_size;
     text::note(&format!("measuring a step of {}", text::plural(images as u64, "image")));
     // Before anything is measured: its memory is not the step's.
@@ -205,7 +205,7 @@ fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, kernels: b
         seconds: seconds / images as f64,
         images: images as u64,
         memory,
-        estimate: Needs::of(small, arguments.images, kernels).memory() + kept,
+        estimate: estimate + kept,
         kept,
     })
 }

@@ -3,9 +3,10 @@
 use lab_protocol::{ImageId, Prediction, ProbeCommand, ProbeEvent};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use web_sys::{Event, HtmlInputElement};
+use web_sys::Event;
 
 use super::{Shot, ask_probe, forget, open_camera, send, shot};
+use crate::inputs::picked;
 use crate::signals::pause;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
@@ -111,10 +112,7 @@ pub(super) fn Ask(store: Store) -> impl IntoView {
     let state = store.rooms.probe;
     let nothing = move || state.trained.with(Option::is_none);
     let pick = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let files: Vec<_> =
-            input.files().map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default();
-        input.set_value("");
+        let files = picked(&event);
         if nothing() {
             store.tell(Severity::Warning, texts::NO_PROBE);
             return;

@@ -4,11 +4,11 @@ use leptos::html::Video;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
-use web_sys::{DragEvent, Event, FileList, HtmlInputElement, KeyboardEvent};
+use web_sys::{DragEvent, Event, File, KeyboardEvent};
 
 use super::project::Project;
 use super::{Class, Shot, close_camera, forget, open_camera, shot};
-use crate::inputs::readable;
+use crate::inputs::{listed, picked, readable};
 use crate::signals::pause;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
@@ -89,10 +89,9 @@ fn Camera(store: Store) -> impl IntoView {
 }
 
 /// Takes images among files into a class; says so of anything else.
-fn take(store: Store, id: u32, files: Option<FileList>) {
-    let Some(files) = files else { return };
+fn take(store: Store, id: u32, files: Vec<File>) {
     let mut shots = Vec::new();
-    for file in (0..files.length()).filter_map(|at| files.get(at)) {
+    for file in files {
         let name = file.name();
         match readable(&file.type_()) {
             true => shots.push(shot(store, file.into(), name)),
@@ -159,16 +158,14 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
         }
     };
     let pick = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        take(store, id, input.files());
-        input.set_value("");
+        take(store, id, picked(&event));
     };
     let dropped = move |event: DragEvent| {
         event.prevent_default();
         // The page would take it as well.
         event.stop_propagation();
         over.set(false);
-        take(store, id, event.data_transfer().and_then(|data| data.files()));
+        take(store, id, listed(event.data_transfer().and_then(|data| data.files())));
     };
     let remove_class = move |_| {
         state.classes.update(|classes| {

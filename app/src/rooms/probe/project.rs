@@ -10,10 +10,11 @@ use leptos::task::spawn_local;
 use serde_json::{Value, json};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, Event, HtmlInputElement};
+use web_sys::{Blob, Event};
 
 use super::{Class, Shot, forget, shot};
 use crate::download;
+use crate::inputs::picked;
 use crate::state::{Severity, Store};
 use crate::texts::{SAMPLES, probe as texts};
 
@@ -51,10 +52,7 @@ pub(super) fn Project(store: Store) -> impl IntoView {
         state.kept.set_value(own(store));
     };
     let open = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let file = input.files().and_then(|files| files.get(0));
-        input.set_value("");
-        let Some(file) = file else { return };
+        let Some(file) = picked(&event).into_iter().next() else { return };
         spawn_local(async move {
             match unpack(store, &file).await {
                 Some(classes) => {

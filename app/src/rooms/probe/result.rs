@@ -4,9 +4,10 @@ use lab_protocol::{ProbeCommand, ProbeEvent, ProbeReport};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
-use web_sys::{Event, HtmlInputElement};
+use web_sys::Event;
 
 use super::{Reports, Shot, Trained, ask_probe};
+use crate::inputs::picked;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 use crate::widgets::segments::Segments;
@@ -67,10 +68,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
         download::told(store, download::text(name, "text/csv", &table(&trained, reports)));
     };
     let import = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let file = input.files().and_then(|files| files.get(0));
-        input.set_value("");
-        let Some(file) = file else { return };
+        let Some(file) = picked(&event).into_iter().next() else { return };
         spawn_local(async move {
             match ask_probe(store, ProbeCommand::Import, &[file.unchecked_into()]).await {
                 Ok((ProbeEvent::Imported { classes, images, model, same_weights, .. }, _)) => {

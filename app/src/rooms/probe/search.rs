@@ -3,10 +3,11 @@
 use lab_protocol::{ProbeCommand, ProbeEvent, SearchHit};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Event, HtmlInputElement};
+use wasm_bindgen::JsValue;
+use web_sys::Event;
 
 use super::ask_probe;
+use crate::inputs::picked;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
 
@@ -28,12 +29,7 @@ pub(super) fn Search(store: Store) -> impl IntoView {
     let state = store.rooms.probe;
     let fail = move |sentence: String| store.tell(Severity::Error, sentence);
     let open = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let files: Vec<JsValue> = input
-            .files()
-            .map(|files| (0..files.length()).filter_map(|at| files.get(at)).map(JsCast::unchecked_into).collect())
-            .unwrap_or_default();
-        input.set_value("");
+        let files: Vec<JsValue> = picked(&event).into_iter().map(JsValue::from).collect();
         if files.is_empty() {
             return;
         }

@@ -3,9 +3,10 @@
 use lab_protocol::StoredModel;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, Event, HtmlElement, HtmlInputElement};
+use web_sys::{Element, Event, HtmlElement};
 
 use super::FILES;
+use crate::inputs::picked;
 use crate::state::{Source, Store};
 use crate::stored;
 use crate::texts::{self, see};
@@ -42,13 +43,10 @@ pub(crate) fn Compare(store: Store) -> impl IntoView {
         },
     };
     let pick = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let files: Vec<_> =
-            input.files().map(|files| (0..files.length()).filter_map(|at| files.get(at)).collect()).unwrap_or_default();
+        let files = picked(&event);
         if !files.is_empty() {
             place(store, FILES.to_owned(), Some(Source::Files(files)));
         }
-        input.set_value("");
     };
     let folder = NodeRef::<leptos::html::Input>::new();
     // No attribute of HTML's standard, and known to every browser.

@@ -4,9 +4,10 @@ use js_sys::Array;
 use lab_protocol::train::{Place, TrainCommand};
 use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
-use web_sys::{Blob, BlobPropertyBag, Event, File, HtmlInputElement};
+use web_sys::{Blob, BlobPropertyBag, Event, File};
 
 use super::{replace, run};
+use crate::inputs::picked;
 use crate::rooms::{Room, go};
 use crate::state::{Severity, Source, Store};
 use crate::texts::train as texts;
@@ -42,15 +43,10 @@ pub(super) fn Files(store: Store) -> impl IntoView {
         });
     };
     let pick = move |event: Event| {
-        let input = event_target::<HtmlInputElement>(&event);
-        let files: Vec<JsValue> = input
-            .files()
-            .map(|files| (0..files.length()).filter_map(|at| files.get(at)).map(JsValue::from).collect())
-            .unwrap_or_default();
+        let files: Vec<JsValue> = picked(&event).into_iter().map(JsValue::from).collect();
         if !files.is_empty() {
             replace::open(store, files);
         }
-        input.set_value("");
     };
     view! {
         <section class="panel" aria-labelledby="files-title">

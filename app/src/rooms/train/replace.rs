@@ -36,6 +36,13 @@ async fn aside(state: State, link: &Link) -> Result<Option<Aside>, String> {
     }
 }
 
+/// Another run stands now: the one that gave way can be brought back, or, where it had hardly begun, the one before it.
+fn stood(state: State, aside: Option<Aside>) {
+    if aside.is_some() {
+        state.aside.set(aside);
+    }
+}
+
 /// Begins anew by the room's choices; a run that is worth something can be brought back.
 pub(super) fn reset(store: Store) {
     let state = store.rooms.train;
@@ -43,8 +50,8 @@ pub(super) fn reset(store: Store) {
     act(store, move |link| async move {
         let aside = aside(state, &link).await?;
         switch_on(state);
-        if begin(store, &link).await && aside.is_some() {
-            state.aside.set(aside);
+        if begin(store, &link).await {
+            stood(state, aside);
         }
         Ok(())
     });
@@ -70,9 +77,7 @@ pub(super) fn open(store: Store, files: Vec<JsValue>) {
         act(store, move |link| async move {
             let aside = aside(state, &link).await?;
             load(store, &link, &files).await?;
-            if aside.is_some() {
-                state.aside.set(aside);
-            }
+            stood(state, aside);
             welcome(store, &link).await?;
             save(state, &link).await
         });
@@ -123,9 +128,7 @@ pub(super) fn take_over(store: Store) {
         state.elsewhere.set(false);
         state.held.set_value(None);
         if restore(store, &link).await? {
-            if aside.is_some() {
-                state.aside.set(aside);
-            }
+            stood(state, aside);
             welcome(store, &link).await
         } else {
             // The other tab has forgotten it: this one's takes its place.
@@ -153,9 +156,7 @@ pub(super) fn forget(store: Store) {
             // The engine holds none any more.
             state.status.set(None);
         }
-        if aside.is_some() {
-            state.aside.set(aside);
-        }
+        stood(state, aside);
         Ok(())
     });
 }

@@ -301,8 +301,13 @@ test('the panel fetches, shows, loads, and deletes; the page works without a net
   assert.doesNotMatch(await page.locator('[role=alert]').textContent(), /other weights|asks for/);
   assert.match(await page.evaluate(() => location.hash), /model=lab\/tiny&weights=[0-9a-f]/);
 
+  // The question stays when its row is drawn anew, as after the model was used.
+  const row = page.locator(byTest('kept-lab/tiny'));
+  await row.getByText('Delete').click();
+  await row.evaluate((row) => { row.dataset.old = 'yes'; });
+  await row.getByText('Load', { exact: true }).click();
+  await waitFor(page, 'a new row', () => document.querySelector('[data-testid="kept-lab/tiny"]:not([data-old])'));
   // Deleted: the space is free.
-  await page.locator(byTest('kept-lab/tiny')).getByText('Delete').click();
   await page.locator(byTest('delete-sure')).click();
   await waitFor(page, 'an empty list', () => !document.querySelector('[data-testid="kept-lab/tiny"]'));
   const left = await page.evaluate(async () => {

@@ -28,6 +28,8 @@ pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
     };
     let ask = move |_| spawn_local(stored::ask_to_keep(store));
     let mirror = move |event| stored::set_mirror(store, event_target_value(&event));
+    // Beside the rows: a row is drawn anew when its model was used, and the question stays.
+    let asked = RwSignal::new(None);
     view! {
         <section class="panel stored" aria-labelledby="stored-title" data-testid="stored">
             <h2 id="stored-title">{texts::TITLE}</h2>
@@ -37,7 +39,7 @@ pub(crate) fn StoredPanel(store: Store) -> impl IntoView {
             </Show>
             <ul>
                 <For each=move || state.models.get() key=|model| format!("{model:?}") let(model)>
-                    <Kept store model />
+                    <Kept store model asked />
                 </For>
             </ul>
             {move || {
@@ -104,9 +106,9 @@ fn Bar(store: Store, fetching: Fetching) -> impl IntoView {
     }
 }
 
-/// One model.
+/// One model; `asked` is the key of the one whose deletion waits for an answer.
 #[component]
-fn Kept(store: Store, model: StoredModel) -> impl IntoView {
+fn Kept(store: Store, model: StoredModel, asked: RwSignal<Option<String>>) -> impl IntoView {
     let (chosen, key, complete) = (model.clone(), model.key.clone(), model.complete);
     let go = move |_| match complete {
         true => stored::load(store, &chosen),
@@ -114,7 +116,12 @@ fn Kept(store: Store, model: StoredModel) -> impl IntoView {
     };
     // Half a model without a record of its source can only be deleted.
     let usable = complete || !model.source.is_empty();
-    let (asking, size) = (RwSignal::new(false), texts::delete_sure(model.bytes()));
+    let (this, size) = (model.key.clone(), texts::delete_sure(model.bytes()));
+    let asking = Signal::derive(move || asked.with(|asked| asked.as_ref() == Some(&this)));
+    let ask = {
+        let this = model.key.clone();
+        move |_| asked.set(Some(this.clone()))
+    };
     let sure = NodeRef::<leptos::html::Button>::new();
     // Who answers by keyboard is already there.
     sure.on_load(|button| drop(button.focus()));
@@ -131,12 +138,12 @@ fn Kept(store: Store, model: StoredModel) -> impl IntoView {
                     when=move || asking.get()
                     fallback=move || {
                         view! {
-                            <button aria-label=label.clone() on:click=move |_| asking.set(true)>{texts::DELETE}</button>
+                            <button aria-label=label.clone() on:click=ask.clone()>{texts::DELETE}</button>
                         }
                     }
                 >
                     <button node_ref=sure data-testid="delete-sure" on:click=delete.clone()>{size.clone()}</button>
-                    <button on:click=move |_| asking.set(false)>{texts::KEEP_IT}</button>
+                    <button on:click=move |_| asked.set(None)>{texts::KEEP_IT}</button>
                 </Show>
             </span>
         </li>

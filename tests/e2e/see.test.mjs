@@ -136,6 +136,15 @@ test('a picture, its numbers and its link can be kept', async (t) => {
   assert.match(png.name, /^harbour-attention-.*-tiny\.png$/);
   assert.deepEqual([...png.bytes.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
   assert.ok(png.bytes.length > 2000, `a PNG of ${png.bytes.length} bytes is blank`);
+  // With its words around it: title and model above, scale and caption below.
+  const similarity = page.locator(`figure:has(${byTest('view-similarity')})`);
+  await similarity.locator('summary').click();
+  const size = ({ bytes }) => [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
+  const [bare, plate] = [await pressed(page, similarity.locator(byTest('save-png'))), await pressed(page, similarity.locator(byTest('save-plate')))];
+  assert.match(plate.name, /^harbour-.*-tiny\.figure\.png$/);
+  const [[width, height], [around, over]] = [size(bare), size(plate)];
+  const picture = Math.max(width, 640);
+  assert.ok(around === picture + 48 && over > (picture * height) / width + 150, `${around} × ${over} around ${width} × ${height}`);
   const { csv: lines, json } = await saved(page, figure);
   assert.equal(lines[0], 'row,column,head 0,head 1,head 2');
   assert.equal(lines.length, 257);

@@ -145,6 +145,8 @@ pub(crate) fn copied(missing: &[&str]) -> String {
 // Exports.
 pub(crate) const NUMBERS: &str = "Numbers";
 pub(crate) const SAVE: &str = "Save";
+/// The picture with its title, scale and caption.
+pub(crate) const PLATE: &str = "PNG with words";
 pub(crate) const NOTHING_TO_SAVE: &str = "There is nothing to save yet: wait until the picture is drawn.";
 
 /// A file that the browser refused.

@@ -1,4 +1,4 @@
-//! The ways to keep a picture: as PNG, and its numbers as CSV or JSON.
+//! The ways to keep a picture: as PNG, alone or with its words, and its numbers as CSV or JSON.
 
 use js_sys::Float32Array;
 use lab_protocol::{Command, Event, ModelInfo, SeeCommand, SeeEvent, View};
@@ -7,10 +7,11 @@ use leptos::task::spawn_local;
 use serde_json::{Value, json};
 
 use crate::state::{Severity, Store};
-use crate::texts;
+use crate::texts::{self, see};
 use crate::views::Paint;
 use crate::views::surface::CanvasSlot;
 use crate::widgets::menu::Menu;
+use crate::widgets::plate;
 use crate::{csv, download};
 
 /// Numbers behind a picture.
@@ -25,7 +26,7 @@ struct Numbers {
     view: Value,
 }
 
-/// Three buttons behind one word; the picture itself has no numbers.
+/// The buttons behind one word; the picture itself has no numbers.
 #[component]
 pub(crate) fn Export(
     store: Store,
@@ -34,19 +35,26 @@ pub(crate) fn Export(
     label: Signal<String>,
 ) -> impl IntoView {
     let told = move |result| download::told(store, result);
+    // Two models' files of one picture are told apart.
+    let who = move || match paint.get_untracked() {
+        Some(Paint::View { slot, view }) if view != View::Input => untrack(|| store.model_in(slot)),
+        Some(Paint::Mask { .. }) => untrack(|| store.painter()).map(|(model, _)| model),
+        _ => None,
+    };
     let name = move |ending: &str| {
         let picture = store.picture_untracked().map(|picture| picture.name).unwrap_or_default();
-        // Two models' files of one picture are told apart.
-        let model = match paint.get_untracked() {
-            Some(Paint::View { slot, view }) if view != View::Input => untrack(|| store.model_in(slot)),
-            _ => None,
-        };
-        let model = model.map(|model| model.name).unwrap_or_default();
+        let model = who().map(|model| model.name).unwrap_or_default();
         csv::file_name(&format!("{} {} {model}", picture.trim_end_matches(".jpg"), label.get_untracked()), ending)
     };
     let png = move |_| {
         if let Some(canvas) = canvas.get_untracked() {
             told(download::png(&name("png"), &canvas));
+        }
+    };
+    let plate = move |_| {
+        if let Some(canvas) = canvas.get_untracked() {
+            let who = who().map(|model| see::by(&model.name, model.untrained)).unwrap_or_default();
+            told(plate::of(&canvas, &who).and_then(|plate| download::png(&name("figure.png"), &plate)));
         }
     };
     let numbers = move |csv: bool| {
@@ -75,6 +83,7 @@ pub(crate) fn Export(
     view! {
         <Menu>
             <button data-testid="save-png" on:click=png>"PNG"</button>
+            <button data-testid="save-plate" on:click=plate>{texts::PLATE}</button>
             <Show when=counts>
                 <button data-testid="save-csv" on:click=move |_| numbers(true)>"CSV"</button>
                 <button data-testid="save-json" on:click=move |_| numbers(false)>"JSON"</button>

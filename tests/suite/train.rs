@@ -361,6 +361,53 @@ fn parts_of_a_batch_add_up() {
 }
 
 #[test]
+fn twins_in_two_parts_teach_what_they_teach_together() {
+    // What DINOv2 takes over a batch it takes over a part of it: of a batch whose halves are the same pictures, each half
+    // gives the same targets as the whole. KoLeo is off: a twin is its own nearest neighbour.
+    let run = || {
+        let settings = ["teacher.centering=sinkhorn_knopp", "dino.koleo_loss_weight=0", "optim.warmup_epochs=0"];
+        block_on(Trainer::begin(config(&[&SIZES, &DINO, &settings]), 100, &cpu())).expect("a run")
+    };
+    let (mut whole, mut halves) = (run(), run());
+    for step in 0..2 {
+        let mut half = Batch::new(whole.config(), BATCH / 2);
+        let mut stream = lab_core::rng::Rng::new(5).stream("images", step);
+        half.global.iter_mut().chain(&mut half.local).for_each(|value| *value = stream.normal() as f32);
+        let mut both = Batch::new(whole.config(), BATCH);
+        let twice = |crops: &[f32], number: usize| -> Vec<f32> {
+            crops.chunks(crops.len() / number).flat_map(|crop| [crop, crop].concat()).collect()
+        };
+        both.global = twice(&half.global, half.global_number);
+        both.local = twice(&half.local, half.local_number);
+        let draws = || halves.draw(BATCH / 2, step).remove(0);
+        let masks = draws().ibot.expect("iBOT hides patches");
+        let hidden: Vec<bool> = masks.masks.chunks(masks.masks.len() / 2).flat_map(|crop| crop.repeat(2)).collect();
+        let patches = hidden.len() / (2 * BATCH);
+        let indices: Vec<i32> = (0..hidden.len()).filter(|&at| hidden[at]).map(|at| at as i32).collect();
+        let in_crop = |at: i32| {
+            let first = at as usize / patches * patches;
+            hidden[first..first + patches].iter().filter(|&&hidden| hidden).count()
+        };
+        let weights = indices.iter().map(|&at| 1.0 / in_crop(at) as f32).collect();
+        let upperbound = 2 * masks.upperbound;
+        let ibot = Some(IbotMasks { masks: hidden.clone(), indices: indices.clone(), weights, upperbound });
+        let together = vec![Draws { ibot, ..Draws::default() }];
+        let apart = [vec![draws()], vec![draws()]];
+
+        let of_whole = updated(block_on(whole.step_with(&[both], &[together])).expect("a step"));
+        let of_halves = updated(block_on(halves.step_with(&[half.clone(), half], &apart)).expect("a step"));
+        // AdamW forgives a gradient of the wrong length, its norm does not. Sums in another order: 1e-5.
+        for (whole, halves) in of_whole.losses.iter().zip(&of_halves.losses) {
+            assert!(whole.0 == halves.0 && (whole.1 - halves.1).abs() < 1e-5 * whole.1.abs(), "{whole:?} {halves:?}");
+        }
+        for (whole, halves) in of_whole.norms.iter().zip(&of_halves.norms) {
+            assert!(whole.0 == halves.0 && (whole.1 - halves.1).abs() < 1e-4 * whole.1, "{whole:?} {halves:?}");
+        }
+        assert!(of_whole.losses.len() == 3 && of_whole.norms.len() >= 2, "{of_whole:?}");
+    }
+}
+
+#[test]
 fn initial_losses_are_those_of_the_specification() {
     // K = 1024: local 16/18 ln K, global 2/18 ln K, iBOT 1/2 ln K (webssl specification §3.6), before any learning.
     let settings = [

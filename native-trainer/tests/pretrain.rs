@@ -335,8 +335,14 @@ fn what_is_wrong_is_said_before_anything_starts() {
     check(shared(&data, &place.path().join("far"), &["--devices", "cpu,ws://far:3000"]), "feature remote");
     #[cfg(not(feature = "cuda"))]
     check(shared(&data, &place.path().join("cuda"), &["--devices", "cuda:0"]), "feature cuda");
-    std::fs::remove_file(data.join("flat/00.png")).expect("it is there");
-    check(command(&data, &out, "tiny-mae", &[]), "DATA now has 29");
+    // As many images, one under another name: the order is another. Elsewhere under the same names they are the same.
+    let moved = place.path().join("moved");
+    std::fs::rename(&data, &moved).expect("a folder may move");
+    run(command(&moved, &out, "tiny-mae", &["--steps", "1"])).ends(0);
+    std::fs::rename(moved.join("flat/00.png"), moved.join("flat/zz.png")).expect("it is there");
+    check(command(&moved, &out, "tiny-mae", &[]), "begun on other images");
+    std::fs::remove_file(moved.join("flat/zz.png")).expect("it is there");
+    check(command(&moved, &out, "tiny-mae", &[]), "DATA now has 29");
 }
 
 /// Waits until the diary has grown beyond `lines` lines, or the program ended.

@@ -65,6 +65,7 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         let said = pollster::block_on(trainer.begin_from(&files))?;
         text::note(&format!("begins with {}: {said}", config.model.init));
     }
+    let mut goes_on = false;
     let restore =
         |checkpoint: &Checkpoint, found: &Counters| Ok(pollster::block_on(trainer.restore(checkpoint, found))?);
     if let Some((found, path)) = checkpoints.last_good(restore)? {
@@ -75,11 +76,12 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
                 found.images
             );
         }
-        counters = found;
+        (counters, goes_on) = (found, true);
         text::note(&format!("goes on from {}", path.display()));
     } else if let Some(path) = &arguments.from {
         counters = begin_from_file(&mut trainer, path, images)?;
     }
+    folder.hold_to(&inputs, goes_on)?;
 
     let wanted = Wanted { tensorboard: true, report: true, dashboard: !arguments.plain };
     let watchers = Watchers::open(folder.path(), wanted, &stop);
@@ -213,7 +215,7 @@ pub(crate) fn resolve(arguments: &PretrainArgs) -> Result<Config> {
     if nothing {
         bail!(
             "nothing says what to train: give --preset NAME or --config FILE; for images of 32 to 96 pixels small-mae and \
-             small-dinov2 on a GPU, tiny-mae and tiny-dinov2 on a CPU; an unknown name lists all presets"
+             small-dinov2 on a GPU, tiny-mae and tiny-dino on a CPU; an unknown name lists all presets"
         );
     }
     resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)

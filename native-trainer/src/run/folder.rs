@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use fs4::fs_std::FileExt as _;
 use lab_core::config::Config;
+use serde::{Deserialize, Serialize};
 
 use super::{sync_folder, write_text};
+use crate::inputs::Inputs;
 
 /// Keys that change no number that is computed, so that a run may go on with others.
 const FREE: [&str; 6] = [
@@ -18,6 +20,13 @@ const FREE: [&str; 6] = [
     "train.look_epochs",
     "train.max_bad_steps",
 ];
+
+/// What a run learns from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Images {
+    count: u64,
+    names_sha256: String,
+}
 
 /// A run's folder, held by this process.
 #[derive(Debug)]
@@ -76,6 +85,30 @@ impl RunFolder {
             sync_folder(path)?;
         }
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Holds a run that goes on to the images that it was begun on: others, or these in another order, would be others'
+    /// draws. A run that begins, and one from before this was kept, takes down which these are.
+    ///
+    /// # Errors
+    /// When they are others.
+    pub(crate) fn hold_to(&self, inputs: &Inputs, goes_on: bool) -> Result<()> {
+        let path = self.join("images.toml");
+        let now = Images { count: inputs.len() as u64, names_sha256: inputs.fingerprint() };
+        if goes_on && path.is_file() {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let before: Images = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+            if before.names_sha256 != now.names_sha256 {
+                bail!(
+                    "the run was begun on other images: DATA now has as many ({}), but not all have the same names in the                      same order; give the same DATA, or begin another run from where this one stands: --from                      {}/checkpoints/step-N/state.safetensors --out NEW",
+                    now.count,
+                    self.path.display()
+                );
+            }
+            return Ok(());
+        }
+        write_text(&path, &toml::to_string(&now).context("the images of a run")?)?;
+        sync_folder(&self.path)
     }
 
     /// Where it is.

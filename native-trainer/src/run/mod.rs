@@ -3,6 +3,7 @@
 //! ```text
 //! OUT/
 //!   config.toml            every key with its value
+//!   images.toml            how many images it was begun on, and a hash of their names
 //!   lock                   held while a process works here
 //!   checkpoints/step-N/    state.safetensors, manifest.toml with its hash; the last two are kept
 //!   model/                 the model so far as a Hugging Face folder

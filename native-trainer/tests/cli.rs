@@ -761,6 +761,12 @@ fn a_probe_is_learned_kept_and_asked() {
     run(["probe", &model, &flat, "--out", &path("x.safetensors"), "--device", "cpu"])
         .ends(1)
         .says("no image has a class");
+    // Classes that nobody teaches are told before anything is computed.
+    let shades = path("shades");
+    std::fs::create_dir_all(format!("{shades}/navy")).expect("a folder");
+    std::fs::copy(format!("{test}/blue/50.png"), format!("{shades}/navy/50.png")).expect("a copy");
+    let ran = run(learn.iter().chain(&["--force", "--val", &shades])).ends(1).says("does not teach: navy");
+    assert!(!ran.err.contains("images/s"), "{}", ran.err);
     // One bad image of thirteen is more than 1 %, and the way out is told.
     std::fs::write(place.path().join("train/red/zz.png"), "no picture").expect("a file");
     run(learn.iter().chain(&["--force"]))

@@ -1,5 +1,6 @@
 //! `native-trainer probe`: from class folders to a classifier on frozen features, with an honest estimate.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         true => None,
         false => Some(Inputs::list(&arguments.val)?),
     };
+    check_classes(&inputs, held_out.as_ref())?;
     if let Some(held_out) = &held_out {
         held_out.tell_shared(&inputs);
     }
@@ -63,9 +65,6 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         examples.names.push(inputs.name(image).to_owned());
         examples.features.extend_from_slice(row);
     }
-    if examples.labels.is_empty() {
-        bail!("no image has a class: put the images of each class into a folder of its own below DATA");
-    }
     drop_empty(&mut examples);
     let choices =
         Choices { features: which, k: arguments.k as usize, c: arguments.c, standardise: !arguments.no_standardise };
@@ -82,15 +81,12 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
             let Some(label) = held_out.label(image) else { continue };
             let name = &held_out.classes()[label as usize];
             let Some(class) = probe.classes.iter().position(|class| class == name) else {
-                bail!("--val has the class {name}, DATA has only {}", text::few(&probe.classes, 8));
+                bail!("no image of the class {name} could be read in DATA, and --val asks for it");
             };
             let answer = probe.ask(row)?;
             truth.push(class as u32);
             knn.extend(answer.knn);
             linear.extend(answer.linear);
-        }
-        if truth.is_empty() {
-            bail!("no image of --val has a class: put the images of each class into a folder of its own");
         }
         let on = |scores: &[f64]| report(&truth, scores, &probe.classes, "held-out images", 1);
         (reports.knn, reports.linear) = (on(&knn), on(&linear));
@@ -118,6 +114,35 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         text::print(&words)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// That there are classes, and that those of the test are taught: said before anything is computed.
+fn check_classes(inputs: &Inputs, held_out: Option<&Inputs>) -> Result<()> {
+    let taught = classes_of(inputs);
+    if taught.is_empty() {
+        bail!("no image has a class: put the images of each class into a folder of its own below DATA");
+    }
+    let Some(held_out) = held_out else { return Ok(()) };
+    let asked = classes_of(held_out);
+    if asked.is_empty() {
+        bail!("no image of --val has a class: put the images of each class into a folder of its own");
+    }
+    let unknown: Vec<String> = asked.difference(&taught).map(|&name| name.to_owned()).collect();
+    if !unknown.is_empty() {
+        let taught: Vec<String> = taught.iter().map(|&name| name.to_owned()).collect();
+        bail!(
+            "--val has classes that DATA does not teach: {}; DATA has {}: give the same names to both",
+            text::few(&unknown, 4),
+            text::few(&taught, 4)
+        );
+    }
+    Ok(())
+}
+
+/// The names of the classes that an image has.
+fn classes_of(inputs: &Inputs) -> BTreeSet<&str> {
+    let used: BTreeSet<u32> = (0..inputs.len()).filter_map(|image| inputs.label(image)).collect();
+    used.into_iter().map(|class| inputs.classes()[class as usize].as_str()).collect()
 }
 
 /// Classes that `.cls` numbers leave empty are left out.

@@ -9,7 +9,7 @@ use crate::hash::{self, Address};
 use crate::inputs::{self, Images};
 use crate::panels::{CopyLink, EnginePanel, ModelPanel, Notices, StoredPanel, Update};
 use crate::rooms::{Navigation, Open, Room};
-use crate::signals::{Turns, put};
+use crate::signals::{Turns, later, put};
 use crate::state::{Severity, Source, Store};
 use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 
@@ -18,18 +18,25 @@ use crate::{debug, engine, pictures, registry, rooms, stored, texts};
 pub(crate) fn Lab() -> impl IntoView {
     let address = here();
     let store = Store::new(&address);
-    pictures::attend(store);
-    debug::publish(store);
-    rooms::train::attend(store);
-    rooms::probe::attend(store);
-    inputs::listen(store, address.get("sample").and_then(|name| store.sample_named(name)));
-    tell_nonsense(store, &address);
-    engine::start(store);
-    registry::read(store);
-    rooms::see::attend(store);
-    rooms::mask::attend(store);
-    stored::attend(store);
-    keep_address(store);
+    // The task that lays out the shell is long enough; an engine that starts takes some hundred times as long to answer.
+    later(move || {
+        engine::start(store);
+        registry::read(store);
+    });
+    later(move || {
+        pictures::attend(store);
+        debug::publish(store);
+        inputs::listen(store, address.get("sample").and_then(|name| store.sample_named(name)));
+        tell_nonsense(store, &address);
+        keep_address(store);
+    });
+    later(move || {
+        rooms::train::attend(store);
+        rooms::probe::attend(store);
+        rooms::see::attend(store);
+        rooms::mask::attend(store);
+        stored::attend(store);
+    });
     // Tabs and the history are told apart by it.
     Effect::new(move || document().set_title(&texts::document_title(store.room.get().title())));
     window_event_listener(ev::hashchange, move |_| arrive(store, &here()));

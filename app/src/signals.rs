@@ -40,6 +40,18 @@ impl Turns {
     }
 }
 
+/// Does something in a task of its own, for as long as what is laid out now stands.
+pub(crate) fn later(work: impl FnOnce() + 'static) {
+    let owner = Owner::current();
+    set_timeout(
+        move || match owner {
+            Some(owner) => owner.with(work),
+            None => work(),
+        },
+        Duration::ZERO,
+    );
+}
+
 /// Waits, so that whatever else there is to do has its turn.
 pub(crate) async fn pause(millis: i32) {
     let wait = Promise::new(&mut |resolve, _| {

@@ -189,6 +189,35 @@ fn a_shared_basis_stays_and_tells_thing_from_ground() {
     }
 }
 
+#[test]
+fn what_stands_within_the_pictures_is_above_the_threshold() {
+    // Two pictures of six by six patches; the thing fills most of them, so that the third moment alone would make it dark.
+    let is_thing = |place: usize| {
+        let [row, column] = [place % 36 / 6, place % 6];
+        (1..5).contains(&row) && (1..5).contains(&column) || row == 5 && (1..5).contains(&column)
+    };
+    for sign in [1.0, -1.0] {
+        let rows = (0..72).flat_map(|place| {
+            let first = sign * if is_thing(place) { 4.0 } else { -4.0 };
+            [first, 0.1 * (place % 5) as f32, 0.1 * (place % 7) as f32, 0.0, 0.0]
+        });
+        let all = tokens(&rows.collect::<Vec<_>>(), 5, &cpu());
+        let mut colours = pollster::block_on(Colours::fit(all.clone(), 2)).expect("fits");
+        let foreground = Some(Foreground { threshold: 0.5, below: false });
+        let painted = pollster::block_on(colours.paint(all.clone(), foreground)).expect("paints");
+        let found = values(painted.values);
+        for (place, patch) in found.chunks_exact(3).enumerate() {
+            let dark = (0..3).all(|c| patch[c] < painted.scale.low[c]);
+            assert_eq!(dark, !is_thing(place), "sign {sign}, patch {place}");
+        }
+        // The range turns with the component: the colours of the whole are drawn between its ends.
+        let whole = pollster::block_on(colours.paint(all, None)).expect("paints");
+        let first: Vec<f32> = values(whole.values).iter().copied().step_by(3).collect();
+        let ends = |pick: fn(f32, f32) -> f32| first.iter().copied().reduce(pick).expect("some");
+        assert_close("ends", &[ends(f32::min), ends(f32::max)], &[whole.scale.low[0], whole.scale.high[0]], 1e-5, 1e-5);
+    }
+}
+
 /// scikit-learn's LogisticRegression, its solver run to the end: weights, intercepts and probabilities.
 #[test]
 fn the_linear_probe_equals_scikit_learns() {

@@ -69,6 +69,15 @@ impl Scale {
         Ok((scale, column(0).collect()))
     }
 
+    /// The first component the other way round.
+    fn turn_first(&mut self) {
+        let signs: [f32; COMPONENTS] = std::array::from_fn(|index| if index == 0 { -1.0 } else { 1.0 });
+        let directions = &self.basis.directions;
+        let signs = TensorData::new(signs.to_vec(), [1, COMPONENTS]);
+        self.basis.directions = directions.clone() * Tensor::from_data(signs, &directions.device());
+        (self.low[0], self.high[0]) = (-self.high[0], -self.low[0]);
+    }
+
     /// The first component of a score, from 0 to 1 over the images of the fit.
     fn unit(&self, score: f32) -> f32 {
         let range = self.high[0] - self.low[0];
@@ -80,14 +89,39 @@ impl Scale {
     }
 }
 
+/// Whether a component is larger along the edges of the pictures than within them; pictures that are no squares have no
+/// edges that are known.
+fn edges_are_bright(scores: &[f32], images: usize) -> bool {
+    let patches = scores.len() / images.max(1);
+    let side = patches.isqrt();
+    if side < 3 || side * side != patches {
+        return false;
+    }
+    let (mut edge, mut within) = ([0.0; 2], [0.0; 2]); // sum, count
+    for (place, &score) in scores.iter().enumerate() {
+        let [row, column] = [place % patches / side, place % side];
+        let outside = [row, column].iter().any(|&at| at == 0 || at == side - 1);
+        let [sum, count] = if outside { &mut edge } else { &mut within };
+        (*sum, *count) = (*sum + f64::from(score), *count + 1.0);
+    }
+    edge[0] / edge[1] > within[0] / within[1]
+}
+
 impl Colours {
-    /// A basis for tokens `[M, D]` of so many images.
+    /// A basis for tokens `[M, D]` of so many images, each a square of patches row by row.
+    ///
+    /// The first component's sign, arbitrary by itself, is such that what touches the edges of the pictures is dark: it
+    /// is ground more often than what stands within, so that the foreground lies above a threshold.
     ///
     /// # Errors
     ///
     /// The device's.
     pub async fn fit(tokens: Tensor<2>, images: usize) -> Result<Self, DeviceError> {
-        let (whole, first) = Scale::fit(tokens.clone()).await?;
+        let (mut whole, mut first) = Scale::fit(tokens.clone()).await?;
+        if edges_are_bright(&first, images) {
+            whole.turn_first();
+            first.iter_mut().for_each(|score| *score = -*score);
+        }
         Ok(Self { tokens, first, whole, subject: None, images })
     }
 

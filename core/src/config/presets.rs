@@ -28,6 +28,7 @@ presets![
     "small-dinov2",
     "small-dino",
     "tiny-mae",
+    "tiny-dino",
     "tiny-dinov2",
     "mae-vitb16",
     "mae-vitl16",

@@ -11,6 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::debug;
 use crate::link::{Aside, Link};
+use crate::registry;
 use crate::rooms::train;
 use crate::state::{EngineState, Progress, Severity, Source, Store};
 use crate::stored;
@@ -139,6 +140,11 @@ async fn hand_over(store: Store, opened: Opened, start: u32) -> Result<(), Strin
         store.source.set_value(kept);
         store.awaited.set(None);
     }
+    if matches!(store.source.get_value(), Source::First)
+        && let Some(first) = registry::first(store).await
+    {
+        store.source.set_value(first);
+    }
     let model = loop {
         let choices = CHOICES.get();
         let model = match ask_for_model(&link, store.source.get_value()).await {
@@ -228,16 +234,7 @@ async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String>
 }
 
 fn show_model(store: Store, mut model: ModelInfo) {
-    match store.source.get_value() {
-        Source::Beside(id) => {
-            // By its title, not by the long address that the engine was told.
-            let offers = store.offers.get_untracked().unwrap_or_default();
-            model.name = offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title);
-        }
-        Source::Run(name, _) => model.name = name,
-        _ => {}
-    }
-    model.name = stored::named(&model.name);
+    model.name = registry::title(store, store.source.get_value(), &model.name);
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
     store.set_grid([side, side]);
     store.embedded.set(Default::default());

@@ -15,6 +15,8 @@ pub(crate) struct Offer {
     pub(crate) note: String,
     /// It can reconstruct.
     pub(crate) decoder: bool,
+    /// It is what a visitor meets who asks for no model.
+    pub(crate) first: bool,
 }
 
 /// Offers of a manifest; entries that are none are left out.
@@ -26,8 +28,9 @@ pub(crate) fn parse(text: &str) -> Vec<Offer> {
         let id = word("id");
         let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let title = if word("title").is_empty() { id.clone() } else { word("title") };
-        let decoder = value.get("decoder").and_then(Value::as_bool).unwrap_or(false);
-        plain.then(|| Offer { id, title, licence: word("licence"), note: word("note"), decoder })
+        let is = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let (decoder, first) = (is("decoder"), is("first"));
+        plain.then(|| Offer { id, title, licence: word("licence"), note: word("note"), decoder, first })
     };
     models.iter().filter_map(offer).collect()
 }
@@ -41,10 +44,13 @@ mod tests {
     #[test]
     fn a_manifest_is_read_and_nonsense_left_out() {
         let text = r#"{"models": [{"id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "decoder": true},
-            {"id": "../etc"}, {"id": "bare"}, 7]}"#;
+            {"id": "../etc"}, {"id": "bare", "first": true}, 7]}"#;
         let offers = parse(text);
         assert_eq!(offers.iter().map(|offer| offer.title.as_str()).collect::<Vec<_>>(), ["Tiny MAE", "bare"]);
-        assert!(offers[0].decoder && !offers[1].decoder);
+        assert_eq!(
+            offers.iter().map(|offer| (offer.decoder, offer.first)).collect::<Vec<_>>(),
+            [(true, false), (false, true)]
+        );
         assert_eq!((parse("").len(), parse("{}").len(), parse("[]").len()), (0, 0, 0));
     }
 }

@@ -5,10 +5,17 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::Response;
+use web_sys::{AbortSignal, RequestInit, Response};
 
 use crate::offers::parse;
-use crate::state::Store;
+use crate::signals::pause;
+use crate::state::{Source, Store};
+use crate::texts::{see as texts, storage};
+
+/// So often it is asked whether the manifest has come, in milliseconds: it comes long before an engine.
+const ASK: i32 = 20;
+/// Milliseconds that the manifest may take: the first model waits for it.
+const PATIENCE: u32 = 10_000;
 
 /// Reads the manifest; a page without one offers what it can draw from a seed.
 pub(crate) fn read(store: Store) {
@@ -18,12 +25,40 @@ pub(crate) fn read(store: Store) {
     });
 }
 
+/// The model that a visitor meets who asks for none, which is trained; nothing where none lies beside the page.
+pub(crate) async fn first(store: Store) -> Option<Source> {
+    let offers = loop {
+        match store.offers.get_untracked() {
+            Some(offers) => break offers,
+            None => pause(ASK).await,
+        }
+    };
+    offers.into_iter().find(|offer| offer.first).map(|offer| Source::Beside(offer.id))
+}
+
 async fn fetch() -> Option<String> {
-    let window = web_sys::window()?;
-    let response: Response =
-        JsFuture::from(window.fetch_with_str("weights/manifest.json")).await.ok()?.dyn_into().ok()?;
+    let options = RequestInit::new();
+    options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
+    let asked = web_sys::window()?.fetch_with_str_and_init("weights/manifest.json", &options);
+    let response: Response = JsFuture::from(asked).await.ok()?.dyn_into().ok()?;
     response.ok().then_some(())?;
     JsFuture::from(response.text().ok()?).await.ok()?.as_string()
+}
+
+/// What people call a model: beside the page by its title, not by the long address that the engine was told.
+pub(crate) fn title(store: Store, source: Source, told: &str) -> String {
+    match source {
+        Source::Beside(id) => {
+            let offers = store.offers.get_untracked().unwrap_or_default();
+            offers.into_iter().find(|offer| offer.id == id).map_or(id, |offer| offer.title)
+        }
+        Source::Run(name, _) => name,
+        Source::Twin(_) => match store.model.get_untracked() {
+            Some(model) => texts::twin(&model.name),
+            None => told.to_owned(),
+        },
+        _ => storage::named(told),
+    }
 }
 
 /// Where a folder of weights lies, as the engine's worker must be told.

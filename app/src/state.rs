@@ -34,7 +34,9 @@ pub(crate) struct Picture {
 /// Where the model comes from, for an engine that starts later.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// The one that ships with the page.
+    /// What a visitor meets who asks for none: which it is the manifest tells; where there is none, as [`Self::BuiltIn`].
+    First,
+    /// The one that needs no file, with random weights.
     BuiltIn,
     /// A masked autoencoder that has learned nothing.
     UntrainedMae,
@@ -61,7 +63,7 @@ impl Source {
     /// What the engine is told, and the files that go with it.
     pub(crate) fn told(self) -> (ModelSource, Vec<File>) {
         match self {
-            Self::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
+            Self::First | Self::BuiltIn => (ModelSource::BuiltIn, Vec::new()),
             Self::UntrainedMae => (ModelSource::UntrainedMae, Vec::new()),
             Self::Twin(seed) => (ModelSource::Twin { seed }, Vec::new()),
             Self::Beside(id) => (ModelSource::Url { url: registry::address(&id) }, Vec::new()),
@@ -74,7 +76,8 @@ impl Source {
     /// Its word in a link; the user's files have none.
     pub(crate) fn key(&self) -> Option<String> {
         match self {
-            Self::BuiltIn | Self::Files(_) | Self::Run(..) => None,
+            Self::First | Self::Files(_) | Self::Run(..) => None,
+            Self::BuiltIn => Some("built-in".to_owned()),
             Self::UntrainedMae => Some("untrained-mae".to_owned()),
             Self::Twin(_) => Some("twin".to_owned()),
             Self::Beside(id) => Some(id.clone()),
@@ -237,9 +240,9 @@ impl Store {
         let engine = address.get("engine").and_then(hash::engine);
         rooms.read(room, address);
         // A link may name a model; one on another host is fetched only when the user says so.
-        let wished = address.get("model").map(|key| Source::of_key(key, 0)).unwrap_or(Source::BuiltIn);
+        let wished = address.get("model").map(|key| Source::of_key(key, 0)).unwrap_or(Source::First);
         let (source, awaited) = match wished {
-            Source::Url(url) => (Source::BuiltIn, Some(url)),
+            Source::Url(url) => (Source::First, Some(url)),
             source => (source, None),
         };
         Self {

@@ -18,7 +18,6 @@ use crate::rooms::train;
 use crate::signals::put;
 use crate::state::{Severity, Source, Store};
 use crate::texts::storage as texts;
-pub(crate) use crate::texts::storage::named;
 
 /// How the engine's word for a download begins.
 pub(crate) const TASK: &str = "fetching ";

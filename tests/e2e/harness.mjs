@@ -152,10 +152,12 @@ async function listenToWorkers(context, page, report) {
 }
 
 /**
- * Opens a window, the page in it, and waits until the document is there. Options as for `openWindow`, `path`, and
- * `first`: code that stands before the first line of the page and of every script that it makes, its workers' among them.
+ * Opens a window, the page in it, and waits until the document is there. Options as for `openWindow`, `path`,
+ * `trained` (the page opens the trained network that a visitor meets where the path names none, and not one of random
+ * weights), and `first`: code that stands before the first line of the page and of every script that it makes, its workers'
+ * among them.
  */
-export async function openLab(t, { path = '', first = '', ...options } = {}) {
+export async function openLab(t, { path = '', trained = false, first = '', ...options } = {}) {
   const browser = await openWindow(t, options);
   if (first) {
     await browser.context.addInitScript(`${first};(() => {
@@ -166,6 +168,12 @@ export async function openLab(t, { path = '', first = '', ...options } = {}) {
       window.Blob.prototype = Plain.prototype;
     })()`);
   }
+  if (!trained) {
+    await browser.context.route('**/weights/manifest.json', async (route) => {
+      const { models } = await (await route.fetch()).json();
+      await route.fulfill({ json: { models: models.map((model) => ({ ...model, first: false })) } });
+    });
+  }
   await browser.page.goto(labUrl(path), { waitUntil: 'load' });
   return browser;
 }
@@ -174,7 +182,7 @@ export async function openLab(t, { path = '', first = '', ...options } = {}) {
 export async function visit(options, work) {
   const closing = [];
   try {
-    return await work(await openLab({ after: (close) => closing.push(close) }, options));
+    return await work(await openLab({ after: (close) => closing.push(close) }, { trained: true, ...options }));
   } finally {
     for (const close of closing.reverse()) await close();
   }

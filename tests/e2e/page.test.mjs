@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { WITHOUT_WEBGPU, cosine, dropFiles, labUrl, openLab, openWindow, tasks, waitFor } from './harness.mjs';
+import { ONE_SAMPLE_ON_CPU, WITHOUT_WEBGPU, cosine, dropFiles, labUrl, openLab, openWindow, tasks, waitFor } from './harness.mjs';
 import * as giant from './giant.mjs';
 
 const photo = (name) => readFile(fileURLToPath(new URL(`../../public/samples/${name}`, import.meta.url)));
@@ -31,6 +31,23 @@ test('a result is there before any click, and the page says what computes', asyn
   assert.match(await page.locator(byTest('engine-status')).textContent(), /CPU engine/);
   assert.match(await page.locator(byTest('untrained')).textContent(), /untrained/);
   check();
+});
+
+test('a visitor meets a network that has learned', { timeout: 240_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, trained: true });
+  await embedded(page, 'ginger-cat.jpg');
+  assert.match(await page.locator(byTest('model-select')).textContent(), /tiny DINO/);
+  assert.equal(await page.locator(byTest('untrained')).count(), 0);
+  await waitFor(page, 'the address', () => /model=tiny-dino&weights=[0-9a-f]{16}/.test(location.hash));
+  check();
+
+  // Where its weights do not come, the page says so and goes on with random ones.
+  const without = await openWindow(t, { ...ONE_SAMPLE_ON_CPU, allow: [...WITHOUT_WEBGPU.allow, /404/, /model\.safetensors net::ERR_ABORTED/] });
+  await without.context.route('**/tiny-dino/model.safetensors', (route) => route.fulfill({ status: 404 }));
+  await without.page.goto(labUrl());
+  await embedded(without.page, 'ginger-cat.jpg');
+  assert.match(await without.page.locator('[role=alert]').textContent(), /weights\/tiny-dino\/ is no model/);
+  assert.match(await without.page.locator(byTest('untrained')).textContent(), /untrained/);
 });
 
 test('a software adapter is not taken for a GPU', async (t) => {
@@ -138,9 +155,8 @@ test('memory is shown, and a model that does not fit says what would', async (t)
   check();
 });
 
-// The aim is 50 ms. The shell's own task computes for some 80 on two shared cores (docs/benchmarks.md), every other for less
-// than 60: this holds the rest where it is.
-const LONGEST = 120;
+// The aim is 50 ms, and the longest computes for some 20 (docs/benchmarks.md); on a busy machine half as fast for up to 60.
+const LONGEST = 80;
 
 test('no task of the page takes long, also while it opens', async (t) => {
   for (const room of ['see', 'train']) {

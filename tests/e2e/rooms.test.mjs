@@ -141,14 +141,14 @@ test('the tours drive the views, and their numbers are those on the screen', { t
   assert.equal(await page.locator(byTest('measure-1')).isChecked(), true);
   await go(page, '#room=learn&tour=search&step=3');
   await waitFor(page, 'the second model', () => /random twin of tiny/.test(document.querySelector('[data-testid="other-model"]')?.textContent));
-  assert.equal(await page.locator(byTest('other-similarity')).count(), 1);
+  assert.equal(await page.locator(byTest('other-pca')).count(), 1);
 
   // The way into the real room, with the state of the step.
   await page.locator(byTest('tour-search')).click();
   await page.locator(byTest('next')).click();
   await page.locator(byTest('open-room')).click();
   await settled(page);
-  assert.match(await page.evaluate(() => location.hash), /^#sample=ginger-cat&patch=119/);
+  assert.match(await page.evaluate(() => location.hash), /^#sample=ginger-cat&patch=101/);
   assert.equal(await page.locator('header nav a[aria-current="page"]').textContent(), 'See');
 });
 

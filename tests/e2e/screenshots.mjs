@@ -15,6 +15,7 @@ const PICTURES = [
   ['page', '#room=see&patch=120', WIDE, 'light', settled],
   ['page-dark', '#room=see&patch=120', WIDE, 'dark', settled],
   ['page-phone', '#room=see', { width: 390, height: 844 }, 'light', settled],
+  ['compare', '#room=see&sample=ginger-cat&basis=shared&foreground=0.5&map=heads&layer=2&compare=twin', WIDE, 'light', settled],
   ['mask', '#room=mask&model=tiny-mae', WIDE, 'light', settled],
   ['probe', '#room=probe', WIDE, 'light', (page) => page.waitForSelector(byTest('probe-result'))],
   ['train', '#room=train&method=dino', WIDE, 'light', train],

@@ -1,10 +1,14 @@
 //! The room See: rollout, all heads, colours that stay, two models on one image.
 
+use std::ops::Range;
+use std::path::Path;
+
+use lab_core::device;
 use lab_core::engine::{Colouring, Engine, paint};
 use lab_core::kernels::attention::attention_probs;
 use lab_core::models::trace::Trace;
 use lab_protocol::{Foreground, ImageId, ModelSource, Palette, Query, SeeEvent, Slot, View};
-use lab_tests::{assert_close, golden_file, values};
+use lab_tests::{SAMPLES, assert_close, golden_file, host_file, values};
 use pollster::block_on;
 
 use crate::engine::{CAT, DOG, model_files, on_cpu, png};
@@ -90,6 +94,44 @@ fn colours_stay_from_image_to_image() {
     let mut fresh = on_cpu();
     assert_eq!(block_on(fresh.view(CAT, &view)).expect("shows").summary.fitted, Some(1));
     assert!(block_on(fresh.fit(Slot::Main, &[])).expect_err("of nothing").to_string().contains("at least one"));
+}
+
+/// The network that a visitor meets has learned: what its first component, over all samples, takes for a thing is the cat and
+/// not what lies behind it; of networks of the same sizes with random weights that is not so.
+#[test]
+fn the_shipped_network_parts_a_cat_from_its_ground() {
+    let mut engine = Engine::new(device::cpu(), || 0.0);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/weights/tiny-dino");
+    let names = ["config.json", "model.safetensors", "preprocessor_config.json"];
+    let files = names.iter().map(|name| host_file(&folder.join(name))).collect();
+    block_on(engine.load_model("tiny-dino", files, &mut |_, _, _| {})).expect("loads");
+    let all: Vec<ImageId> = (0..SAMPLES.len() as u32).map(ImageId).collect();
+    for (id, (name, bytes)) in all.iter().zip(SAMPLES) {
+        engine.add_image(*id, name, bytes.to_vec()).expect("decodes");
+    }
+    let cat = all[SAMPLES.iter().position(|(name, _)| *name == "ginger-cat.jpg").expect("is there")];
+    let found = |engine: &mut Engine, slot: Slot| {
+        block_on(engine.fit(slot, &all)).expect("fits");
+        let foreground = Some(Foreground { threshold: 0.5, below: false });
+        let picture = block_on(engine.view_in(slot, cat, &View::SharedPca { foreground })).expect("shows");
+        let columns = picture.summary.grid[1];
+        let kept = |patch: usize| (0..3).any(|c| picture.host_values[3 * patch + c] >= picture.low[c]);
+        let share = |rows: Range<usize>, of: Range<usize>| {
+            let patches: Vec<usize> =
+                rows.flat_map(|row| of.clone().map(move |column| row * columns + column)).collect();
+            patches.iter().filter(|&&patch| kept(patch)).count() as f32 / patches.len() as f32
+        };
+        assert_eq!(picture.summary.grid, [16, 16]);
+        // The face, of which its pupils, four patches of thirty, are left out; and the corners above it.
+        [share(5..10, 5..11), (share(0..3, 0..4) + share(0..3, 12..16)) / 2.0]
+    };
+    let [face, ground] = found(&mut engine, Slot::Main);
+    assert!(face > 0.8 && ground < 0.1, "{face} of the face, {ground} of the ground");
+    for seed in 0..3 {
+        block_on(engine.load_drawn(Slot::Other, &ModelSource::Twin { seed })).expect("draws").expect("no files");
+        let [face, ground] = found(&mut engine, Slot::Other);
+        assert!(!(face > 0.8 && ground < 0.1), "seed {seed}: {face} of the face, {ground} of the ground");
+    }
 }
 
 #[test]

@@ -101,7 +101,8 @@ pub fn golden_file(path: &str) -> Box<dyn ReadAt> {
     host_file(&golden_path(path))
 }
 
-fn host_file(path: &Path) -> Box<dyn ReadAt> {
+/// A file in memory, under its own name.
+pub fn host_file(path: &Path) -> Box<dyn ReadAt> {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Box::new(MemoryFile::new(name, bytes))

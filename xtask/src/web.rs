@@ -105,10 +105,11 @@ fn build_some(mode: Mode, lints: Lints, only: Option<&str>) -> Result<()> {
     let manifest = json!({ "version": env!("CARGO_PKG_VERSION"), "engines": manifest });
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
     write(&dist().join("engine").join("manifest.json"), text.as_bytes())?;
-    let text = serde_json::to_string_pretty(&weights_manifest(&dist().join("weights"))?)? + "\n";
+    let weights = weights_manifest(&dist().join("weights"))?;
+    let text = serde_json::to_string_pretty(&weights)? + "\n";
     write(&dist().join("weights").join("manifest.json"), text.as_bytes())?;
     inline_scripts_to_files(&dist())?;
-    list_for_offline(&dist())
+    list_for_offline(&dist(), &weights)
 }
 
 fn linted(command: Command, lints: Lints) -> Command {
@@ -254,13 +255,16 @@ fn weights_manifest(folder: &Path) -> Result<Value> {
         let config = json(&config)?;
         let about = if path.join("about.json").is_file() { json(&path.join("about.json"))? } else { json!({}) };
         let word = |key: &str| about[key].as_str().unwrap_or_default().to_owned();
-        let architecture = config["architectures"][0].as_str().unwrap_or_default();
+        let decoder = config["architectures"][0] == "ViTMAEForPreTraining";
+        // What a visitor meets who asks for no model.
+        let first = !decoder && models.iter().all(|model: &Value| model["first"] == false);
         models.push(json!({
             "id": id,
             "title": word("title"),
             "licence": word("licence"),
             "note": word("note"),
-            "decoder": architecture == "ViTMAEForPreTraining",
+            "decoder": decoder,
+            "first": first,
             "bytes": fs::metadata(&weights)?.len(),
         }));
     }
@@ -288,10 +292,13 @@ fn inline_scripts_to_files(dist: &Path) -> Result<()> {
 
 /// Writes into `sw.js` what the page is made of, so that it can be kept for use without a network.
 ///
-/// `first` marks what is kept at the first visit: page, CPU engine, samples. The GPU's engine and weights are large and not
-/// for everybody; they are kept when they are first used.
-fn list_for_offline(dist: &Path) -> Result<()> {
+/// `first` marks what is kept at the first visit: page, CPU engine, samples, and the model that is met without asking. The
+/// GPU's engine and other weights are large and not for everybody; they are kept when they are first used.
+fn list_for_offline(dist: &Path, weights: &Value) -> Result<()> {
     let worker = dist.join("sw.js");
+    let models = weights["models"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let met = models.iter().find(|model| model["first"] == true).and_then(|model| model["id"].as_str());
+    let met = met.map(|id| format!("weights/{id}/"));
     let script = String::from_utf8(read(&worker)?).context("sw.js is not UTF-8")?;
     let mut files = serde_json::Map::new();
     for path in walk(dist)? {
@@ -299,7 +306,8 @@ fn list_for_offline(dist: &Path) -> Result<()> {
         if name != "sw.js" {
             let bytes = read(&path)?;
             let later = ["engine/gpu/", "examples/", "weights/"].iter().any(|folder| name.starts_with(folder));
-            let later = later && name != "weights/manifest.json";
+            let now = name == "weights/manifest.json" || met.as_ref().is_some_and(|folder| name.starts_with(folder));
+            let later = later && !now;
             files.insert(name, json!({ "sha256": sha256(&bytes), "first": !later }));
         }
     }
@@ -422,9 +430,19 @@ mod tests {
         put("tiny-mae/model.safetensors", "12345");
         put("tiny-mae/about.json", r#"{"title": "Tiny MAE", "licence": "MIT"}"#);
         let manifest = weights_manifest(&folder).unwrap();
-        let expected =
-            json!({ "id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "note": "", "decoder": true, "bytes": 5 });
+        let expected = json!({
+            "id": "tiny-mae", "title": "Tiny MAE", "licence": "MIT", "note": "", "decoder": true, "first": false,
+            "bytes": 5
+        });
         assert_eq!(manifest["models"][0], expected);
+        // The first that is no autoencoder is met first.
+        for id in ["vit-a", "vit-b"] {
+            put(&format!("{id}/config.json"), r#"{"architectures": ["Dinov2Model"]}"#);
+            put(&format!("{id}/model.safetensors"), "12345");
+        }
+        let manifest = weights_manifest(&folder).unwrap();
+        let first = |at: usize| manifest["models"][at]["first"].as_bool();
+        assert_eq!([first(0), first(1), first(2)], [Some(false), Some(true), Some(false)]);
         put("half/config.json", "{}");
         assert!(weights_manifest(&folder).unwrap_err().to_string().contains("model.safetensors"));
         fs::remove_dir_all(&folder).unwrap();

@@ -19,7 +19,7 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
     let key = move || {
         store.model.track();
         match store.source.get_value() {
-            Source::BuiltIn => "built-in".to_owned(),
+            Source::First => "built-in".to_owned(),
             Source::Files(_) | Source::Run(..) | Source::Url(_) | Source::Twin(_) | Source::Stored { .. } => {
                 "own".to_owned()
             }

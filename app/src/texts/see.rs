@@ -204,6 +204,11 @@ pub(crate) const COMPARE_EXPLAIN: &str = "A second model looks at the same pictu
 pub(crate) const TO_PAIRS: &str = "Go to both, side by side";
 pub(crate) const COMPARE_WITH: &str = "Second model";
 pub(crate) const COMPARE_NONE: &str = "none";
+/// What the random network beside a model is called.
+pub(crate) fn twin(name: &str) -> String {
+    format!("random twin of {name}")
+}
+
 pub(crate) const COMPARE_TWIN: &str = "random weights, same architecture";
 pub(crate) const COMPARE_FILES: &str = "your own files";
 pub(crate) const COMPARE_ADDRESS: &str = "Or a Hugging Face repository, or the address of a folder";

@@ -95,8 +95,8 @@ impl Desk {
             name: address.name.clone(),
             source: source.to_owned(),
             folder: address.folder.clone(),
-            stored: shelf::today(),
-            used: shelf::today(),
+            stored: shelf::now(),
+            used: shelf::now(),
             ..before.unwrap_or_default()
         };
         let mut fetch =

@@ -45,8 +45,8 @@ pub(super) async fn keep(name: &str, names: &[String], attachments: &Array) -> R
         source,
         files,
         complete: true,
-        stored: shelf::today(),
-        used: shelf::today(),
+        stored: shelf::now(),
+        used: shelf::now(),
         key,
     };
     if let Err(sentence) = write(&model, &bytes).await {

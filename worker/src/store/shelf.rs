@@ -87,7 +87,7 @@ pub(super) async fn delete(key: &str) -> Result<(), String> {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn today() -> u64 {
+pub(super) fn now() -> u64 {
     js_sys::Date::now() as u64
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn open(key: &str) -> Result<(StoredModel, Vec<Box<dyn ReadAt>>
         }
         files.push(Box::new(found));
     }
-    model.used = today();
+    model.used = now();
     // Not worth failing for: only the order of the list rests on it.
     drop(keep(&model).await);
     Ok((model, files))

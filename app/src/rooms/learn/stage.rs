@@ -25,7 +25,7 @@ pub(crate) enum Views {
     Teacher,
     /// The paper's figures, at first by one measure.
     Scale(Measure),
-    /// Similarity by the model at work and by its random twin.
+    /// Principal components by the model at work and by its random twin.
     Twin,
     /// The images by likeness to the one on show.
     Search,
@@ -63,12 +63,12 @@ fn Twin(store: Store) -> impl IntoView {
         <div class="stage">
             <section>
                 <p class="model"><strong>{move || name(store.model.get())}</strong></p>
-                <Similarity store />
+                <Pca store />
             </section>
             <Show when=move || see.other.get().is_some()>
                 <section>
                     <p class="model"><strong data-testid="other-model">{move || name(see.other.get())}</strong></p>
-                    <Similarity store of=Slot::Other />
+                    <Pca store of=Slot::Other />
                 </section>
             </Show>
         </div>

@@ -6,6 +6,7 @@ use leptos::task::spawn_local;
 
 use super::Outcome;
 use crate::link::Link;
+use crate::registry;
 use crate::rooms::see::load_into;
 use crate::state::{Severity, Source, Store};
 use crate::texts::mask as texts;
@@ -83,16 +84,14 @@ pub(crate) fn attend(store: Store) {
 
 async fn load(store: Store, link: Link, key: String) {
     let state = store.rooms.mask;
-    let answer = load_into(&link, Slot::Mae, Source::of_key(&key, 0)).await;
+    let source = Source::of_key(&key, 0);
+    let answer = load_into(&link, Slot::Mae, source.clone()).await;
     if !store.runs_on(&link) {
         return;
     }
     match answer {
         Ok(mut model) => {
-            let offers = store.offers.get_untracked().unwrap_or_default();
-            if let Some(offer) = offers.into_iter().find(|offer| offer.id == key) {
-                model.name = offer.title;
-            }
+            model.name = registry::title(store, source, &model.name);
             batch(|| {
                 state.edition.update(|edition| *edition += 1);
                 state.own.set(Some(model));

@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use super::{FILES, place_beside};
 use crate::link::Link;
 use crate::state::{Severity, Source, Store};
-use crate::{stored, texts};
+use crate::{registry, stored, texts};
 
 /// Watches the store.
 pub(crate) fn attend(store: Store) {
@@ -132,10 +132,7 @@ fn take(store: Store, source: Source, answer: Result<ModelInfo, String>) {
     let see = store.rooms.see;
     match answer {
         Ok(mut model) => {
-            if let Source::Beside(id) = source {
-                model.name = id;
-            }
-            model.name = stored::named(&model.name);
+            model.name = registry::title(store, source, &model.name);
             batch(|| {
                 see.edition.update(|edition| *edition += 1);
                 see.other.set(Some(model));

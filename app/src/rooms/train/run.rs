@@ -146,7 +146,8 @@ async fn arrived(store: Store, link: &Link, had: Option<u64>, found: Result<bool
         Ok(true) => {
             let step = state.steps().unwrap_or(0);
             if let Some(had) = had {
-                store.tell(Severity::Warning, texts::goes_on(step, had));
+                let severity = if step == had { Severity::Done } else { Severity::Warning };
+                store.tell(severity, texts::goes_on(step, had));
             } else if !state.named.get_untracked() {
                 state.adopt();
             }

@@ -23,10 +23,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use lab_core::data::drawn::{Drawn, KINDS};
 use lab_core::image::Limits;
-use sha2::{Digest as _, Sha256};
 
 use crate::host::DiskFile;
-use crate::run::hex;
 use crate::text;
 use archive::Archive;
 use classes::Classes;
@@ -142,21 +140,6 @@ impl Inputs {
     /// All names, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| item.name.as_str())
-    }
-
-    /// SHA-256 of all names in their order, in hexadecimal: what the draws of a run depend on. The folder that all lie in is
-    /// left away, so that it may be moved.
-    pub(crate) fn fingerprint(&self) -> String {
-        let first = self.items.first().map_or("", |item| item.name.as_str());
-        let same = |name: &str| first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        let shared = self.names().map(same).min().unwrap_or(0);
-        let folder = first.as_bytes()[..shared].iter().rposition(|byte| b"/\\#".contains(byte)).map_or(0, |at| at + 1);
-        let mut hash = Sha256::new();
-        for name in self.names() {
-            hash.update(&name.as_bytes()[folder..]);
-            hash.update([0]);
-        }
-        hex(&hash.finalize())
     }
 
     /// An image's class, a number below that of [`Self::classes`]; none where nothing says it.

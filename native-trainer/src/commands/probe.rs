@@ -65,6 +65,9 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         examples.names.push(inputs.name(image).to_owned());
         examples.features.extend_from_slice(row);
     }
+    if examples.labels.is_empty() {
+        bail!("no image of a class could be read in DATA");
+    }
     drop_empty(&mut examples);
     let choices =
         Choices { features: which, k: arguments.k as usize, c: arguments.c, standardise: !arguments.no_standardise };
@@ -87,6 +90,9 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
             truth.push(class as u32);
             knn.extend(answer.knn);
             linear.extend(answer.linear);
+        }
+        if truth.is_empty() {
+            bail!("no image of a class could be read in --val");
         }
         let on = |scores: &[f64]| report(&truth, scores, &probe.classes, "held-out images", 1);
         (reports.knn, reports.linear) = (on(&knn), on(&linear));

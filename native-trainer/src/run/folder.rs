@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use fs4::fs_std::FileExt as _;
 use lab_core::config::Config;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{sync_folder, write_text};
+use super::{hex, sync_folder, write_text};
 use crate::inputs::Inputs;
 
 /// Keys that change no number that is computed, so that a run may go on with others.
@@ -94,7 +95,7 @@ impl RunFolder {
     /// When they are others.
     pub(crate) fn hold_to(&self, inputs: &Inputs, goes_on: bool) -> Result<()> {
         let path = self.join("images.toml");
-        let now = Images { count: inputs.len() as u64, names_sha256: inputs.fingerprint() };
+        let now = Images { count: inputs.len() as u64, names_sha256: fingerprint(inputs) };
         if goes_on && path.is_file() {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let before: Images = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
@@ -120,6 +121,21 @@ impl RunFolder {
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// SHA-256 of all names in their order, in hexadecimal: what the draws of a run depend on. The folder that all lie in is left
+/// away, so that it may be moved.
+fn fingerprint(inputs: &Inputs) -> String {
+    let first = inputs.names().next().unwrap_or_default();
+    let same = |name: &str| first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let shared = inputs.names().map(same).min().unwrap_or(0);
+    let folder = first.as_bytes()[..shared].iter().rposition(|byte| b"/\\#".contains(byte)).map_or(0, |at| at + 1);
+    let mut hash = Sha256::new();
+    for name in inputs.names() {
+        hash.update(&name.as_bytes()[folder..]);
+        hash.update([0]);
+    }
+    hex(&hash.finalize())
 }
 
 /// Whether a run in this folder saved anything.

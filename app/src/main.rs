@@ -6,6 +6,7 @@ mod csv;
 mod debug;
 mod download;
 mod engine;
+mod fetch;
 mod grid;
 mod hash;
 mod inputs;

@@ -3,10 +3,9 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, RequestInit, Response};
 
+use crate::fetch::fetch;
 use crate::offers::parse;
 use crate::signals::pause;
 use crate::state::{Source, Store};
@@ -20,7 +19,7 @@ const PATIENCE: u32 = 10_000;
 /// Reads the manifest; a page without one offers what it can draw from a seed.
 pub(crate) fn read(store: Store) {
     spawn_local(async move {
-        let offers = fetch().await.map(|text| parse(&text)).unwrap_or_default();
+        let offers = manifest().await.map(|text| parse(&text)).unwrap_or_default();
         store.offers.set(Some(offers));
     });
 }
@@ -36,12 +35,8 @@ pub(crate) async fn first(store: Store) -> Option<Source> {
     offers.into_iter().find(|offer| offer.first).map(|offer| Source::Beside(offer.id))
 }
 
-async fn fetch() -> Option<String> {
-    let options = RequestInit::new();
-    options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
-    let asked = web_sys::window()?.fetch_with_str_and_init("weights/manifest.json", &options);
-    let response: Response = JsFuture::from(asked).await.ok()?.dyn_into().ok()?;
-    response.ok().then_some(())?;
+async fn manifest() -> Option<String> {
+    let response = fetch("weights/manifest.json", PATIENCE).await.ok()?;
     JsFuture::from(response.text().ok()?).await.ok()?.as_string()
 }
 

@@ -7,9 +7,10 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::{AbortSignal, Blob, DragEvent, Event, File, FileList, HtmlInputElement, RequestInit, Response};
+use web_sys::{Blob, DragEvent, Event, File, FileList, HtmlInputElement};
 
 use self::dropped::Dropped;
+use crate::fetch::fetch;
 use crate::link::words;
 use crate::state::{Picture, Severity, Source, Store};
 use crate::{engine, pictures, texts};
@@ -69,14 +70,7 @@ pub(crate) fn listen(store: Store, first: Option<&'static str>) {
 
 /// A sample, given up after [`PATIENCE`].
 async fn fetched(name: &str) -> Result<JsValue, JsValue> {
-    let options = RequestInit::new();
-    options.set_signal(Some(&AbortSignal::timeout_with_u32(PATIENCE)));
-    let window = web_sys::window().ok_or("there is no window")?;
-    let asked = window.fetch_with_str_and_init(&format!("samples/{name}.jpg"), &options);
-    let response: Response = JsFuture::from(asked).await?.dyn_into()?;
-    if !response.ok() {
-        return Err(format!("the server answered {}", response.status()).into());
-    }
+    let response = fetch(&format!("samples/{name}.jpg"), PATIENCE).await?;
     JsFuture::from(response.blob()?).await
 }
 

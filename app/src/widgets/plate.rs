@@ -96,16 +96,16 @@ struct Pen {
 }
 
 impl Pen {
-    fn dip(&self, words: &Words) {
-        let weight = if words.bold { "bold " } else { "" };
-        self.context.set_font(&format!("{weight}{}px {}", words.size, self.family));
-        self.context.set_fill_style_str(words.colour);
+    fn dip(&self, size: f64, bold: bool, colour: &str) {
+        let weight = if bold { "bold " } else { "" };
+        self.context.set_font(&format!("{weight}{size}px {}", self.family));
+        self.context.set_fill_style_str(colour);
         self.context.set_text_baseline("top");
     }
 
     /// The words in lines that are no wider than the picture; a word that is wider stands alone.
     fn lines(&self, words: &Words) -> Result<Vec<String>, JsValue> {
-        self.dip(words);
+        self.dip(words.size, words.bold, words.colour);
         let mut lines: Vec<String> = Vec::new();
         for word in words.text.split_whitespace() {
             let longer = lines.last().map(|line| format!("{line} {word}"));
@@ -165,14 +165,12 @@ impl Scale {
     fn draw(&self, pen: &Pen, top: f64) -> Result<(), JsValue> {
         let (size, gap) = (17.0, 10.0);
         let context = &pen.context;
-        let mut widths = [0.0; 2];
-        for (end, width) in self.ends.iter().zip(&mut widths) {
-            pen.dip(&Words { text: String::new(), size, bold: false, colour: QUIET });
-            *width = context.measure_text(end)?.width();
-        }
-        let (left, right) = (MARGIN + widths[0] + gap, MARGIN + pen.width - widths[1] - gap);
-        context.fill_text(&self.ends[0], MARGIN, top)?;
-        context.fill_text(&self.ends[1], right + gap, top)?;
+        let [first, last] = &self.ends;
+        pen.dip(size, false, QUIET);
+        let left = MARGIN + context.measure_text(first)?.width() + gap;
+        let right = MARGIN + pen.width - context.measure_text(last)?.width() - gap;
+        context.fill_text(first, MARGIN, top)?;
+        context.fill_text(last, right + gap, top)?;
         let gradient = context.create_linear_gradient(left, 0.0, right, 0.0);
         for (at, colour) in self.colours.iter().enumerate() {
             gradient.add_color_stop(at as f32 / (self.colours.len() - 1) as f32, colour)?;

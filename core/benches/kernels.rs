@@ -15,7 +15,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Distribution, Tensor};
 use lab_core::device;
 use lab_core::kernels::mode::{self, Kernels};
-use lab_core::kernels::{adamw, attention, bias_activation, layer_norm, linear, matmul, sum_rows};
+use lab_core::kernels::{adamw, attention, bias_activation, layer_norm, linear, matmul, silu_gate, sum_rows};
 
 /// Batches that are timed, after one that is not.
 const TIMES: usize = 5;
@@ -85,7 +85,7 @@ impl Bench {
         }
         let whole = self.seconds(run);
         let half = {
-            let _half = mode::half_products(true);
+            let _half = mode::half_precision(true);
             self.seconds(run)
         };
         print(&format!("{what}, f16"), work, "TFLOP/s", half, whole);
@@ -155,6 +155,10 @@ impl Bench {
         });
         self.line("bias and GELU 33280 x 1024", 2.0 * bytes, "TB/s   ", &|| {
             drop(bias_activation::bias_activation(x.clone(), beta.clone(), linear::Activation::Gelu));
+        });
+        let (wide, wide_bias) = (self.random::<3>([1, rows, 2 * dim]), self.random::<1>([2 * dim]));
+        self.line("bias and SwiGLU's gate 33280 x 2048", 3.0 * bytes, "TB/s   ", &|| {
+            drop(silu_gate::silu_gate(wide.clone(), wide_bias.clone()));
         });
         let flat = x.clone().reshape([rows, dim]);
         self.line("sum_rows 33280 x 1024", bytes, "TB/s   ", &|| drop(sum_rows::sum_rows(flat.clone())));

@@ -1,6 +1,6 @@
 //! `activation(x + bias)`, what follows every linear layer, and its gradients.
 
-use crate::math::exp;
+use crate::math::{exp, sigmoid};
 use crate::split::{Loop, total, vector_rows};
 
 /// What follows `x Wᵀ + b`, element by element. The discriminants are those of `shaders/common/epilogue.wgsl`.
@@ -40,11 +40,6 @@ fn normal(x: f32) -> (f32, f32) {
 /// sqrt(2 / pi), and the cubic term of the tanh approximation.
 const ROOT: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
-
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
 
 #[inline(always)]
 fn gelu(x: f32) -> f32 {

@@ -7,6 +7,7 @@
 //! the number of threads changes no bit.
 
 pub mod activation;
+pub mod gate;
 pub mod layer_norm;
 mod math;
 pub mod optim;

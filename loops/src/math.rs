@@ -24,6 +24,12 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }
 
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 /// Lanes of a sum: two registers of AVX2, one of AVX-512.
 const LANES: usize = 16;
 

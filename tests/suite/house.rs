@@ -42,7 +42,7 @@ const NOT_IN_CORE: [&str; 7] =
     ["web_sys", "js_sys", "wasm_bindgen", "std::fs", "std::env", "std::thread::spawn", "std::time::Instant"];
 
 /// Files of `core/src/kernels` that are no kernel.
-const NO_KERNELS: [&str; 5] = ["mod", "flex", "launch", "share", "self_check"];
+const NO_KERNELS: [&str; 6] = ["mod", "flex", "kept", "launch", "share", "self_check"];
 
 /// Folders of the checkout that documents name files in.
 const FOLDERS: [&str; 13] = [

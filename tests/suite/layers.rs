@@ -5,8 +5,8 @@ use lab_core::formats::Checkpoint;
 use lab_core::kernels::attention::attention;
 use lab_core::kernels::bias_activation::{Activation, bias_activation};
 use lab_core::kernels::layer_norm::layer_norm;
-use lab_core::kernels::linear::silu_gate;
 use lab_core::kernels::patch_embed::patch_embed;
+use lab_core::kernels::silu_gate::silu_gate;
 use lab_core::layers::pos_embed::{Interpolation, interpolate, sin_cos};
 use lab_tests::{assert_close, cpu, golden, golden_tensor, gpu, values};
 
@@ -58,7 +58,7 @@ fn silu_gates() {
         let width = *shape.last().expect("not a scalar");
         let rows = x.len() / width;
         let x = Tensor::<3>::from_data(TensorData::new(x, [1, rows, width]), &device).require_grad();
-        let y = silu_gate(x.clone());
+        let y = silu_gate(x.clone(), Tensor::zeros([width], &device));
         same(stored, "silu_gate.y", y.clone());
         let (_, grad_out) = golden_tensor(stored, "silu_gate.grad_out");
         let w = Tensor::from_data(TensorData::new(grad_out, [1, rows, width / 2]), &device);

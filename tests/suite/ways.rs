@@ -1,12 +1,13 @@
-//! Other ways to the same step: blocks computed again, 16-bit products, a batch dealt out to several devices.
+//! Other ways to the same step: blocks computed again, half precision, a batch dealt out to several devices.
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use lab_core::config::Config;
 use lab_core::data::multi_crop::Batch;
 use lab_core::formats::Checkpoint;
 use lab_core::host::MemoryFile;
+use lab_core::kernels::mode;
 use lab_core::train::state::{Counters, FORMAT};
 use lab_core::train::{Outcome, Trainer};
 use lab_tests::{assert_close, cpu, gpu};
@@ -136,19 +137,19 @@ fn activation_checkpointing_changes_nothing_on_the_gpu() {
     check_recomputed(&gpu().device);
 }
 
-// --- 16-bit products ------------------------------------------------------------------------------
+// --- half precision ---------------------------------------------------------------------------------
 
-#[test]
-fn sixteen_bits_stay_close_to_thirty_two() {
+/// `computed` says whether products multiply 16 bits there, or only what is kept for the backward pass is rounded.
+fn check_half(device: &Device, computed: bool) {
     for method in [&MAE[..], &DINO[..]] {
         let [mut plain, mut half] = ["f32", "f16"].map(|precision| {
             let precision = format!("train.precision={precision}");
-            begin(&[&SIZES, method, &["model.drop_path_rate=0", &precision]], &cpu())
+            begin(&[&SIZES, method, &["model.drop_path_rate=0", &precision]], device)
         });
         let (expected, found) = (steps(&mut plain, 3), steps(&mut half, 3));
-        assert_ne!(expected, found, "16 bits round");
-        // Stated: losses and the teacher's figures within 1 %.
-        assert_close("losses", &found, &expected, 1e-2, 1e-2);
+        // Stated: losses and the teacher's figures within 1 %, or a thousandth where only gradients are rounded.
+        let tolerance = if computed { 1e-2 } else { 1e-3 };
+        assert_close("losses", &found, &expected, tolerance, tolerance);
         // Where a gradient is next to nothing its rounding decides Adam's sign; on average weights stay together within
         // a tenth of what they moved.
         let (expected, found) = (state(&plain), state(&half));
@@ -161,9 +162,24 @@ fn sixteen_bits_stay_close_to_thirty_two() {
             count += expected.len();
         }
         let mean = sum / count as f64;
-        assert!(mean < 0.1 * 3.0 * f64::from(LR), "mean distance {mean}");
+        assert!(mean > 0.0 && mean < 0.1 * 3.0 * f64::from(LR), "16 bits round, mean distance {mean}");
         assert!(found.contains_key("loss_scale") && !expected.contains_key("loss_scale"));
     }
+}
+
+#[test]
+fn sixteen_bits_stay_close_to_thirty_two() {
+    check_half(&cpu(), true);
+}
+
+#[test]
+fn sixteen_bits_stay_close_to_thirty_two_on_the_gpu() {
+    let gpu = gpu();
+    if !gpu.device.supports_dtype(DType::F16) {
+        eprintln!("no f16 here");
+        return;
+    }
+    check_half(&gpu.device, mode::has_matrix_units(&gpu.device));
 }
 
 /// The run's state as a checkpoint, some entry replaced.
@@ -214,15 +230,6 @@ fn gradients_beyond_sixteen_bits_halve_the_scale_and_change_nothing_else() {
     let mut plain = begin(&[&SIZES, &MAE], &cpu());
     let error = block_on(plain.restore(&checkpoint(&run, &[]), &counters)).expect_err("another run").to_string();
     assert!(error.contains("loss_scale"), "{error}");
-}
-
-#[test]
-fn sixteen_bits_are_refused_where_they_gain_nothing_on_the_gpu() {
-    let settings: Vec<String> =
-        [&SIZES[..], &MAE, &["train.precision=f16"]].concat().iter().map(ToString::to_string).collect();
-    let config = Config::resolve(None, None, &settings).expect("known");
-    let error = block_on(Trainer::begin(config, 100, &gpu().device)).expect_err("WGSL").to_string();
-    assert!(error.contains("train.precision") && error.contains("tensor cores"), "{error}");
 }
 
 // --- several devices ------------------------------------------------------------------------------

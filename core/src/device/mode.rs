@@ -23,6 +23,8 @@ pub enum Kernel {
     SumRows,
     /// Bias and activation where a gradient is wanted.
     BiasActivation,
+    /// Bias and SwiGLU's gate where a gradient is wanted.
+    SiluGate,
     /// Layer normalisation.
     LayerNorm,
     /// A factor for each of a token's numbers.
@@ -45,12 +47,13 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of the self-check.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Matmul,
         Self::MatmulCooperative,
         Self::Linear,
         Self::SumRows,
         Self::BiasActivation,
+        Self::SiluGate,
         Self::LayerNorm,
         Self::LayerScale,
         Self::Attention,
@@ -70,6 +73,7 @@ impl Kernel {
             Self::Linear => "linear",
             Self::SumRows => "sum_rows",
             Self::BiasActivation => "bias_activation",
+            Self::SiluGate => "silu_gate",
             Self::LayerNorm => "layer_norm",
             Self::LayerScale => "layer_scale",
             Self::Attention => "attention",
@@ -86,7 +90,13 @@ impl Kernel {
     fn has_loops(self) -> bool {
         matches!(
             self,
-            Self::BiasActivation | Self::LayerNorm | Self::Attention | Self::GatherTokens | Self::AdamW | Self::Ema
+            Self::BiasActivation
+                | Self::SiluGate
+                | Self::LayerNorm
+                | Self::Attention
+                | Self::GatherTokens
+                | Self::AdamW
+                | Self::Ema
         )
     }
 }
@@ -158,26 +168,27 @@ thread_local! {
     static HALF: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While it lives, the products of this thread multiply 16-bit floats, on matrix units or by burn's own library.
+/// While it lives, this thread computes in half precision: products multiply 16-bit floats, on matrix units or by burn's own
+/// library, and operations keep 16-bit floats for the backward pass.
 #[derive(Debug)]
-pub struct HalfProducts {
+pub struct HalfPrecision {
     before: bool,
 }
 
-/// Makes products multiply 16-bit floats (`on`) or leaves them as they are, until the guard is dropped.
-#[must_use = "products are as before when the guard is dropped"]
-pub fn half_products(on: bool) -> HalfProducts {
-    HalfProducts { before: HALF.with(|half| half.replace(half.get() || on)) }
+/// Turns half precision on (`on`) or leaves it as it is, until the guard is dropped.
+#[must_use = "the precision is as before when the guard is dropped"]
+pub fn half_precision(on: bool) -> HalfPrecision {
+    HalfPrecision { before: HALF.with(|half| half.replace(half.get() || on)) }
 }
 
-impl Drop for HalfProducts {
+impl Drop for HalfPrecision {
     fn drop(&mut self) {
         HALF.with(|half| half.set(self.before));
     }
 }
 
-/// Whether products of this thread multiply 16-bit floats now.
-pub fn products_are_half() -> bool {
+/// Whether this thread computes in half precision now.
+pub fn precision_is_half() -> bool {
     HALF.with(Cell::get)
 }
 

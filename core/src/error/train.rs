@@ -93,12 +93,9 @@ pub enum TrainError {
         /// Images that each needs.
         least: usize,
     },
-    /// The device cannot multiply 16-bit floats to any use.
-    #[error("train.precision is f16, expected f32 on this device: {reason}")]
-    Precision {
-        /// Why not, and what would do.
-        reason: String,
-    },
+    /// The device has no 16-bit floats.
+    #[error("train.precision is f16, expected f32 on this device, which has no 16-bit floats")]
+    Precision,
     /// A checkpoint does not fit the run.
     #[error("the checkpoint does not fit this run: {what} is {found}, expected {expected}; {advice}")]
     Checkpoint {

@@ -133,7 +133,7 @@ fn check(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) {
 fn fuses(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) -> bool {
     let device = qkv.device();
     mode::runs(Kernel::Attention, &device)
-        && (!mode::products_are_half() || mode::has_matrix_units(&device))
+        && (!mode::precision_is_half() || mode::takes_wgsl(&device))
         && match mode::takes_wgsl(&device) {
             true => HEAD_DIMS.contains(&(qkv.dims()[2] / 3 / num_heads)),
             false => segments.is_none(),
@@ -143,7 +143,6 @@ fn fuses(qkv: &Tensor<3>, num_heads: usize, segments: Option<&Segments>) -> bool
 use launches::AttentionOps;
 
 mod launches {
-    use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
@@ -151,6 +150,7 @@ mod launches {
     use burn::backend::{Autodiff, Backend, backend_extension};
 
     use super::mode;
+    use crate::kernels::kept::Kept;
 
     /// Attention as operations of burn's backends; [`super::attention`] is their door. The second output of the
     /// forward operations is the log of the softmax's denominator, `[B, heads, N]`.
@@ -446,11 +446,11 @@ mod launches {
     struct AttentionBackward;
 
     impl<B: AttentionOps> Backward<B, 1> for AttentionBackward {
-        type State = (NodeId, FloatTensor<B>, FloatTensor<B>, Option<IntTensor<B>>, u32, bool);
+        type State = (Kept<B>, Kept<B>, FloatTensor<B>, Option<IntTensor<B>>, u32, bool);
 
         fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let (qkv, out, lse, ranges, heads, half) = ops.state;
-            let qkv: FloatTensor<B> = checkpointer.retrieve_node_output(qkv);
+            let (qkv, out) = (qkv.take(checkpointer), out.take(checkpointer));
             unary::<B, _>(ops.parents, ops.node, grads, |d_out| match ranges {
                 Some(ranges) => B::fused_attention_backward_packed(qkv, out, lse, d_out, ranges, heads),
                 None => B::fused_attention_backward(qkv, out, lse, d_out, heads, half),
@@ -482,9 +482,10 @@ mod launches {
         let constant = |lse: FloatTensor<B>| <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(lse);
         match AttentionBackward.prepare::<C>([qkv.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let node = prep.checkpoint(&qkv);
+                let half = mode::precision_is_half();
+                let kept = Kept::of(&qkv, half, &mut prep);
                 let (out, lse) = below::<B>(qkv.into_primitive(), ranges.clone(), heads);
-                let state = (node, out.clone(), lse.clone(), ranges, heads, mode::products_are_half());
+                let state = (kept, Kept::own(out.clone(), half), lse.clone(), ranges, heads, half);
                 (prep.finish(state, out), constant(lse))
             }
             OpsKind::UnTracked(prep) => {

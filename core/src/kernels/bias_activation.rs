@@ -49,6 +49,9 @@ mod launches {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Autodiff, Backend, backend_extension};
 
+    use super::mode;
+    use crate::kernels::kept::Kept;
+
     /// Bias and activation as an operation of burn's backends; the activation by its code.
     #[backend_extension(Autodiff, Cube: cfg(feature = "wgpu"), Flex: cfg(feature = "flex"))]
     pub(crate) trait BiasActivationOps: Backend {
@@ -144,14 +147,15 @@ mod launches {
     struct BiasActivationBackward;
 
     impl<B: BiasActivationOps> Backward<B, 2> for BiasActivationBackward {
-        type State = (NodeId, NodeId, u32);
+        /// The identity's derivative is the same everywhere: no x is kept for it, and the gradient's own numbers do.
+        type State = (Option<Kept<B>>, NodeId, u32);
 
         fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let [node_x, node_bias] = ops.parents;
             let (x, bias, activation) = ops.state;
-            let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
             let bias: FloatTensor<B> = checkpointer.retrieve_node_output(bias);
             let dy = grads.consume::<B>(&ops.node);
+            let x = x.map_or_else(|| dy.clone(), |x| x.take(checkpointer));
             let (dx, dbias) = B::fused_bias_activation_backward(x, bias, dy, activation);
             if let Some(node) = node_x {
                 grads.register::<B>(node.id, dx);
@@ -169,7 +173,9 @@ mod launches {
             };
             match BiasActivationBackward.prepare::<C>([x.node(), bias.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    let state = (prep.checkpoint(&x), prep.checkpoint(&bias), activation);
+                    let needs_x = activation != super::Activation::Identity as u32;
+                    let kept = needs_x.then(|| Kept::of(&x, mode::precision_is_half(), &mut prep));
+                    let state = (kept, prep.checkpoint(&bias), activation);
                     prep.finish(state, forward(x, bias))
                 }
                 OpsKind::UnTracked(prep) => prep.finish(forward(x, bias)),

@@ -38,6 +38,8 @@ mod launches {
     use burn::backend::{Autodiff, Backend, backend_extension};
     use lab_shaders::{LAYER_SCALE, LAYER_SCALE_BACKWARD, layer_scale, layer_scale_backward};
 
+    use super::mode;
+    use crate::kernels::kept::Kept;
     use crate::kernels::launch::{dims, empty, launch_strided};
     use crate::kernels::sum_rows::launches::sum_of_rows;
 
@@ -83,12 +85,12 @@ mod launches {
     struct LayerScaleBackward;
 
     impl<B: LayerScaleOps> Backward<B, 2> for LayerScaleBackward {
-        type State = (NodeId, NodeId);
+        type State = (Kept<B>, NodeId);
 
         fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let [node_x, node_gamma] = ops.parents;
             let (x, gamma) = ops.state;
-            let x: FloatTensor<B> = checkpointer.retrieve_node_output(x);
+            let x = x.take(checkpointer);
             let gamma: FloatTensor<B> = checkpointer.retrieve_node_output(gamma);
             let dy = grads.consume::<B>(&ops.node);
             let (dx, dgamma) = B::fused_layer_scale_backward(x, gamma, dy);
@@ -107,7 +109,7 @@ mod launches {
             };
             match LayerScaleBackward.prepare::<C>([x.node(), gamma.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    let state = (prep.checkpoint(&x), prep.checkpoint(&gamma));
+                    let state = (Kept::of(&x, mode::precision_is_half(), &mut prep), prep.checkpoint(&gamma));
                     prep.finish(state, forward(x, gamma))
                 }
                 OpsKind::UnTracked(prep) => prep.finish(forward(x, gamma)),

@@ -1,10 +1,9 @@
 //! A matrix product with what follows it in one kernel: bias, activation, SwiGLU's gate, or LayerScale and residual.
 //!
 //! `weight` lies as PyTorch stores it, `[out, in]`, in f32 or f16. Without gradients the epilogue runs inside the
-//! product; with gradients the same formula is composed of [`matmul`](super::matmul), [`bias_activation`] and tensor
-//! operations, whose derivatives are known (why: `docs/decisions`).
+//! product; with gradients the same formula is composed of [`matmul`](super::matmul), [`bias_activation`], [`silu_gate`]
+//! and [`layer_scale`], whose derivatives are known (why: `docs/decisions`).
 
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Tensor};
 
 pub use super::bias_activation::Activation;
@@ -13,6 +12,7 @@ use super::layer_scale::layer_scale;
 use super::matmul::matmul;
 #[cfg(feature = "wgpu")]
 use super::mode::{self, Kernel};
+use super::silu_gate::silu_gate;
 
 /// `activation(x Wᵀ + bias)`: f32 x `[B, N, in]`, weight `[out, in]`, bias `[out]` to `[B, N, out]`.
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>, activation: Activation) -> Tensor<3> {
@@ -37,7 +37,7 @@ pub fn linear_silu_gate(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Ten
         let out = weight.dims()[0] / 2;
         return launches::run(as_batch(x), weight, launches::After::SiluGate(bias), out).reshape([b, n, out]);
     }
-    silu_gate(bias_activation(product(x, weight), bias, Activation::Identity))
+    silu_gate(product(x, weight), bias)
 }
 
 /// `residual + gamma * (x Wᵀ + bias)`: x `[B, N, in]`, weight `[out, in]`, gamma `[out]`, residual `[B, N, out]`.
@@ -65,13 +65,6 @@ pub fn reference(x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> 
     let out = weight.dims()[0];
     let weight = weight.cast(DType::F32).transpose().unsqueeze();
     super::matmul::reference(as_batch(x), weight).reshape([b, n, out]) + bias.unsqueeze()
-}
-
-/// `silu(a) * b` of `[.., a | b]`.
-pub fn silu_gate(x: Tensor<3>) -> Tensor<3> {
-    let half = x.dims()[2] / 2;
-    let (gate, value) = (x.clone().narrow(2, 0, half), x.narrow(2, half, half));
-    gate.clone() * sigmoid(gate) * value
 }
 
 fn product(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
@@ -198,7 +191,7 @@ mod launches {
     /// `x [1, 1, M, in]`, `weight [out, in]` to `[1, 1, M, columns]`.
     pub(super) fn run(x: Tensor<4>, weight: Tensor<2>, after: After, columns: usize) -> Tensor<4> {
         let m = x.dims()[2];
-        let half = mode::products_are_half();
+        let half = mode::precision_is_half();
         let (x, w) = (x.into_dispatch(), weight.transpose().unsqueeze::<4>().into_dispatch());
         let y = match after {
             After::Activation(bias, activation) => {

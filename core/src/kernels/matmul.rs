@@ -11,19 +11,20 @@ use super::mode;
 #[cfg(feature = "wgpu")]
 use super::mode::Kernel;
 
-/// `a x b`: f32 `[B0, B1, M, K]` and `[B0, B1, K, N]` to `[B0, B1, M, N]`. Under [`mode::half_products`] both are
-/// rounded to 16 bits first, as under PyTorch's autocast: matrix units want it so. Where burn multiplies, what comes out is
-/// rounded too; our shader leaves it in 32 bits, and multiplies unrounded what does not lie in quads or is small.
+/// `a x b`: f32 `[B0, B1, M, K]` and `[B0, B1, K, N]` to `[B0, B1, M, N]`. Under [`mode::half_precision`] both are rounded
+/// to 16 bits first, as under PyTorch's autocast: matrix units want it so. Where burn multiplies, what comes out is rounded
+/// too. Our shader leaves that in 32 bits, and multiplies unrounded what does not lie in quads or is small, and everything
+/// on a device without matrix units; what is kept for the gradient of `b` is rounded on every device.
 ///
 /// # Panics
 ///
 /// When the shapes do not fit: shapes are ours, so that is a bug of ours.
 pub fn matmul(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
-    if !mode::products_are_half() {
+    if !mode::precision_is_half() {
         return matmul_f32(a, b);
     }
     #[cfg(feature = "wgpu")]
-    if mode::has_matrix_units(&a.device()) {
+    if mode::runs(Kernel::Matmul, &a.device()) {
         check(&a, &b);
         return fused(a, b, true);
     }
@@ -90,7 +91,7 @@ pub(super) mod launches {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
     use burn::backend::tensor::FloatTensor;
     use burn::backend::wgpu::{CubeBackend, CubeTensor};
-    use burn::backend::{Autodiff, Backend, backend_extension};
+    use burn::backend::{Autodiff, Backend, TensorMetadata as _, backend_extension};
     use burn::tensor::DType;
     use lab_shaders::matmul_tile::Params;
     use lab_shaders::{
@@ -98,6 +99,7 @@ pub(super) mod launches {
     };
 
     use super::mode;
+    use crate::kernels::kept::Kept;
     use crate::kernels::launch::{Groups, dims, empty, launch};
     use crate::kernels::sum_rows::launches::sum_into;
 
@@ -168,10 +170,11 @@ pub(super) mod launches {
         (a_offset, a): (usize, [usize; 4]),
         (b_offset, b): (usize, [usize; 4]),
         [m, k, n]: [usize; 3],
-        weights: DType,
+        second: DType,
     ) -> Option<&'static Shader> {
         use lab_shaders::{
             MATMUL_COOPERATIVE_NN, MATMUL_COOPERATIVE_NT, MATMUL_COOPERATIVE_NT_F16, MATMUL_COOPERATIVE_TN,
+            MATMUL_COOPERATIVE_TN_F16,
         };
         if m.min(n) <= COOPERATIVE_LEAST {
             return None;
@@ -184,8 +187,9 @@ pub(super) mod launches {
         let a_across = quads(a_row, [m, a_col, a_inner, a_outer, a_offset]);
         let b_along = quads(b_row, [k, b_col, b_inner, b_outer, b_offset]);
         let b_across = quads(b_col, [n, b_row, b_inner, b_outer, b_offset]);
-        match weights == DType::F16 {
-            true => (a_along && b_along).then_some(&MATMUL_COOPERATIVE_NT_F16),
+        match second == DType::F16 {
+            true if a_along && b_along => Some(&MATMUL_COOPERATIVE_NT_F16),
+            true => (a_across && b_across).then_some(&MATMUL_COOPERATIVE_TN_F16),
             false if a_along && b_along => Some(&MATMUL_COOPERATIVE_NT),
             false if a_along && b_across => Some(&MATMUL_COOPERATIVE_NN),
             false => (a_across && b_across).then_some(&MATMUL_COOPERATIVE_TN),
@@ -203,10 +207,10 @@ pub(super) mod launches {
         [m, columns, k]: [usize; 3],
         batches: usize,
         may_cut: bool,
-        weights: DType,
+        second: DType,
         cooperative: Option<&'static Shader>,
     ) -> Way {
-        let shader = |plain, f16| if weights == DType::F16 { f16 } else { plain };
+        let shader = |plain, f16| if second == DType::F16 { f16 } else { plain };
         if mode::software_adapter() {
             return Way { shader: shader(&MATMUL_REGISTER, &MATMUL_REGISTER_F16), side: 32, pieces: 1 };
         }
@@ -371,7 +375,7 @@ pub(super) mod launches {
     struct MatmulBackward;
 
     impl<B: MatmulOps> Backward<B, 2> for MatmulBackward {
-        type State = (Option<NodeId>, Option<NodeId>, bool);
+        type State = (Option<Kept<B>>, Option<NodeId>, bool);
 
         fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
             let [node_a, node_b] = ops.parents;
@@ -383,8 +387,16 @@ pub(super) mod launches {
                 grads.register::<B>(node.id, B::fused_matmul(grad.clone(), B::float_swap_dims(b, 2, 3), half));
             }
             if let (Some(node), Some(a)) = (node_b, state_a) {
-                let a: FloatTensor<B> = checkpointer.retrieve_node_output(a);
-                grads.register::<B>(node.id, B::fused_matmul(B::float_swap_dims(a, 2, 3), grad, half));
+                let a = a.take_as_it_lies(checkpointer);
+                // What lies in 16 bits is a product's second operand: (dCᵀ x A)ᵀ.
+                let gradient = match a.dtype() == DType::F16 {
+                    true => {
+                        let transposed = B::fused_matmul(B::float_swap_dims(grad, 2, 3), a, half);
+                        B::float_swap_dims(transposed, 2, 3)
+                    }
+                    false => B::fused_matmul(B::float_swap_dims(a, 2, 3), grad, half),
+                };
+                grads.register::<B>(node.id, gradient);
             }
         }
     }
@@ -394,8 +406,9 @@ pub(super) mod launches {
             let (a_tracked, b_tracked) = (a.is_tracked(), b.is_tracked());
             match MatmulBackward.prepare::<C>([a.node(), b.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    // Each operand is kept only if the other one wants a gradient.
-                    let state = (b_tracked.then(|| prep.checkpoint(&a)), a_tracked.then(|| prep.checkpoint(&b)), half);
+                    // Each operand is kept only if the other one wants a gradient; the second is weights nearly always.
+                    let kept_a = b_tracked.then(|| Kept::of(&a, half, &mut prep));
+                    let state = (kept_a, a_tracked.then(|| prep.checkpoint(&b)), half);
                     prep.finish(state, B::fused_matmul(a.into_primitive(), b.into_primitive(), half))
                 }
                 OpsKind::UnTracked(prep) => prep.finish(B::fused_matmul(a.into_primitive(), b.into_primitive(), half)),
@@ -409,7 +422,7 @@ pub(super) mod launches {
 
         #[test]
         fn matrix_units_read_what_lies_in_quads() {
-            let name = |a, b, sizes, weights| in_quads(a, b, sizes, weights).map(|shader| shader.name);
+            let name = |a, b, sizes, second| in_quads(a, b, sizes, second).map(|shader| shader.name);
             // 300 tokens of 68 numbers, weights [140, 68] as PyTorch stores them, gradients of 140.
             let (x, weight, grad) = ((0, [0, 0, 68, 1]), (0, [0, 0, 1, 68]), (0, [0, 0, 140, 1]));
             let transposed =
@@ -418,6 +431,7 @@ pub(super) mod launches {
             assert_eq!(name(x, weight, [300, 68, 140], DType::F16), Some("matmul_cooperative_nt_f16"));
             assert_eq!(name(grad, transposed(weight), [300, 140, 68], DType::F32), Some("matmul_cooperative_nn"));
             assert_eq!(name(transposed(x), grad, [68, 300, 140], DType::F32), Some("matmul_cooperative_tn"));
+            assert_eq!(name(transposed(grad), x, [140, 300, 68], DType::F16), Some("matmul_cooperative_tn_f16"));
             // Tokens may be any number where they are the sum; a width that ends within a quad may not.
             assert_eq!(name(transposed(x), grad, [68, 301, 140], DType::F32), Some("matmul_cooperative_tn"));
             let odd = ((0, [0, 0, 67, 1]), (0, [0, 0, 1, 67]));

@@ -13,6 +13,7 @@ pub mod ema;
 #[cfg(feature = "flex")]
 pub(crate) mod flex;
 pub mod gather_tokens;
+mod kept;
 #[cfg(feature = "wgpu")]
 pub(crate) mod launch;
 pub mod layer_norm;
@@ -25,4 +26,5 @@ pub mod preprocess;
 pub mod self_check;
 #[cfg(feature = "wgpu")]
 pub mod share;
+pub mod silu_gate;
 pub mod sum_rows;

@@ -13,7 +13,7 @@ use lab_protocol::{KernelCheck, SelfCheck};
 use super::mode::{self, Kernel};
 use super::{
     adamw, attention, augment, bias_activation, ema, gather_tokens, layer_norm, layer_scale, linear, matmul,
-    patch_embed, preprocess, sum_rows,
+    patch_embed, preprocess, silu_gate, sum_rows,
 };
 use crate::device::readback;
 use crate::error::DeviceError;
@@ -105,17 +105,25 @@ async fn check(
     Ok(KernelCheck { name: kernel.name().to_owned(), max_error, tolerance, passed })
 }
 
+/// Numbers that 16 bits hold, in 16 bits where the kernels read them so; the twin has them in 32.
+fn in_16_bits<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+    let rounded = tensor.cast(DType::F16);
+    if mode::takes_wgsl(device) { rounded } else { rounded.cast(DType::F32) }
+}
+
 /// Products on matrix units: operands as forward and backward passes have them, none a multiple of the tile, one sum that
 /// is cut, and what follows a product. Of numbers that 16 bits hold, so that the twin may multiply in 32.
 fn cooperative(device: &Device) -> Vec<Tensor<1>> {
     let held = |shape: [usize; 4], seed| random::<4>(shape, seed, device).cast(DType::F16).cast(DType::F32);
-    let _half = mode::half_products(mode::takes_wgsl(device));
+    let _half = mode::half_precision(mode::takes_wgsl(device));
     let (x, weight) = (held([1, 1, 300, 68], 1), held([1, 1, 140, 68], 2));
     let (many, grad) = (held([1, 1, 4100, 68], 3), held([1, 1, 4100, 140], 4));
     let products = [
         matmul::matmul(x.clone(), weight.clone().swap_dims(2, 3)) / 4.0,
         matmul::matmul(grad.clone(), weight.clone()) / 4.0,
-        matmul::matmul(many.swap_dims(2, 3), grad) / 32.0,
+        matmul::matmul(many.clone().swap_dims(2, 3), grad.clone()) / 32.0,
+        // The same from what a forward pass kept in 16 bits.
+        matmul::matmul(grad.swap_dims(2, 3), in_16_bits(many, device)) / 32.0,
         // Several matrices, as attention has them.
         matmul::matmul(held([3, 2, 70, 36], 5), held([3, 2, 52, 36], 6).swap_dims(2, 3)) / 4.0,
     ];
@@ -127,12 +135,11 @@ fn cooperative(device: &Device) -> Vec<Tensor<1>> {
     all.push(flat(linear::linear_silu_gate(x.clone() / 4.0, weight.clone(), bias.clone())) / 4.0);
     all.push(flat(linear::linear_residual(x.clone(), weight.clone(), bias.clone(), gamma, residual)) / 4.0);
     // Weights that lie in 16 bits; the CPU has them in 32.
-    let rounded = if mode::takes_wgsl(device) { weight.cast(DType::F16) } else { weight };
-    all.push(flat(linear::linear(x, rounded, bias, linear::Activation::Identity)) / 4.0);
+    all.push(flat(linear::linear(x, in_16_bits(weight, device), bias, linear::Activation::Identity)) / 4.0);
     all
 }
 
-/// What a kernel makes of small random data, by whatever is switched on; with weights in 16 bits too (`half`).
+/// What a kernel makes of small random data, by whatever is switched on; with operands in 16 bits too (`half`).
 fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> Vec<Tensor<1>> {
     match kernel {
         Kernel::Matmul => {
@@ -140,6 +147,13 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
             let (a, b) = (leaf::<4>([2, 1, 19, 37], 1, &device), leaf::<4>([2, 1, 70, 37], 2, &device));
             let product = matmul::matmul(a.clone(), b.clone().swap_dims(2, 3));
             let mut all = with_gradients(product, |grads| vec![grads.of(&a), grads.of(&b)]);
+            if half {
+                // A weight's gradient from tokens that a forward pass kept in 16 bits.
+                let device = device.clone().inner();
+                let (grad, tokens) = (random::<4>([1, 1, 131, 70], 5, &device), random([1, 1, 131, 37], 6, &device));
+                let product = matmul::matmul_f32(grad.swap_dims(2, 3), in_16_bits(tokens, &device)) / 4.0;
+                all.push(product.flatten(0, 3));
+            }
             if !mode::software_adapter() {
                 // Large tiles and a sum that is cut, which a software adapter never takes; as numbers of size one.
                 let (across, down) =
@@ -165,9 +179,7 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
                 flat(linear::linear_residual(x.clone(), weight.clone(), bias.clone(), bias.clone(), residual)),
             ];
             if half {
-                // The CPU sees the rounded weights in 32 bits.
-                let rounded = weight.cast(DType::F16);
-                let rounded = if mode::takes_wgsl(device) { rounded } else { rounded.cast(DType::F32) };
+                let rounded = in_16_bits(weight, device);
                 all.push(flat(linear::linear(x, rounded, bias, linear::Activation::Identity)));
             }
             all
@@ -183,6 +195,12 @@ fn compute(kernel: Kernel, head_dims: &[usize], half: bool, device: &Device) -> 
                 with_gradients(y, |grads| vec![grads.of(&x), grads.of(&bias)])
             };
             kinds.into_iter().flat_map(after).collect()
+        }
+        Kernel::SiluGate => {
+            let device = device.clone().autodiff();
+            let (x, bias) = (leaf::<3>([2, 9, 46], 1, &device), leaf::<1>([46], 2, &device));
+            let y = silu_gate::silu_gate(x.clone(), bias.clone());
+            with_gradients(y, |grads| vec![grads.of(&x), grads.of(&bias)])
         }
         Kernel::LayerNorm => {
             let device = device.clone().autodiff();

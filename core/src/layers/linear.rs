@@ -3,7 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::kernels::linear::{Activation, linear, linear_residual, linear_silu_gate, silu_gate};
+use crate::kernels::linear::{Activation, linear, linear_residual, linear_silu_gate};
+use crate::kernels::silu_gate::silu_gate;
 
 /// A linear layer, weight `[out, in]` as PyTorch stores it.
 ///
@@ -30,7 +31,10 @@ impl Linear {
     pub fn forward_silu_gate(&self, x: Tensor<3>) -> Tensor<3> {
         match self.whole() {
             Some(weight) => linear_silu_gate(x, weight, self.bias.val()),
-            None => silu_gate(self.pieces(x, Activation::Identity)),
+            None => {
+                let bias = Tensor::zeros(self.bias.shape(), &x.device());
+                silu_gate(self.pieces(x, Activation::Identity), bias)
+            }
         }
     }
 

@@ -6,7 +6,6 @@
 use burn::tensor::{DType, Device};
 
 use crate::config::{Config, Precision};
-use crate::device::mode::{self, Kernel};
 use crate::error::TrainError;
 
 /// The factor on the loss, a power of two, so that dividing by it again changes no bit.
@@ -30,21 +29,13 @@ impl LossScale {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Precision`] where the device has no 16-bit floats or multiplies by our own kernels.
+    /// [`TrainError::Precision`] where the device has no 16-bit floats.
     pub(super) fn begin(config: &Config, device: &Device) -> Result<Option<Self>, TrainError> {
         if config.train.precision == Precision::F32 {
             return Ok(None);
         }
-        let refused = |reason: &str| Err(TrainError::Precision { reason: reason.to_owned() });
-        if mode::runs(Kernel::Matmul, device) && !mode::has_matrix_units(device) {
-            return refused(
-                "its products are WGSL kernels, which reach no matrix units on it (they do on NVIDIA's tensor cores, by \
-                 Vulkan), so that 16 bits would gain nothing; leave train.precision at f32, use a build with the feature \
-                 cuda, rocm, vulkan or metal, or --kernels reference",
-            );
-        }
         if !device.supports_dtype(DType::F16) {
-            return refused("it has no 16-bit floats");
+            return Err(TrainError::Precision);
         }
         Ok(Some(Self { scale: INITIAL, good: 0 }))
     }

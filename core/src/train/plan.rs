@@ -1,7 +1,7 @@
 //! What a run needs, from its configuration alone: parameters, operations, memory, disk.
 
-use crate::config::{Config, Method};
-use crate::models::config::{MaeConfig, VitConfig};
+use crate::config::{Config, Method, Precision};
+use crate::models::config::{Ffn, MaeConfig, VitConfig};
 use crate::models::dino_head::DinoHeadConfig;
 use crate::models::mae;
 use crate::models::presets::decoder_parameters;
@@ -9,7 +9,7 @@ use crate::models::presets::decoder_parameters;
 use super::schedule::Schedules;
 use super::trainer::net_config;
 
-/// The needs of a run; bytes in f32.
+/// The needs of a run; bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// Parameters of the encoder.
@@ -123,19 +123,26 @@ fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Opt
     (global + 2 * head + of_patches) + 3 * (student as u64 + (2 + n_local) * head + of_patches)
 }
 
-/// Numbers that a block keeps for its backward pass, for each token; docs/benchmarks.md has them beside measured peaks.
-struct Kept {
-    /// Of width D: input and output of both norms, the fused projection and its heads, attention's output, both
-    /// branches and residuals.
-    width: usize,
-    /// Of the hidden layer's: before and after its activation, and on the way through it.
-    hidden: usize,
-    /// Probabilities a head and token, before and after the softmax.
-    probabilities: usize,
+/// How blocks are computed, which decides what they keep for their backward pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// WGSL, or the CPU's loops; most of what is kept in 16 bits under half precision.
+    Kernels { half: bool },
+    /// Tensor operations, each of which keeps its inputs.
+    Operations,
 }
 
-const BY_KERNELS: Kept = Kept { width: 10, hidden: 4, probabilities: 0 };
-const BY_OPERATIONS: Kept = Kept { width: 12, hidden: 6, probabilities: 2 };
+impl By {
+    /// Blocks' worth of 32-bit tensors that are on their way at the peak, beside what is kept: gradients, and what a kernel
+    /// has widened or not yet let go. By measured peaks (docs/benchmarks.md); operations keep what is on its way.
+    fn on_the_way(self) -> usize {
+        match self {
+            Self::Kernels { half: false } => 2,
+            Self::Kernels { half: true } => 3,
+            Self::Operations => 0,
+        }
+    }
+}
 
 /// Some blocks, and the tokens of one image that go through them.
 #[derive(Clone, Copy)]
@@ -143,27 +150,49 @@ struct Stretch {
     depth: usize,
     dim: usize,
     hidden: usize,
+    /// SwiGLU: two numbers in for one out.
+    gated: bool,
+    layer_scale: bool,
     heads: usize,
     tokens: usize,
 }
 
 impl Stretch {
-    /// What a block keeps of an image.
-    fn block(&self, kernels: bool) -> usize {
-        let kept = if kernels { BY_KERNELS } else { BY_OPERATIONS };
-        let probabilities = kept.probabilities * self.heads * self.tokens;
-        self.tokens * (kept.width * self.dim + kept.hidden * self.hidden + probabilities)
+    /// Bytes that a block keeps of an image; docs/benchmarks.md has them beside measured peaks.
+    fn block(&self, by: By) -> usize {
+        let Self { dim, hidden, heads, tokens, .. } = *self;
+        let bytes = match by {
+            By::Kernels { half } => {
+                // In 32 bits what the norms read. Else what they give, the fused projection and attention's output, which
+                // attention and the product that follows keep as one where nothing is copied; what LayerScale scales; and
+                // the hidden layer before and after its activation.
+                let (size, copies) = if half { (2, 1) } else { (4, 0) };
+                let scaled = if self.layer_scale { 2 } else { 0 };
+                let between = if self.gated { 3 } else { 2 };
+                4 * 2 * dim + size * ((6 + copies + scaled) * dim + between * hidden)
+            }
+            // Also every number on the way through an activation, and probabilities before and after the softmax.
+            By::Operations => 4 * (12 * dim + 6 * hidden + 2 * heads * tokens),
+        };
+        tokens * bytes
     }
 }
 
 /// Bytes that a part of `images` images keeps for the backward pass.
 fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images: u64, kernels: bool) -> u64 {
+    let half = config.train.precision == Precision::F16;
+    let (by, full) = match kernels {
+        true => (By::Kernels { half }, By::Kernels { half: false }),
+        false => (By::Operations, By::Operations),
+    };
     let grid = vit.grid();
     let patches = grid * grid;
     let encoder = |tokens: usize| Stretch {
         depth: vit.depth,
         dim: vit.embed_dim,
         hidden: vit.ffn_hidden(),
+        gated: matches!(vit.ffn, Ffn::SwiGlu { .. }),
+        layer_scale: vit.layer_scale,
         heads: vit.num_heads,
         tokens,
     };
@@ -175,6 +204,8 @@ fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images
                 depth: mae.decoder_depth,
                 dim: mae.decoder_embed_dim,
                 hidden: mae.decoder_hidden,
+                gated: false,
+                layer_scale: false,
                 heads: mae.decoder_num_heads,
                 tokens: patches + 1,
             };
@@ -189,15 +220,16 @@ fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images
     };
     let all =
         |of: &dyn Fn(&Stretch) -> usize| stretches.iter().map(|(times, stretch)| times * of(stretch)).sum::<usize>();
-    let floats = match config.train.checkpoint_activations {
-        // Each block keeps its input; one at a time is in memory as a whole, with its gradients on their way.
+    let largest = |by| stretches.iter().map(|(times, stretch)| times * stretch.block(by)).max().unwrap_or_default();
+    let blocks = match config.train.checkpoint_activations {
+        // Each block keeps its input; one at a time is in memory as a whole.
         true => {
-            let largest = stretches.iter().map(|(times, stretch)| times * stretch.block(kernels)).max();
-            all(&|stretch| stretch.depth * stretch.tokens * stretch.dim) + 2 * largest.unwrap_or_default()
+            let inputs = all(&|stretch| 4 * stretch.depth * stretch.tokens * stretch.dim);
+            inputs + largest(by) + by.on_the_way().max(1) * largest(full)
         }
-        false => all(&|stretch| stretch.depth * stretch.block(kernels)),
+        false => all(&|stretch| stretch.depth * stretch.block(by)) + by.on_the_way() * largest(full),
     };
-    4 * images * (floats + besides) as u64
+    images * (blocks + 4 * besides) as u64
 }
 
 #[cfg(test)]

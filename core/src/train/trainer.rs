@@ -18,7 +18,7 @@ use super::walk::{change, gradients, tensors};
 use crate::config::{Config, Method, Teacher};
 use crate::data::multi_crop::Batch;
 use crate::device::mode::{self, Kernel};
-use crate::device::{carried, readback};
+use crate::device::{self, carried, readback};
 use crate::error::{Error, TrainError};
 use crate::kernels::adamw::sum_of_squares;
 use crate::kernels::ema::ema;
@@ -48,6 +48,8 @@ pub struct Trainer {
     pub(super) replicas: Vec<Replica>,
     /// Of the source, for the length of an epoch.
     images: u64,
+    /// Bytes that the devices had set aside when it was no more than a step needs; `None` before that is known.
+    settled: Option<u64>,
 }
 
 /// The nets once more, on another device; between two steps all copies are the same.
@@ -75,6 +77,17 @@ pub struct Centers {
     pub dino: Tensor<2>,
     /// Of masked patches.
     pub ibot: Tensor<2>,
+}
+
+/// What both passes of a step give.
+struct Gathered {
+    /// The gradients, by their names.
+    sum: Vec<(String, Tensor<1>)>,
+    /// Of each part, where it has gradients.
+    squares: [Option<Tensor<1>>; 4],
+    figures: Figures,
+    /// As they would be after the step.
+    centers: Centers,
 }
 
 /// What came of a step.
@@ -142,6 +155,7 @@ impl Trainer {
             loss_scale,
             replicas: Vec::new(),
             images,
+            settled: None,
             config,
         })
     }
@@ -297,6 +311,60 @@ impl Trainer {
             parts.len(),
             draws.len()
         );
+        let scale = self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale);
+        let devices: Vec<Device> = self.places().iter().map(|place| place.device.clone().inner()).collect();
+        let input = (&*self, parts, draws, &mut *slow);
+        let Gathered { sum, squares, figures, centers } =
+            device::with_exact_memory(&devices, input, &|(trainer, parts, draws, slow): (&Self, _, _, _)| {
+                trainer.gather(parts, draws, slow)
+            });
+        // One way home for everything that the guard and the watchers want to know.
+        let mut wanted = figures.values.clone();
+        let present: Vec<usize> = (0..PARTS.len()).filter(|&part| squares[part].is_some()).collect();
+        wanted.extend(squares.into_iter().flatten());
+        let mut values = readback(Tensor::cat(wanted, 0)).await?.into_iter().map(f64::from);
+        let found: Vec<f64> = values.by_ref().take(figures.values.len()).collect();
+        let norms: Vec<f64> = values.map(|square| square.sqrt() / scale).collect();
+        self.tidy(&devices);
+        let mut named = figures.names.iter().cloned().zip(found.iter().copied());
+        if let Some((what, _)) = named.find(|(_, value)| !value.is_finite()) {
+            return Ok(Outcome::Refused { what });
+        }
+        let mut of_gradients = present.iter().zip(&norms);
+        if let Some((&part, _)) = of_gradients.find(|(_, norm)| !norm.is_finite()) {
+            return Ok(match self.loss_scale.as_mut().filter(|loss_scale| loss_scale.scale > 1.0) {
+                Some(loss_scale) => {
+                    loss_scale.shrink();
+                    Outcome::Overflowed { loss_scale: loss_scale.scale }
+                }
+                None => Outcome::Refused { what: format!("gradients of {}", PARTS[part]) },
+            });
+        }
+
+        let clip = self.config.optim.clip_grad;
+        let mut factors = [1.0 / scale; 4];
+        for (&part, &norm) in present.iter().zip(&norms) {
+            if clip > 0.0 {
+                factors[part] = (clip / (norm + 1e-6)).min(1.0) / scale; // torch.nn.utils.clip_grad_norm_
+            }
+        }
+        let before = slow.is_on().then(|| self.nets());
+        let input = (&mut *self, sum);
+        device::with_exact_memory(&devices, input, &|(trainer, sum): (&mut Self, _)| trainer.update(sum, factors));
+        self.centers = centers;
+        if let Some(before) = before {
+            self.keep_moves(before, slow);
+        }
+        if let Some(loss_scale) = &mut self.loss_scale {
+            loss_scale.grow();
+        }
+        let report = self.report(&figures.names, &found, present.iter().map(|&part| PARTS[part]).zip(norms));
+        self.step += 1;
+        Ok(Outcome::Updated(report))
+    }
+
+    /// Both passes over all parts on all devices: what the guard looks at, and what the optimiser takes.
+    fn gather(&self, parts: &[Batch], draws: &[Vec<Draws>], slow: &mut SlowMotion) -> Gathered {
         let devices = 1 + self.replicas.len();
         let share = 1.0 / (parts.len() * devices) as f64;
         let main = self.plain_device();
@@ -305,7 +373,7 @@ impl Trainer {
         let mut figures = Figures::default();
         let mut centers = self.centers.clone();
         for (batch, draws) in parts.iter().zip(draws) {
-            let _half = mode::half_products(self.loss_scale.is_some());
+            let _half = mode::half_precision(self.loss_scale.is_some());
             let places = self.places();
             let shares = match devices {
                 1 => Cow::Borrowed(std::slice::from_ref(batch)),
@@ -337,36 +405,28 @@ impl Trainer {
             *slot = Some(slot.take().map_or(square.clone(), |total| total + square));
         }
 
-        // One way home for everything that the guard and the watchers want to know.
-        let mut wanted = figures.values.clone();
-        let present: Vec<usize> = (0..PARTS.len()).filter(|&part| squares[part].is_some()).collect();
-        wanted.extend(squares.into_iter().flatten());
-        let mut values = readback(Tensor::cat(wanted, 0)).await?.into_iter().map(f64::from);
-        let found: Vec<f64> = values.by_ref().take(figures.values.len()).collect();
-        let norms: Vec<f64> = values.map(|square| square.sqrt() / scale).collect();
-        let mut named = figures.names.iter().cloned().zip(found.iter().copied());
-        if let Some((what, _)) = named.find(|(_, value)| !value.is_finite()) {
-            return Ok(Outcome::Refused { what });
-        }
-        let mut of_gradients = present.iter().zip(&norms);
-        if let Some((&part, _)) = of_gradients.find(|(_, norm)| !norm.is_finite()) {
-            return Ok(match self.loss_scale.as_mut().filter(|loss_scale| loss_scale.scale > 1.0) {
-                Some(loss_scale) => {
-                    loss_scale.shrink();
-                    Outcome::Overflowed { loss_scale: loss_scale.scale }
-                }
-                None => Outcome::Refused { what: format!("gradients of {}", PARTS[part]) },
-            });
-        }
+        Gathered { sum, squares, figures, centers }
+    }
 
-        let clip = self.config.optim.clip_grad;
-        let mut factors = [1.0 / scale; 4];
-        for (&part, &norm) in present.iter().zip(&norms) {
-            if clip > 0.0 {
-                factors[part] = (clip / (norm + 1e-6)).min(1.0) / scale; // torch.nn.utils.clip_grad_norm_
+    /// Gives memory back that was set aside for sizes which do not come again (iBOT masks another number of patches in every
+    /// step), once it is a quarter of what a step needs.
+    fn tidy(&mut self, devices: &[Device]) {
+        let now: u64 = devices.iter().filter_map(device::reserved_bytes).sum();
+        match self.settled {
+            Some(settled) if now > settled + settled / 4 => {
+                devices.iter().for_each(device::give_back_memory);
+                self.settled = None;
             }
+            Some(_) => {}
+            // The first update brings the optimiser's moments.
+            None if self.optim.moments.is_empty() => {}
+            None => self.settled = Some(now),
         }
-        let (student, before) = (self.student.clone(), slow.is_on().then(|| self.nets()));
+    }
+
+    /// The update from gradients that are finite: each part's times its factor, then the teacher.
+    fn update(&mut self, sum: Vec<(String, Tensor<1>)>, factors: [f64; 4]) {
+        let student = self.student.clone();
         self.student = self.optim.step(student, sum, factors, &self.config, &self.schedules, self.step);
         let momentum = self.schedules.momentum.at(self.step);
         if let Some(teacher) = self.teacher.take() {
@@ -376,17 +436,7 @@ impl Trainer {
                 ema(values, student.unwrap_or_else(|| panic!("the student lacks {name}")).values, momentum)
             }));
         }
-        self.centers = centers;
-        if let Some(before) = before {
-            self.keep_moves(before, slow);
-        }
         self.hand_out();
-        if let Some(loss_scale) = &mut self.loss_scale {
-            loss_scale.grow();
-        }
-        let report = self.report(&figures.names, &found, present.iter().map(|&part| PARTS[part]).zip(norms));
-        self.step += 1;
-        Ok(Outcome::Updated(report))
     }
 
     fn report<'a>(&self, names: &[String], found: &[f64], norms: impl Iterator<Item = (&'a str, f64)>) -> Step {

@@ -129,7 +129,7 @@ fn products_and_gradients_on_matrix_units() {
     for (m, k, n) in [(300, 68, 140), (2560, 256, 1024), (33, 36, 44)] {
         on_both(&format!("16 bits, {m}x{k}x{n}"), TOLERANCE, |device: &Device| {
             let device = device.clone().autodiff();
-            let _half = mode::half_products(mode::takes_wgsl(&device));
+            let _half = mode::half_precision(mode::takes_wgsl(&device));
             let a = leaf(held::<4>([2, 1, m, k], 1, &device));
             let b = leaf(held::<4>([2, 1, n, k], 2, &device));
             let y = matmul(a.clone(), b.clone().swap_dims(2, 3));

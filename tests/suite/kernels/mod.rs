@@ -7,6 +7,7 @@ mod augment;
 mod bias_activation;
 mod ema;
 mod gather_tokens;
+mod kept;
 mod layer_norm;
 mod layer_scale;
 mod linear;
@@ -14,6 +15,7 @@ mod matmul;
 mod patch_embed;
 mod preprocess;
 mod self_check;
+mod silu_gate;
 mod sum_rows;
 
 use burn::tensor::{Device, Tensor};

@@ -232,6 +232,27 @@ fn gradients_beyond_sixteen_bits_halve_the_scale_and_change_nothing_else() {
     assert!(error.contains("loss_scale"), "{error}");
 }
 
+// --- memory ---------------------------------------------------------------------------------------
+
+#[test]
+fn memory_of_sizes_that_do_not_come_again_is_given_back() {
+    let gpu = gpu();
+    // Large prototypes, so that masked patches, of which every step has another number, take most of the memory.
+    let large = ["ibot.head_n_prototypes=4096", "crops.global_size=40", "train.epoch_length=40"];
+    let mut run = begin(&[&SIZES, &DINO, &large], &gpu.device);
+    let reserved = || lab_core::device::reserved_bytes(&gpu.device).expect("a pool") as f64;
+    let mut after = Vec::new();
+    for _ in 0..24 {
+        steps(&mut run, 1);
+        after.push(reserved());
+    }
+    eprintln!("set aside after each step: {after:?}");
+    // After the second step the moments are there. A quarter more than a step needs is kept, then one step's sizes come.
+    let (needed, most) = (after[1], after.iter().copied().fold(0.0, f64::max));
+    assert!(most < 1.6 * needed, "{most} after {needed}");
+    assert!(after.windows(2).any(|pair| pair[1] < pair[0]), "nothing was given back");
+}
+
 // --- several devices ------------------------------------------------------------------------------
 
 /// What one device does with the whole batch, and `devices` with a share each.

@@ -331,13 +331,13 @@ pub struct Optim {
     pub freeze_last_layer_epochs: f64,
 }
 
-/// What products multiply.
+/// What products multiply where there are matrix units for it, and what is kept for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.
     F32,
-    /// 16-bit floats, with weights, sums and everything else in 32 bits and a loss that is scaled against underflow.
+    /// 16-bit floats, with weights, optimiser, norms and sums in 32 bits and a loss that is scaled against underflow.
     F16,
 }
 
@@ -358,7 +358,8 @@ pub struct Train {
     pub epoch_length: u64,
     /// Whether blocks are computed again in the backward pass instead of kept.
     pub checkpoint_activations: bool,
-    /// What products multiply; f16 is for devices that gain by it (tensor cores).
+    /// 16 bits for products where the device has matrix units, and on any device with 16-bit floats for what a forward pass
+    /// keeps for the backward pass.
     pub precision: Precision,
     /// Minutes between two checkpoints.
     pub save_minutes: f64,

@@ -1,5 +1,6 @@
 //! The one door to the device: what there is, opening one, its limits, and bringing numbers home.
 
+pub mod exact_memory;
 pub mod mode;
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
 mod other;
@@ -58,22 +59,6 @@ pub fn max_binding_bytes(device: &Device) -> u64 {
 /// Bytes that the device has set aside for this process, as far as it tells.
 pub fn reserved_bytes(device: &Device) -> Option<u64> {
     device.clone().inner().memory_pool_usage().map(|usage| usage.bytes_reserved)
-}
-
-/// Runs `work` over `input` with new tensors in memory of exactly their sizes, kept for tensors of the same sizes: for what
-/// is done over and over with the same sizes. Otherwise a GPU's free memory serves any tensor that is not larger, so that a
-/// small one that stays takes a large one's place (`docs/decisions`). What sizes that do not come again leave behind,
-/// [`give_back_memory`] frees.
-pub fn with_exact_memory<I: Send, O: Send>(devices: &[Device], input: I, work: &(impl Fn(I) -> O + Send + Sync)) -> O {
-    match devices.split_first() {
-        Some((first, rest)) => first.memory_persistent_allocations(input, |input| with_exact_memory(rest, input, work)),
-        None => work(input),
-    }
-}
-
-/// Frees what the device has set aside and holds nothing at the moment.
-pub fn give_back_memory(device: &Device) {
-    device.memory_cleanup();
 }
 
 /// A tensor on another device of the run; as it is where it is there already. Neither has autodiff.

@@ -166,6 +166,7 @@ pub fn runs(kernel: Kernel, device: &Device) -> bool {
 
 thread_local! {
     static HALF: Cell<bool> = const { Cell::new(false) };
+    static KEEPS_32: Cell<bool> = const { Cell::new(false) };
 }
 
 /// While it lives, this thread computes in half precision: products multiply 16-bit floats, on matrix units or by burn's own
@@ -190,6 +191,20 @@ impl Drop for HalfPrecision {
 /// Whether this thread computes in half precision now.
 pub fn precision_is_half() -> bool {
     HALF.with(Cell::get)
+}
+
+/// Runs `work` so that operations keep 32-bit floats for the backward pass, whatever the precision: where that follows at
+/// once, copies in 16 bits would take their time and free nothing.
+pub fn keeping_32_bits<R>(work: impl FnOnce() -> R) -> R {
+    let before = KEEPS_32.with(|keeps| keeps.replace(true));
+    let result = work();
+    KEEPS_32.with(|keeps| keeps.set(before));
+    result
+}
+
+/// Whether operations of this thread keep 16-bit floats for the backward pass now.
+pub fn keeps_half() -> bool {
+    precision_is_half() && !KEEPS_32.with(Cell::get)
 }
 
 /// Whether a device takes WGSL at all: burn's wgpu runtime does, the CPU and the runtimes with compilers of their own

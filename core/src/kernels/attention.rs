@@ -482,10 +482,11 @@ mod launches {
         let constant = |lse: FloatTensor<B>| <Autodiff<B, C> as burn::backend::AutodiffBackend>::from_inner(lse);
         match AttentionBackward.prepare::<C>([qkv.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let half = mode::precision_is_half();
-                let kept = Kept::of(&qkv, half, &mut prep);
+                let keeps_half = mode::keeps_half();
+                let kept = Kept::of(&qkv, keeps_half, &mut prep);
                 let (out, lse) = below::<B>(qkv.into_primitive(), ranges.clone(), heads);
-                let state = (kept, Kept::own(out.clone(), half), lse.clone(), ranges, heads, half);
+                let out_kept = Kept::own(out.clone(), keeps_half);
+                let state = (kept, out_kept, lse.clone(), ranges, heads, mode::precision_is_half());
                 (prep.finish(state, out), constant(lse))
             }
             OpsKind::UnTracked(prep) => {

@@ -174,7 +174,7 @@ mod launches {
             match BiasActivationBackward.prepare::<C>([x.node(), bias.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
                     let needs_x = activation != super::Activation::Identity as u32;
-                    let kept = needs_x.then(|| Kept::of(&x, mode::precision_is_half(), &mut prep));
+                    let kept = needs_x.then(|| Kept::of(&x, mode::keeps_half(), &mut prep));
                     let state = (kept, prep.checkpoint(&bias), activation);
                     prep.finish(state, forward(x, bias))
                 }

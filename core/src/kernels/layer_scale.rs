@@ -109,7 +109,7 @@ mod launches {
             };
             match LayerScaleBackward.prepare::<C>([x.node(), gamma.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    let state = (Kept::of(&x, mode::precision_is_half(), &mut prep), prep.checkpoint(&gamma));
+                    let state = (Kept::of(&x, mode::keeps_half(), &mut prep), prep.checkpoint(&gamma));
                     prep.finish(state, forward(x, gamma))
                 }
                 OpsKind::UnTracked(prep) => prep.finish(forward(x, gamma)),

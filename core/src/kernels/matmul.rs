@@ -407,7 +407,7 @@ pub(super) mod launches {
             match MatmulBackward.prepare::<C>([a.node(), b.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
                     // Each operand is kept only if the other one wants a gradient; the second is weights nearly always.
-                    let kept_a = b_tracked.then(|| Kept::of(&a, half, &mut prep));
+                    let kept_a = b_tracked.then(|| Kept::of(&a, half && mode::keeps_half(), &mut prep));
                     let state = (kept_a, a_tracked.then(|| prep.checkpoint(&b)), half);
                     prep.finish(state, B::fused_matmul(a.into_primitive(), b.into_primitive(), half))
                 }

@@ -147,7 +147,7 @@ mod launches {
             };
             match SiluGateBackward.prepare::<C>([x.node(), bias.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(mut prep) => {
-                    let state = (Kept::of(&x, mode::precision_is_half(), &mut prep), prep.checkpoint(&bias));
+                    let state = (Kept::of(&x, mode::keeps_half(), &mut prep), prep.checkpoint(&bias));
                     prep.finish(state, forward(x, bias))
                 }
                 OpsKind::UnTracked(prep) => prep.finish(forward(x, bias)),

@@ -142,6 +142,10 @@ impl By {
             Self::Operations => 0,
         }
     }
+
+    fn in_32_bits(self) -> Self {
+        if self == Self::Operations { self } else { Self::Kernels { half: false } }
+    }
 }
 
 /// Some blocks, and the tokens of one image that go through them.
@@ -180,11 +184,9 @@ impl Stretch {
 
 /// Bytes that a part of `images` images keeps for the backward pass.
 fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images: u64, kernels: bool) -> u64 {
-    let half = config.train.precision == Precision::F16;
-    let (by, full) = match kernels {
-        true => (By::Kernels { half }, By::Kernels { half: false }),
-        false => (By::Operations, By::Operations),
-    };
+    // What is computed again is kept for so short that it stays in 32 bits.
+    let half = config.train.precision == Precision::F16 && !config.train.checkpoint_activations;
+    let by = if kernels { By::Kernels { half } } else { By::Operations };
     let grid = vit.grid();
     let patches = grid * grid;
     let encoder = |tokens: usize| Stretch {
@@ -225,9 +227,9 @@ fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images
         // Each block keeps its input; one at a time is in memory as a whole.
         true => {
             let inputs = all(&|stretch| 4 * stretch.depth * stretch.tokens * stretch.dim);
-            inputs + largest(by) + by.on_the_way().max(1) * largest(full)
+            inputs + (1 + by.on_the_way().max(1)) * largest(by)
         }
-        false => all(&|stretch| stretch.depth * stretch.block(by)) + by.on_the_way() * largest(full),
+        false => all(&|stretch| stretch.depth * stretch.block(by)) + by.on_the_way() * largest(by.in_32_bits()),
     };
     images * (blocks + 4 * besides) as u64
 }

@@ -1,7 +1,7 @@
 //! A run as named tensors, and back: what a checkpoint holds.
 //!
 //! `student.*`, `teacher.*`, `optim.m.*`, `optim.v.*`, `optim.t.*` (updates of each tensor), `center.dino`,
-//! `center.ibot`, with 16-bit products `loss_scale`; the counters beside them are [`Counters`]. All streams of chance are functions of seed and step, so
+//! `center.ibot`, in half precision `loss_scale`; the counters beside them are [`Counters`]. All streams of chance are functions of seed and step, so
 //! the step is their position. Writing and reading again changes no bit: everything is kept in f32, as it is computed.
 
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ pub struct Counters {
 /// The layout that this code writes.
 pub const FORMAT: u32 = 1;
 
-/// The entry of a run with 16-bit products: scale of the loss, steps since it changed.
+/// The entry of a run in half precision: scale of the loss, steps since it changed.
 const LOSS_SCALE: &str = "loss_scale";
 /// Where a checkpoint's header holds the run's configuration, TOML.
 const CONFIG: &str = "lab.config";

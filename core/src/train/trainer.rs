@@ -17,8 +17,9 @@ use super::slow_motion::SlowMotion;
 use super::walk::{change, gradients, tensors};
 use crate::config::{Config, Method, Teacher};
 use crate::data::multi_crop::Batch;
+use crate::device::exact_memory::{self, ExactMemory};
 use crate::device::mode::{self, Kernel};
-use crate::device::{self, carried, readback};
+use crate::device::{carried, readback};
 use crate::error::{Error, TrainError};
 use crate::kernels::adamw::sum_of_squares;
 use crate::kernels::ema::ema;
@@ -42,14 +43,14 @@ pub struct Trainer {
     pub(super) optim: AdamW,
     pub(super) centers: Centers,
     pub(super) step: u64,
-    /// Of a run whose products multiply 16-bit floats.
+    /// Of a run in half precision.
     pub(super) loss_scale: Option<LossScale>,
     /// The other devices of the run.
     pub(super) replicas: Vec<Replica>,
     /// Of the source, for the length of an epoch.
     images: u64,
-    /// Bytes that the devices had set aside when it was no more than a step needs; `None` before that is known.
-    settled: Option<u64>,
+    /// The last, since it gives back what the others held.
+    memory: ExactMemory,
 }
 
 /// The nets once more, on another device; between two steps all copies are the same.
@@ -155,7 +156,7 @@ impl Trainer {
             loss_scale,
             replicas: Vec::new(),
             images,
-            settled: None,
+            memory: ExactMemory::new(device),
             config,
         })
     }
@@ -181,6 +182,7 @@ impl Trainer {
             LossScale::begin(&self.config, device)?;
             let copy = Self::begin_nets(&self.config, self.rng, device).await?;
             self.replicas.push(copy);
+            self.memory.add(device);
         }
         self.hand_out();
         Ok(())
@@ -312,10 +314,10 @@ impl Trainer {
             draws.len()
         );
         let scale = self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale);
-        let devices: Vec<Device> = self.places().iter().map(|place| place.device.clone().inner()).collect();
+        let devices = self.memory.devices();
         let input = (&*self, parts, draws, &mut *slow);
         let Gathered { sum, squares, figures, centers } =
-            device::with_exact_memory(&devices, input, &|(trainer, parts, draws, slow): (&Self, _, _, _)| {
+            exact_memory::run(&devices, input, &|(trainer, parts, draws, slow): (&Self, _, _, _)| {
                 trainer.gather(parts, draws, slow)
             });
         // One way home for everything that the guard and the watchers want to know.
@@ -325,7 +327,10 @@ impl Trainer {
         let mut values = readback(Tensor::cat(wanted, 0)).await?.into_iter().map(f64::from);
         let found: Vec<f64> = values.by_ref().take(figures.values.len()).collect();
         let norms: Vec<f64> = values.map(|square| square.sqrt() / scale).collect();
-        self.tidy(&devices);
+        // The first update brings the optimiser's moments.
+        if !self.optim.moments.is_empty() {
+            self.memory.tidy();
+        }
         let mut named = figures.names.iter().cloned().zip(found.iter().copied());
         if let Some((what, _)) = named.find(|(_, value)| !value.is_finite()) {
             return Ok(Outcome::Refused { what });
@@ -337,7 +342,7 @@ impl Trainer {
                     loss_scale.shrink();
                     Outcome::Overflowed { loss_scale: loss_scale.scale }
                 }
-                None => Outcome::Refused { what: format!("gradients of {}", PARTS[part]) },
+                None => Outcome::Refused { what: format!("gradients of {}{}", PARTS[part], self.where_it_may_lie()) },
             });
         }
 
@@ -350,7 +355,7 @@ impl Trainer {
         }
         let before = slow.is_on().then(|| self.nets());
         let input = (&mut *self, sum);
-        device::with_exact_memory(&devices, input, &|(trainer, sum): (&mut Self, _)| trainer.update(sum, factors));
+        exact_memory::run(&devices, input, &|(trainer, sum): (&mut Self, _)| trainer.update(sum, factors));
         self.centers = centers;
         if let Some(before) = before {
             self.keep_moves(before, slow);
@@ -408,19 +413,11 @@ impl Trainer {
         Gathered { sum, squares, figures, centers }
     }
 
-    /// Gives memory back that was set aside for sizes which do not come again (iBOT masks another number of patches in every
-    /// step), once it is a quarter of what a step needs.
-    fn tidy(&mut self, devices: &[Device]) {
-        let now: u64 = devices.iter().filter_map(device::reserved_bytes).sum();
-        match self.settled {
-            Some(settled) if now > settled + settled / 4 => {
-                devices.iter().for_each(device::give_back_memory);
-                self.settled = None;
-            }
-            Some(_) => {}
-            // The first update brings the optimiser's moments.
-            None if self.optim.moments.is_empty() => {}
-            None => self.settled = Some(now),
+    /// A reason for gradients that are not finite, beside all others.
+    fn where_it_may_lie(&self) -> &'static str {
+        match self.loss_scale {
+            Some(_) => " (in 16 bits a number beyond 65504 is infinite: train.precision=f32 has room for it)",
+            None => "",
         }
     }
 

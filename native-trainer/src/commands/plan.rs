@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use lab_core::config::Config;
+use lab_core::config::{Config, Precision};
 use lab_core::data::multi_crop::Batch;
 use lab_core::device::{OpenDevice, mode};
 use lab_core::train::plan::Needs;
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     };
     let kernels = device.as_ref().is_none_or(|device| mode::runs(mode::Kernel::Attention, &device.device));
     let needs = Needs::of(&config, arguments.images, kernels);
+    let has_f16 = device.as_ref().is_some_and(|device| device.info.f16);
     let room = device.as_ref().filter(|device| device.info.kind == EngineKind::Cpu).map(|_| memory::available());
     let small = small(&config);
     let step = Needs::of(&small, arguments.images, kernels).memory();
@@ -133,6 +134,9 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
         };
         let mut advice = format!("{fits}: --set train.accumulate={next} needs less memory");
         if !config.train.checkpoint_activations {
+            if has_f16 && config.train.precision == Precision::F32 {
+                advice += ", --set train.precision=f16 too";
+            }
             advice += ", --set train.checkpoint_activations=true too, at some four thirds of the time";
         }
         text::print(&format!("{advice}\n"))?;

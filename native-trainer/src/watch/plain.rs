@@ -123,7 +123,9 @@ pub(super) fn end(story: &Story) -> Option<String> {
         }
     }
     if let Some(health) = &story.health {
-        line += &format!("; {}: {}", verdict_word(health.verdict), health.says);
+        // The last look may be a while ago.
+        let when = if health.step == finished.step { String::new() } else { format!("at step {} ", health.step) };
+        line += &format!("; {when}{}: {}", verdict_word(health.verdict), health.says);
     }
     Some(line)
 }
@@ -200,6 +202,13 @@ mod tests {
         plain.line(&Event::BadImage { name: "a.jpg".into(), reason: "torn".into() }, 0.0);
         let line = plain.line(&Event::Finished { step: 70, stopped: true, seconds: 245.0 }, 0.0);
         assert_eq!(line.as_deref(), Some("stopped at step 70 after 4:05, 1 bad image"));
+        let mut plain = Plain::new();
+        let health = made_up::health(60, 1000);
+        let said = format!("{}: {}", verdict_word(health.verdict), health.says);
+        plain.line(&Event::Health(health), 0.0);
+        let mut ends = |step| plain.line(&Event::Finished { step, stopped: true, seconds: 245.0 }, 0.0);
+        assert_eq!(ends(70), Some(format!("stopped at step 70 after 4:05; at step 60 {said}")));
+        assert_eq!(ends(60), Some(format!("stopped at step 60 after 4:05; {said}")));
     }
 
     #[test]

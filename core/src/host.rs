@@ -5,8 +5,11 @@
 //! and it returns a future. Natively the future is ready at once.
 //! This crate knows no file system, thread or clock: `native-trainer` and the worker implement the door.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use crate::error::HostError;
 
@@ -82,6 +85,92 @@ impl ReadAt for Beginning {
 
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
         self.here.read_at(offset, len)
+    }
+}
+
+/// A file read in pieces, of which the last are held: where every read is a way to a server and back, the hundreds of small
+/// tensors of a model come with their neighbours, and hardly a byte twice.
+pub struct InPieces<F> {
+    file: F,
+    /// Pieces by their numbers, the one that was asked for last at the end.
+    held: RefCell<VecDeque<(u64, Rc<[u8]>)>>,
+}
+
+/// Bytes of a piece of [`InPieces`].
+pub const PIECE: u64 = 4 << 20;
+/// Pieces that are held: more than a block of a ViT-L, whose tensors are not asked for in the order of the file.
+const HELD: usize = 16;
+
+impl<F: ReadAt> InPieces<F> {
+    /// A file whose first bytes are here already; what is more or less than the first piece is of no use.
+    pub fn new(file: F, beginning: Vec<u8>) -> Self {
+        let fits = beginning.len() as u64 == PIECE.min(file.len());
+        let held = fits.then(|| (0, Rc::from(beginning))).into_iter().collect();
+        Self { file, held: RefCell::new(held) }
+    }
+
+    fn held(&self, number: u64) -> Option<Rc<[u8]>> {
+        let mut held = self.held.borrow_mut();
+        let place = held.iter().position(|(known, _)| *known == number)?;
+        let piece = held.remove(place)?;
+        held.push_back(piece.clone());
+        Some(piece.1)
+    }
+
+    fn hold(&self, number: u64, bytes: &[u8]) {
+        let mut held = self.held.borrow_mut();
+        held.push_back((number, Rc::from(bytes)));
+        if held.len() > HELD {
+            held.pop_front();
+        }
+    }
+
+    /// Pieces from `first` on, none of them held and none beyond `last`, in one read.
+    async fn fetch(&self, first: u64, last: u64) -> Result<Vec<u8>, HostError> {
+        let known = |number| self.held.borrow().iter().any(|(known, _)| *known == number);
+        let end = (first + 1..=last).find(|&number| known(number)).unwrap_or(last + 1);
+        let stop = (end * PIECE).min(self.file.len());
+        let bytes = read_exact(&self.file, first * PIECE, (stop - first * PIECE) as usize).await?;
+        let more = (end - first).saturating_sub(HELD as u64) as usize;
+        for (number, piece) in (first..end).zip(bytes.chunks(PIECE as usize)).skip(more) {
+            self.hold(number, piece);
+        }
+        Ok(bytes)
+    }
+}
+
+impl<F: ReadAt> ReadAt for InPieces<F> {
+    fn name(&self) -> &str {
+        self.file.name()
+    }
+
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
+        Box::pin(async move {
+            let size = self.file.len();
+            let Some(end) = offset.checked_add(len as u64).filter(|&end| end <= size) else {
+                return Err(HostError::OutOfRange { name: self.name().to_owned(), offset, len: len as u64, size });
+            };
+            let last = end.saturating_sub(1) / PIECE;
+            let mut found = Vec::with_capacity(len);
+            while found.len() < len {
+                let at = offset + found.len() as u64;
+                let number = at / PIECE;
+                let skip = (at % PIECE) as usize;
+                let mut take = |bytes: &[u8]| {
+                    let stop = bytes.len().min(skip + len - found.len());
+                    found.extend_from_slice(&bytes[skip..stop]);
+                };
+                match self.held(number) {
+                    Some(piece) => take(&piece),
+                    None => take(&self.fetch(number, last).await?),
+                }
+            }
+            Ok(found)
+        })
     }
 }
 
@@ -165,5 +254,75 @@ pub(crate) mod tests {
         }
         let error = ready(read_exact(&Short, 0, 8)).expect_err("three of eight bytes");
         assert_eq!(error, HostError::WrongLength { name: "short.bin".into(), offset: 0, expected: 8, found: 3 });
+    }
+
+    /// A file of which every read is noted.
+    struct Noted {
+        file: MemoryFile,
+        reads: Rc<RefCell<Vec<(u64, usize)>>>,
+    }
+
+    impl ReadAt for Noted {
+        fn name(&self) -> &str {
+            self.file.name()
+        }
+
+        fn len(&self) -> u64 {
+            self.file.len()
+        }
+
+        fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
+            self.reads.borrow_mut().push((offset, len));
+            self.file.read_at(offset, len)
+        }
+    }
+
+    #[test]
+    fn pieces_are_read_once_and_give_what_lies_there() {
+        let piece = PIECE as usize;
+        let bytes: Vec<u8> = (0..3 * piece + 100).map(|at| (at % 251) as u8).collect();
+        let reads = Rc::new(RefCell::new(Vec::new()));
+        let noted = || Noted { file: MemoryFile::new("f", bytes.clone()), reads: reads.clone() };
+        let file = InPieces::new(noted(), bytes[..piece].to_vec());
+        let check = |offset: usize, len: usize, expected: &[(u64, usize)]| {
+            let found = ready(file.read_at(offset as u64, len)).expect("within the file");
+            assert!(found == bytes[offset..offset + len], "{len} bytes from {offset}");
+            assert_eq!(std::mem::take(&mut *reads.borrow_mut()), expected, "{len} bytes from {offset}");
+        };
+        check(8, 1000, &[]);
+        // Across an edge, into what is not held: its whole piece comes, and then is there.
+        check(piece - 3, 6, &[(PIECE, piece)]);
+        check(2 * piece - 10, 10, &[]);
+        // The rest in one read, and the last piece is shorter.
+        check(2 * piece - 1, piece + 101, &[(2 * PIECE, piece + 100)]);
+        check(3 * piece + 99, 1, &[]);
+        check(0, bytes.len(), &[]);
+        assert!(ready(file.read_at(3 * PIECE, 101)).is_err());
+        // A beginning that is cut is none; a small file is one piece.
+        let file = InPieces::new(noted(), bytes[..piece - 1].to_vec());
+        assert_eq!(ready(file.read_at(5, 2)).expect("within"), bytes[5..7]);
+        assert_eq!(std::mem::take(&mut *reads.borrow_mut()), [(0, piece)]);
+        let small = Noted { file: MemoryFile::new("small", bytes[..50].to_vec()), reads: reads.clone() };
+        let small = InPieces::new(small, Vec::new());
+        assert_eq!(ready(small.read_at(40, 10)).expect("within"), bytes[40..50]);
+        assert_eq!(ready(small.read_at(0, 50)).expect("within"), bytes[..50]);
+        assert_eq!(*reads.borrow(), [(0, 50)]);
+    }
+
+    #[test]
+    fn pieces_that_nobody_asked_for_lately_are_let_go() {
+        let bytes = vec![7; (HELD + 2) * PIECE as usize];
+        let reads = Rc::new(RefCell::new(Vec::new()));
+        let file = InPieces::new(Noted { file: MemoryFile::new("f", bytes), reads: reads.clone() }, Vec::new());
+        for number in 0..=HELD as u64 {
+            ready(file.read_at(number * PIECE, 4)).expect("within");
+            // The first is asked for again and again.
+            ready(file.read_at(8, 4)).expect("within");
+        }
+        assert_eq!(reads.borrow().len(), HELD + 1);
+        ready(file.read_at(8, 4)).expect("within");
+        assert_eq!(reads.borrow().len(), HELD + 1, "the first is held");
+        ready(file.read_at(PIECE, 4)).expect("within");
+        assert_eq!(reads.borrow().len(), HELD + 2, "the second is not");
     }
 }

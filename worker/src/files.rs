@@ -4,7 +4,7 @@ use js_sys::{Reflect, Uint8Array};
 use lab_core::error::{FormatError, HostError};
 use lab_core::formats::ShardIndex;
 use lab_core::formats::model_files::CANONICAL;
-use lab_core::host::{LocalFuture, MemoryFile, ReadAt};
+use lab_core::host::{InPieces, LocalFuture, MemoryFile, PIECE, ReadAt};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, Request, RequestInit, Response, Url};
@@ -35,24 +35,28 @@ pub(crate) async fn model_at(
     let folder =
         absolute.map_err(|_| broken(url, "this is no address; give the address of a folder".to_owned()))?.href();
     let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
-    for name in ["config.json", "preprocessor_config.json"] {
-        if let Some(text) = whole(&folder, name, progress).await? {
+    // What nearly every model has is asked for at once: a server may be far away.
+    let beside = ["config.json", "preprocessor_config.json"].map(|name| (name, Asked::whole(&folder, name)));
+    let mut weights = Some(Asked::beginning(&folder, CANONICAL[0]));
+    for (name, asked) in beside {
+        if let Some(text) = whole(asked, name, progress).await? {
             files.push(Box::new(text));
         }
     }
     for name in CANONICAL {
         if !name.ends_with(".json") {
-            if let Some(file) = ranged(&folder, name, progress, warn).await? {
+            let asked = weights.take().unwrap_or_else(|| Asked::beginning(&folder, name));
+            if let Some(file) = ranged(asked, name, progress, warn).await? {
                 files.push(file);
                 return Ok(files);
             }
             continue;
         }
-        let Some(index) = whole(&folder, name, progress).await? else { continue };
+        let Some(index) = whole(Asked::whole(&folder, name), name, progress).await? else { continue };
         let said = |error: FormatError| broken(&folder, error.to_string());
         let listed = ShardIndex::read(&index).await.map_err(said)?;
         for shard in listed.beside().map_err(said)? {
-            let file = ranged(&folder, shard, progress, warn).await?;
+            let file = ranged(Asked::beginning(&folder, shard), shard, progress, warn).await?;
             files.push(file.ok_or_else(|| {
                 broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned())
             })?);
@@ -70,19 +74,44 @@ fn broken(name: &str, reason: String) -> HostError {
     HostError::NoModel { name: name.to_owned(), reason }
 }
 
-async fn fetch(url: &str, range: Option<(u64, u64)>) -> Result<Response, String> {
-    let request = Request::new_with_str_and_init(url, &RequestInit::new()).map_err(|error| words(&error))?;
-    if let Some((first, last)) = range {
-        request.headers().set("Range", &format!("bytes={first}-{last}")).map_err(|error| words(&error))?;
+/// A request on its way.
+struct Asked {
+    url: String,
+    answer: Result<JsFuture, String>,
+}
+
+impl Asked {
+    /// Asks for a file in a folder.
+    fn whole(folder: &str, name: &str) -> Self {
+        Self::new(format!("{folder}{name}"), None)
     }
-    let response = JsFuture::from(scope().fetch_with_request(&request)).await.map_err(|error| {
-        format!(
-            "{}; the server does not answer, or does not let other pages read it (CORS), \
-             or this page's policy does not allow its address",
-            words(&error)
-        )
-    })?;
-    Ok(response.unchecked_into())
+
+    /// Asks for the first piece of a file in a folder.
+    fn beginning(folder: &str, name: &str) -> Self {
+        Self::new(format!("{folder}{name}"), Some((0, PIECE - 1)))
+    }
+
+    /// Asks for a file, or for its bytes from a first to a last.
+    fn new(url: String, range: Option<(u64, u64)>) -> Self {
+        let answer = Request::new_with_str_and_init(&url, &RequestInit::new()).and_then(|request| {
+            if let Some((first, last)) = range {
+                request.headers().set("Range", &format!("bytes={first}-{last}"))?;
+            }
+            Ok(JsFuture::from(scope().fetch_with_request(&request)))
+        });
+        Self { url, answer: answer.map_err(|error| words(&error)) }
+    }
+
+    async fn answer(self) -> Result<Response, String> {
+        let response = self.answer?.await.map_err(|error| {
+            format!(
+                "{}; the server does not answer, or does not let other pages read it (CORS), \
+                 or this page's policy does not allow its address",
+                words(&error)
+            )
+        })?;
+        Ok(response.unchecked_into())
+    }
 }
 
 /// Whether an answer means that there is no such file: said so, or a page that explains it.
@@ -99,9 +128,9 @@ fn check(response: &Response) -> Result<(), String> {
 }
 
 /// A file in one piece; `None` when the server has none of that name.
-async fn whole(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<Option<MemoryFile>, HostError> {
-    let url = format!("{folder}{name}");
-    let response = fetch(&url, None).await.map_err(|reason| broken(&url, reason))?;
+async fn whole(asked: Asked, name: &str, progress: &mut Progress<'_>) -> Result<Option<MemoryFile>, HostError> {
+    let url = asked.url.clone();
+    let response = asked.answer().await.map_err(|reason| broken(&url, reason))?;
     if is_missing(&response) {
         return Ok(None);
     }
@@ -111,23 +140,25 @@ async fn whole(folder: &str, name: &str, progress: &mut Progress<'_>) -> Result<
 
 /// A file to be read by ranges, or in one piece where the server knows no ranges; of a large one that is said before.
 async fn ranged(
-    folder: &str,
+    asked: Asked,
     name: &str,
     progress: &mut Progress<'_>,
     warn: &Warn<'_>,
 ) -> Result<Option<Box<dyn ReadAt>>, HostError> {
-    let url = format!("{folder}{name}");
+    let url = asked.url.clone();
     let failed = |reason| broken(&url, reason);
-    let response = fetch(&url, Some((0, 0))).await.map_err(failed)?;
+    let response = asked.answer().await.map_err(failed)?;
     if is_missing(&response) {
         return Ok(None);
     }
     if response.status() == 206 {
         if let Some(len) = length(&url, &response).await.map_err(failed)? {
-            return Ok(Some(Box::new(UrlFile { name: name.to_owned(), url, len })));
+            let beginning = body(&response, name, progress).await.map_err(failed)?;
+            let file = UrlFile { name: name.to_owned(), url, len };
+            return Ok(Some(Box::new(InPieces::new(file, beginning))));
         }
         // Ranges, but the length is hidden from other pages: all of it, then.
-        let response = fetch(&url, None).await.map_err(failed)?;
+        let response = Asked::new(url.clone(), None).answer().await.map_err(failed)?;
         let bytes = body(&response, name, progress).await.map_err(failed)?;
         return Ok(Some(Box::new(MemoryFile::new(name, bytes))));
     }
@@ -138,7 +169,7 @@ async fn ranged(
     Ok(Some(Box::new(MemoryFile::new(name, bytes))))
 }
 
-/// The length behind the slash of `Content-Range: bytes 0-0/1234`; where that header is hidden, what `HEAD` says.
+/// The length behind the slash of `Content-Range: bytes 0-99/1234`; where that header is hidden, what `HEAD` says.
 async fn length(url: &str, response: &Response) -> Result<Option<u64>, String> {
     let range = response.headers().get("Content-Range").ok().flatten();
     if let Some(total) = range.and_then(|range| range.rsplit('/').next()?.parse().ok()) {
@@ -201,7 +232,7 @@ impl ReadAt for UrlFile {
         Box::pin(async move {
             let failed = |reason: String| HostError::Read { name: self.url.clone(), offset, len: len as u64, reason };
             let last = offset + len as u64 - 1;
-            let response = fetch(&self.url, Some((offset, last))).await.map_err(failed)?;
+            let response = Asked::new(self.url.clone(), Some((offset, last))).answer().await.map_err(failed)?;
             if response.ok() && response.status() != 206 {
                 return Err(failed("the server gave a range before and now does not".to_owned()));
             }

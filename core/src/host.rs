@@ -36,15 +36,19 @@ pub trait ReadAt {
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>>;
 }
 
+/// Where a range of a file ends.
+fn end_of(file: &dyn ReadAt, offset: u64, len: usize) -> Result<u64, HostError> {
+    let (len, size) = (len as u64, file.len());
+    let end = offset.checked_add(len).filter(|&end| end <= size);
+    end.ok_or_else(|| HostError::OutOfRange { name: file.name().to_owned(), offset, len, size })
+}
+
 /// Reads a range through `file` and holds the host to its word: the range is checked before, the length after.
 ///
 /// # Errors
 /// [`HostError::OutOfRange`] before asking the host, [`HostError::WrongLength`] after, or the host's own error.
 pub async fn read_exact(file: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8>, HostError> {
-    let size = file.len();
-    if offset.checked_add(len as u64).is_none_or(|end| end > size) {
-        return Err(HostError::OutOfRange { name: file.name().to_owned(), offset, len: len as u64, size });
-    }
+    end_of(file, offset, len)?;
     if len == 0 {
         return Ok(Vec::new());
     }
@@ -150,11 +154,7 @@ impl<F: ReadAt> ReadAt for InPieces<F> {
 
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
         Box::pin(async move {
-            let size = self.file.len();
-            let Some(end) = offset.checked_add(len as u64).filter(|&end| end <= size) else {
-                return Err(HostError::OutOfRange { name: self.name().to_owned(), offset, len: len as u64, size });
-            };
-            let last = end.saturating_sub(1) / PIECE;
+            let last = end_of(self, offset, len)?.saturating_sub(1) / PIECE;
             let mut found = Vec::with_capacity(len);
             while found.len() < len {
                 let at = offset + found.len() as u64;
@@ -198,16 +198,8 @@ impl ReadAt for MemoryFile {
     }
 
     fn read_at<'a>(&'a self, offset: u64, len: usize) -> LocalFuture<'a, Result<Vec<u8>, HostError>> {
-        let range = usize::try_from(offset)
-            .ok()
-            .and_then(|start| start.checked_add(len).map(|end| start..end))
-            .and_then(|range| self.bytes.get(range));
-        let answer = range.map(<[u8]>::to_vec).ok_or_else(|| HostError::OutOfRange {
-            name: self.name.clone(),
-            offset,
-            len: len as u64,
-            size: self.len(),
-        });
+        // Within a file in memory, so within `usize`.
+        let answer = end_of(self, offset, len).map(|end| self.bytes[offset as usize..end as usize].to_vec());
         Box::pin(std::future::ready(answer))
     }
 }

@@ -442,7 +442,7 @@ fn a_plan_tells_what_a_run_needs() {
     assert!(tiny["images_per_sec"].as_f64().is_some_and(|rate| rate > 0.0), "{tiny}");
 }
 
-/// Whether the first GPU has 16-bit floats; software before Mesa 22 has none.
+/// Whether the first GPU has 16-bit floats; an old software Vulkan has none.
 #[cfg(target_os = "linux")]
 fn gpu_has_f16() -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_native-trainer"));

@@ -13,7 +13,9 @@ use lab_core::image::{Limits, decode};
 use lab_core::models::mae::{self, Masking, patchify, unpatchify};
 use lab_core::models::{LoadOptions, Model, inspect, load, model};
 use lab_core::parity;
-use lab_tests::{SAMPLES, assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, model_in, values};
+use lab_tests::{
+    SAMPLES, assert_close, cpu, golden, golden_model, golden_path, golden_tensor, gpu, gpu_with_f16, model_in, values,
+};
 use pollster::block_on;
 
 // The bar that the project sets itself: within 1e-4 absolute or 1e-4 relative of PyTorch in f32.
@@ -201,11 +203,7 @@ fn mae_gradients_equal_pytorch() {
 
 #[test]
 fn half_precision_weights_stay_close() {
-    let gpu = gpu();
-    if !gpu.device.supports_dtype(burn::tensor::DType::F16) {
-        eprintln!("no f16 here");
-        return;
-    }
+    let Some(gpu) = gpu_with_f16() else { return };
     // These weights are exact in f16, so half storage changes nothing but memory.
     let whole = open("dinov2-mlp", None, &gpu.device, false).expect("loads");
     let half = open("dinov2-mlp", None, &gpu.device, true).expect("loads");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use lab_core::config::Config;
 use lab_core::data::multi_crop::Batch;
 use lab_core::formats::Checkpoint;
@@ -10,7 +10,7 @@ use lab_core::host::MemoryFile;
 use lab_core::kernels::mode;
 use lab_core::train::state::{Counters, FORMAT};
 use lab_core::train::{Outcome, Trainer};
-use lab_tests::{assert_close, cpu, gpu};
+use lab_tests::{assert_close, cpu, gpu, gpu_with_f16};
 use pollster::block_on;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -174,11 +174,7 @@ fn sixteen_bits_stay_close_to_thirty_two() {
 
 #[test]
 fn sixteen_bits_stay_close_to_thirty_two_on_the_gpu() {
-    let gpu = gpu();
-    if !gpu.device.supports_dtype(DType::F16) {
-        eprintln!("no f16 here");
-        return;
-    }
+    let Some(gpu) = gpu_with_f16() else { return };
     check_half(&gpu.device, mode::has_matrix_units(&gpu.device));
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use burn::tensor::wgpu::WgpuSetup;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use lab_core::device::{self, OpenDevice, readback};
 use lab_core::formats::{Checkpoint, ModelFiles};
 use lab_core::host::{MemoryFile, ReadAt};
@@ -41,6 +41,16 @@ pub fn gpu() -> Gpu {
     });
     mode::set_kernels(mode::Kernels::Wgsl);
     Gpu { device: open.device.clone(), info: open.info.clone(), setup: setup.clone(), _turn: turn }
+}
+
+/// [`gpu`], where it has 16-bit floats; an old software Vulkan has none, and then there is nothing to test.
+pub fn gpu_with_f16() -> Option<Gpu> {
+    let gpu = gpu();
+    let has = gpu.device.supports_dtype(DType::F16);
+    if !has {
+        eprintln!("no f16 here");
+    }
+    has.then_some(gpu)
 }
 
 /// The CPU device.

@@ -164,47 +164,59 @@ pub fn runs(kernel: Kernel, device: &Device) -> bool {
         && !is_replaced(kernel)
 }
 
+/// What a thread does in 16 bits.
+#[derive(Debug, Clone, Copy)]
+struct Half {
+    /// Its products multiply them.
+    computes: bool,
+    /// Its operations keep them for the backward pass.
+    keeps: bool,
+}
+
 thread_local! {
-    static HALF: Cell<bool> = const { Cell::new(false) };
-    static KEEPS_32: Cell<bool> = const { Cell::new(false) };
+    static HALF: Cell<Half> = const { Cell::new(Half { computes: false, keeps: false }) };
 }
 
-/// While it lives, this thread computes in half precision: products multiply 16-bit floats, on matrix units or by burn's own
-/// library, and operations keep 16-bit floats for the backward pass.
+/// Gives a thread back the precision that it had before.
 #[derive(Debug)]
-pub struct HalfPrecision {
-    before: bool,
+pub struct PrecisionGuard {
+    before: Half,
 }
 
-/// Turns half precision on (`on`) or leaves it as it is, until the guard is dropped.
-#[must_use = "the precision is as before when the guard is dropped"]
-pub fn half_precision(on: bool) -> HalfPrecision {
-    HalfPrecision { before: HALF.with(|half| half.replace(half.get() || on)) }
+impl PrecisionGuard {
+    fn set(change: impl FnOnce(Half) -> Half) -> Self {
+        HALF.with(|half| Self { before: half.replace(change(half.get())) })
+    }
 }
 
-impl Drop for HalfPrecision {
+impl Drop for PrecisionGuard {
     fn drop(&mut self) {
         HALF.with(|half| half.set(self.before));
     }
 }
 
-/// Whether this thread computes in half precision now.
-pub fn precision_is_half() -> bool {
-    HALF.with(Cell::get)
+/// Turns half precision on (`on`) or leaves it as it is: products multiply 16-bit floats, on matrix units or by burn's own
+/// library, and operations keep 16-bit floats for the backward pass.
+#[must_use = "the precision is as before when the guard is dropped"]
+pub fn half_precision(on: bool) -> PrecisionGuard {
+    PrecisionGuard::set(|half| Half { computes: half.computes || on, keeps: half.keeps || on })
 }
 
-/// Runs `work` so that operations keep 32-bit floats for the backward pass, whatever the precision: where that follows at
-/// once, copies in 16 bits would take their time and free nothing.
-pub fn keeping_32_bits<R>(work: impl FnOnce() -> R) -> R {
-    let before = KEEPS_32.with(|keeps| keeps.replace(true));
-    let result = work();
-    KEEPS_32.with(|keeps| keeps.set(before));
-    result
+/// Has operations keep 32-bit floats for the backward pass, whatever the precision: where that follows at once, copies in 16
+/// bits would take their time and free nothing.
+#[must_use = "the precision is as before when the guard is dropped"]
+pub fn keeping_32_bits() -> PrecisionGuard {
+    PrecisionGuard::set(|half| Half { keeps: false, ..half })
+}
+
+/// Whether this thread computes in half precision now.
+pub fn precision_is_half() -> bool {
+    HALF.with(Cell::get).computes
 }
 
 /// Whether operations of this thread keep 16-bit floats for the backward pass now.
 pub fn keeps_half() -> bool {
-    precision_is_half() && !KEEPS_32.with(Cell::get)
+    HALF.with(Cell::get).keeps
 }
 
 /// Whether a device takes WGSL at all: burn's wgpu runtime does, the CPU and the runtimes with compilers of their own

@@ -73,7 +73,10 @@ impl Tape {
             for (index, block) in blocks.iter().enumerate().rev() {
                 let Some(input) = inputs.pop() else { unreachable!("an input a block") };
                 let x = tracked(input, &begin).require_grad();
-                let y = mode::keeping_32_bits(|| block.forward_train(x.clone(), None, drops.get(index)));
+                let y = {
+                    let _kept = mode::keeping_32_bits();
+                    block.forward_train(x.clone(), None, drops.get(index))
+                };
                 let mut graph = towards(y, gradient).backward();
                 let Some(dx) = x.grad_remove(&mut graph) else { unreachable!("a block's output has its input in it") };
                 gradient = dx;

@@ -313,7 +313,7 @@ impl Trainer {
             parts.len(),
             draws.len()
         );
-        let scale = self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale);
+        let scale = self.scale_of_loss();
         let devices = self.memory.devices();
         let input = (&*self, parts, draws, &mut *slow);
         let Gathered { sum, squares, figures, centers } =
@@ -368,12 +368,17 @@ impl Trainer {
         Ok(Outcome::Updated(report))
     }
 
+    /// The factor on the loss, which is on the gradients too.
+    fn scale_of_loss(&self) -> f64 {
+        self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale)
+    }
+
     /// Both passes over all parts on all devices: what the guard looks at, and what the optimiser takes.
     fn gather(&self, parts: &[Batch], draws: &[Vec<Draws>], slow: &mut SlowMotion) -> Gathered {
         let devices = 1 + self.replicas.len();
         let share = 1.0 / (parts.len() * devices) as f64;
         let main = self.plain_device();
-        let scale = self.loss_scale.map_or(1.0, |loss_scale| loss_scale.scale);
+        let scale = self.scale_of_loss();
         let mut sum: BTreeMap<String, Tensor<1>> = BTreeMap::new();
         let mut figures = Figures::default();
         let mut centers = self.centers.clone();

@@ -1,12 +1,12 @@
 //! What a transformer block keeps for its backward pass, in 32 bits and in 16: how much, and what comes of it.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use lab_core::kernels::attention::attention;
 use lab_core::kernels::layer_norm::layer_norm;
 use lab_core::kernels::layer_scale::layer_scale;
 use lab_core::kernels::linear::{Activation, linear, linear_silu_gate};
 use lab_core::kernels::mode;
-use lab_tests::{assert_close, cpu, gpu, random, values};
+use lab_tests::{assert_close, cpu, gpu_with_f16, random, values};
 
 use super::{gradients, leaf};
 
@@ -93,11 +93,7 @@ fn values_and_gradients(between: Between, device: &Device, half: bool) -> (Vec<f
 
 #[test]
 fn gradients_from_what_was_kept_in_sixteen_bits() {
-    let gpu = gpu();
-    if !gpu.device.supports_dtype(DType::F16) {
-        eprintln!("no f16 here");
-        return;
-    }
+    let Some(gpu) = gpu_with_f16() else { return };
     for (between, device) in
         [Between::Gelu, Between::Gate].into_iter().flat_map(|b| [(b, gpu.device.clone()), (b, cpu())])
     {
@@ -120,11 +116,7 @@ fn gradients_from_what_was_kept_in_sixteen_bits() {
 
 #[test]
 fn a_block_keeps_what_its_gradient_needs_and_half_of_that_in_sixteen_bits() {
-    let gpu = gpu();
-    if !gpu.device.supports_dtype(DType::F16) {
-        eprintln!("no f16 here");
-        return;
-    }
+    let Some(gpu) = gpu_with_f16() else { return };
     let in_use = || {
         gpu.device.sync().expect("a device that answers");
         gpu.device.memory_pool_usage().expect("a pool").bytes_in_use as f64

@@ -1,7 +1,7 @@
 use burn::tensor::{DType, Device, Tensor};
 use lab_core::kernels::linear::{Activation, linear, linear_residual, linear_silu_gate};
 use lab_core::kernels::mode;
-use lab_tests::{assert_close, cpu, gpu, random, values};
+use lab_tests::{assert_close, cpu, gpu_with_f16, random, values};
 
 use super::{gradients, leaf, on_both};
 
@@ -39,17 +39,11 @@ fn every_epilogue_at_awkward_sizes() {
 
 #[test]
 fn half_precision_weights() {
-    let gpu = gpu();
-    let supported = gpu.device.supports_dtype(DType::F16);
+    let Some(gpu) = gpu_with_f16() else { return };
     let (x, weight, bias) = operands(&cpu(), 5, 37, 11);
     // The reference sees the rounded weights, so only the sums may differ.
     let rounded = weight.clone().cast(DType::F16).cast(DType::F32);
     let expected = values(linear(x, rounded, bias, Activation::Gelu));
-    if !supported {
-        // Software Vulkan before Mesa 24 has no 16-bit floats; then there is nothing to run, and the door says so.
-        eprintln!("no f16 here");
-        return;
-    }
     for software in [false, true] {
         mode::set_software_adapter(software);
         let (x, weight, bias) = operands(&gpu.device, 5, 37, 11);

@@ -1,5 +1,5 @@
-//! Two remote devices, served on loopback, equal one device with the double batch. With the feature `remote` only:
-//! `cargo test -p native-trainer --features remote --test remote`.
+//! Two remote devices, served on loopback, equal one device with the double batch. With the feature `remote` only, as
+//! `cargo xtask test` has it.
 #![cfg(feature = "remote")]
 
 use std::io::{BufRead as _, BufReader};

@@ -84,8 +84,8 @@ impl Images {
         let size = [decoded.width(), decoded.height()];
         // The same name again means another picture.
         self.recent.retain(|other| *other != image);
-        let held: usize = self.all.values().filter_map(|entry| Some(entry.decoded.as_ref()?.data().len())).sum();
-        let decoded = (held + decoded.data().len() <= DECODED_BYTES).then(|| Arc::new(decoded));
+        let fits = self.decoded_bytes() + decoded.data().len() <= DECODED_BYTES;
+        let decoded = fits.then(|| Arc::new(decoded));
         let name = name.to_owned();
         self.all.insert(image, Entry { name, bytes: bytes.into(), decoded, embedding: None, seen: None });
         Ok(size)
@@ -101,6 +101,7 @@ impl Images {
     pub(super) fn take_from(&mut self, others: &Self, image: ImageId) {
         self.recent.retain(|other| *other != image);
         self.all.extend(others.all.get(&image).map(|entry| (image, entry.share())));
+        self.hold(image, DECODED_BYTES);
     }
 
     pub(super) fn remove(&mut self, image: ImageId) -> Result<(), EngineError> {
@@ -149,7 +150,28 @@ impl Images {
             Some(decoded) => decoded,
             None => Arc::new(decode_named(&entry.name, &entry.bytes)?),
         };
-        Ok(Arc::clone(entry.decoded.insert(decoded)))
+        let decoded = Arc::clone(entry.decoded.insert(decoded));
+        self.hold(image, DECODED_BYTES);
+        Ok(decoded)
+    }
+
+    fn decoded_bytes(&self) -> usize {
+        self.all.values().filter_map(|entry| Some(entry.decoded.as_ref()?.data().len())).sum()
+    }
+
+    /// Lets go of the pixels of other images than `image` until what is decoded takes no more than `most` bytes: first of
+    /// those without tokens at hand, then of those not used of late.
+    fn hold(&mut self, image: ImageId, most: usize) {
+        let mut held = self.decoded_bytes();
+        let without = self.all.keys().filter(|other| !self.recent.contains(other));
+        let others: Vec<ImageId> = without.chain(&self.recent).copied().filter(|other| *other != image).collect();
+        for other in others {
+            if held <= most {
+                return;
+            }
+            let let_go = self.all.get_mut(&other).and_then(|entry| entry.decoded.take());
+            held -= let_go.map_or(0, |decoded| decoded.data().len());
+        }
     }
 
     /// An image as a model receives it, normalised, `[1, 3, H, W]`.
@@ -225,4 +247,37 @@ impl Images {
 
 fn decode_named(name: &str, bytes: &[u8]) -> Result<Rgb8, EngineError> {
     decode(bytes, &Limits::default()).map_err(|source| EngineError::Image { name: name.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A grey picture as a PNG.
+    fn png(side: u32) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::GrayImage::new(side, side).write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes it");
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn pixels_of_others_make_room_and_are_decoded_again() {
+        let mut images = Images::default();
+        let ids = [1, 2, 3].map(ImageId);
+        for image in ids {
+            images.add(image, "grey.png", png(8)).expect("a picture");
+        }
+        let one = 3 * 8 * 8;
+        let decoded = |images: &Images| ids.map(|image| images.all[&image].decoded.is_some());
+        assert_eq!((images.decoded_bytes(), decoded(&images)), (3 * one, [true; 3]));
+        images.hold(ids[2], 2 * one);
+        assert_eq!(decoded(&images), [false, true, true], "the oldest goes");
+        // One with tokens at hand outlasts one without.
+        images.decode(ids[0]).expect("its bytes are kept");
+        images.recent = vec![ids[0], ids[1]];
+        images.hold(ids[2], 2 * one);
+        assert_eq!(decoded(&images), [false, true, true], "of those at hand the one used last stays");
+        images.hold(ids[2], 0);
+        assert_eq!(decoded(&images), [false, false, true], "the one that is asked for stays, whatever it takes");
+    }
 }

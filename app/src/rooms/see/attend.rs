@@ -48,20 +48,30 @@ pub(crate) fn attend(store: Store) {
         }
         asked
     });
-    Effect::new(move || {
+    Effect::new(move |before: Option<bool>| {
         let now = wish.get();
+        let wished = now.is_some();
         see.other.set(None);
         see.fitted(Slot::Other).set(None);
-        if let (Some((_, key, _, seed, _)), Some(link)) = (now.clone(), store.link.get_untracked()) {
-            let source = see.compare_source.get_value().unwrap_or_else(|| Source::of_key(&key, seed));
-            spawn_local(async move {
-                let answer = load_into(&link, Slot::Other, source.clone()).await;
-                // A model that has made way for another one meanwhile, as a twin does, has no views any more.
-                if store.runs_on(&link) && wish.get_untracked() == now {
-                    take(store, source, answer);
-                }
-            });
-        }
+        let Some(link) = store.link.get_untracked() else { return wished };
+        let Some((_, key, _, seed, _)) = &now else {
+            if before == Some(true) {
+                // It takes as much memory as the first one. An engine that is gone has forgotten it anyway.
+                spawn_local(async move {
+                    drop(link.ask(Command::See(SeeCommand::Unload { slot: Slot::Other }), &[]).await);
+                });
+            }
+            return wished;
+        };
+        let source = see.compare_source.get_value().unwrap_or_else(|| Source::of_key(key, *seed));
+        spawn_local(async move {
+            let answer = load_into(&link, Slot::Other, source.clone()).await;
+            // A model that has made way for another one meanwhile, as a twin does, has no views any more.
+            if store.runs_on(&link) && wish.get_untracked() == now {
+                take(store, source, answer);
+            }
+        });
+        wished
     });
     // A basis: when all images have been seen by a model that has none.
     for slot in [Slot::Main, Slot::Other] {

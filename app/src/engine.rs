@@ -54,8 +54,7 @@ pub(crate) fn start(store: Store) {
         }
         if let Err(sentence) = run(store, kind, start).await {
             if START.get() == start {
-                store.progress.set(None);
-                store.engine.set(EngineState::Stopped(sentence));
+                rest(store, sentence);
             }
             return;
         }
@@ -158,16 +157,21 @@ async fn hand_over(store: Store, opened: Opened, start: u32) -> Result<(), Strin
             }
             Err(sentence) => return Err(closed(&link, sentence)),
         };
-        // The engine at work may have been given another one meanwhile.
+        if START.get() == start
+            && CHOICES.get() == choices
+            && let Some(old) = store.link.get_untracked()
+        {
+            train::leave(store, &old).await;
+        }
+        if START.get() != start {
+            return Err(closed(&link, texts::SUPERSEDED.to_owned()));
+        }
+        // The engine at work may have been given another one meanwhile, also while its run was saved.
         if CHOICES.get() == choices {
             break model;
         }
     };
-    if START.get() != start {
-        return Err(closed(&link, texts::SUPERSEDED.to_owned()));
-    }
     if let Some(old) = store.link.get_untracked() {
-        train::leave(store, &old).await;
         old.close();
     }
     batch(|| {
@@ -338,9 +342,17 @@ pub(crate) fn stopped(store: Store, sentence: String) {
     }
     batch(|| {
         store.link.set(None);
-        store.progress.set(None);
-        store.engine.set(EngineState::Stopped(sentence));
+        rest(store, sentence);
     });
+}
+
+/// No engine works any more. Where its panel is not in sight, the sentence is a notice.
+fn rest(store: Store, sentence: String) {
+    if !store.room.get_untracked().beside() {
+        store.tell(Severity::Error, texts::stopped_elsewhere(&sentence));
+    }
+    store.progress.set(None);
+    store.engine.set(EngineState::Stopped(sentence));
 }
 
 fn closed(link: &Link, sentence: String) -> String {

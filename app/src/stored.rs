@@ -15,14 +15,16 @@ use wasm_bindgen_futures::JsFuture;
 use crate::engine;
 use crate::link::Link;
 use crate::rooms::train;
-use crate::signals::put;
-use crate::state::{Severity, Source, Store};
+use crate::signals::{pause, put};
+use crate::state::{EngineState, Severity, Source, Store};
 use crate::texts::storage as texts;
 
 /// How the engine's word for a download begins.
 pub(crate) const TASK: &str = "fetching ";
 /// So long the browser may take to count what was written.
 const COUNTED: Duration = Duration::from_secs(1);
+/// Milliseconds until it is asked again whether an engine has come.
+const WAIT: i32 = 100;
 /// Where the browser remembers the hub's address.
 const MIRROR: &str = "lab-mirror";
 
@@ -281,12 +283,20 @@ pub(crate) fn fetch(store: Store, source: String, take: fn(Store, &StoredModel))
     }));
     spawn_local(async move {
         let answer = loop {
-            let Some(link) = store.link.get_untracked() else { break Err(crate::texts::NO_ENGINE.to_owned()) };
+            let Some(link) = store.link.get_untracked() else {
+                // The engine was exchanged, or lost, on the way: the next one goes on.
+                if matches!(store.engine.get_untracked(), EngineState::Starting(_)) {
+                    pause(WAIT).await;
+                    if store.stored.fetching.with_untracked(Option::is_none) {
+                        return;
+                    }
+                    continue;
+                }
+                break Err(crate::texts::NO_ENGINE.to_owned());
+            };
             let mirror = store.stored.mirror.get_untracked();
             let answer = ask(store, StorageCommand::Fetch { source: source.clone(), mirror }, &[]).await;
-            // The engine was exchanged on the way: the next one goes on.
-            let exchanged = store.link.get_untracked().is_some_and(|now| !now.same(&link));
-            if answer.is_ok() || !exchanged {
+            if answer.is_ok() || store.runs_on(&link) {
                 break answer;
             }
         };
@@ -337,6 +347,10 @@ pub(crate) fn progress(store: Store, task: &str, done: u64, total: u64) {
 
 /// Stops the download; what has come stays.
 pub(crate) fn cancel(store: Store) {
+    if store.link.with_untracked(Option::is_none) {
+        store.stored.fetching.set(None);
+        return;
+    }
     spawn_local(async move { list(store, ask(store, StorageCommand::Cancel, &[]).await) });
 }
 

@@ -4,6 +4,7 @@
 //! These and the unit tests of the other files run in a browser, where the page runs: `cargo xtask test`.
 
 mod canvases;
+mod exchanges;
 mod stand_in;
 mod train;
 

@@ -12,12 +12,63 @@ use web_sys::{
 use crate::link::words;
 use crate::texts;
 
-/// Opens the camera.
-///
-/// # Errors
-///
-/// A sentence with what to do: no camera, no leave, in use elsewhere.
-pub(crate) async fn open() -> Result<MediaStream, String> {
+/// The camera of one room; copies are the same.
+#[derive(Clone, Copy)]
+pub(crate) struct Camera {
+    stream: RwSignal<Option<MediaStream>, LocalStorage>,
+    /// Nobody switched it off while the visitor was asked for leave.
+    wanted: StoredValue<bool>,
+}
+
+impl Camera {
+    /// A camera that is off.
+    pub(crate) fn new() -> Self {
+        Self { stream: RwSignal::new_local(None), wanted: StoredValue::new(false) }
+    }
+
+    /// What it shows, while it is on.
+    pub(crate) fn stream(self) -> Option<MediaStream> {
+        self.stream.get()
+    }
+
+    /// Whether it is on.
+    pub(crate) fn on(self) -> bool {
+        self.stream.with(Option::is_some)
+    }
+
+    /// Switches it on; false where it was switched off again before it came.
+    ///
+    /// # Errors
+    ///
+    /// A sentence with what to do: no camera, no leave, in use elsewhere.
+    pub(crate) async fn open(self) -> Result<bool, String> {
+        if self.stream.with_untracked(Option::is_some) {
+            return Ok(true);
+        }
+        self.wanted.set_value(true);
+        let stream = ask().await?;
+        let wanted = self.wanted.get_value();
+        // Asked for twice it comes twice.
+        if wanted && self.stream.with_untracked(Option::is_none) {
+            self.stream.set(Some(stream));
+        } else {
+            dark(&stream);
+        }
+        Ok(wanted)
+    }
+
+    /// Switches it off, also one that is still to come. With the page that holds it, too.
+    pub(crate) fn close(self) {
+        let _ = self.wanted.try_set_value(false);
+        if let Some(stream) = self.stream.try_get_untracked().flatten() {
+            dark(&stream);
+            let _ = self.stream.try_set(None);
+        }
+    }
+}
+
+/// Asks the browser, and the browser its user, for the camera.
+async fn ask() -> Result<MediaStream, String> {
     let devices = window().navigator().media_devices().map_err(|_| texts::NO_CAMERA_API.to_owned())?;
     let wanted = MediaStreamConstraints::new();
     let size = js_sys::JSON::parse(r#"{"width":{"ideal":640},"height":{"ideal":480},"facingMode":"environment"}"#);
@@ -32,8 +83,8 @@ fn refusal(error: &JsValue) -> String {
     texts::no_camera(&name, &words(error))
 }
 
-/// Switches the camera off.
-pub(crate) fn close(stream: &MediaStream) {
+/// Switches its light off.
+fn dark(stream: &MediaStream) {
     for track in stream.get_tracks().iter() {
         track.unchecked_into::<MediaStreamTrack>().stop();
     }

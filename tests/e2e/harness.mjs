@@ -135,6 +135,10 @@ export async function openWindow(t, { flags = CHROMIUM_FLAGS, allow = [], viewpo
   context.on('page', (other) => void listen(other));
   const check = () => assert.deepEqual(problems, [], 'the browser reported problems');
   t.after(check);
+  t.signal?.addEventListener('abort', () => {
+    for (const what of waits) t.diagnostic(`ended while it waited for ${what}`);
+    waits.clear();
+  });
   return { page, context, problems, requests, check };
 }
 
@@ -188,24 +192,37 @@ export async function visit(options, work) {
   }
 }
 
+/** A wait ends before the 120 seconds that most tests have, so that a test that hangs says what for. */
+const PATIENCE = 110_000;
+/** What the running test waits for, where its own time is over all the same. */
+const waits = new Set();
+
 /**
  * Waits for `condition` (run in the page, given `argument`) to become true; says what it waited for if it does not.
  * Never an async one: a promise counts as true there; `until` awaits.
  */
-export async function waitFor(page, what, condition, { argument, timeout = 120_000 } = {}) {
+export async function waitFor(page, what, condition, { argument, timeout = PATIENCE } = {}) {
+  waits.add(what);
   try {
     await page.waitForFunction(condition, argument, { timeout, polling: 100 });
   } catch (error) {
     throw new Error(`waited ${timeout / 1000} s for ${what}`, { cause: error });
+  } finally {
+    waits.delete(what);
   }
 }
 
 /** Asks again and again, from here, until `ask` answers yes; an answer that fails, as while a page opens, is a no. */
-export async function until(what, ask, { timeout = 120_000 } = {}) {
+export async function until(what, ask, { timeout = PATIENCE } = {}) {
   const end = Date.now() + timeout;
-  while (!(await Promise.resolve(ask()).catch(() => false))) {
-    if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  waits.add(what);
+  try {
+    while (!(await Promise.resolve(ask()).catch(() => false))) {
+      if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s for ${what}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  } finally {
+    waits.delete(what);
   }
 }
 

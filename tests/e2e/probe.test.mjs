@@ -155,6 +155,12 @@ test('classes by files and by drop are learned, new pictures are named, and the 
   await waitFor(page, 'the word of it', () => /Opened a probe of green, red from 9 pictures/.test(document.body.textContent));
   assert.match(await page.locator(byTest('done')).textContent(), /with the weights that are loaded now/);
   await waitFor(page, 'its answer', () => /red-70\.png: red/.test(document.querySelector('[data-testid="probe-answers"]').textContent));
+  // Another engine, here one more of the CPU, is given it too.
+  await page.locator('input[name="engine"]').nth(1).check({ force: true });
+  await waitFor(page, 'another engine', () => /You chose/.test(document.querySelector('[data-testid="engine-status"]').parentElement.textContent));
+  await page.waitForTimeout(1000);
+  const [again] = await Promise.all([page.waitForEvent('download'), page.locator(byTest('probe-export')).click()]);
+  assert.equal(again.suggestedFilename(), download.suggestedFilename());
   check();
 });
 

@@ -77,6 +77,42 @@ test('the camera plays', { timeout: 120_000 }, async (t) => {
   check();
 });
 
+test('a camera that comes before the first frame, and one that comes when the room was left', { timeout: 120_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...CAMERA, path: '#room=video' });
+  const thing = () => page.locator(byTest('video-thing')).textContent();
+  await page.locator(byTest('feed-camera')).click();
+  await waitFor(page, 'the camera', () => document.querySelector('video.source')?.videoWidth > 0);
+  await frames(page);
+  // What lies in the middle is followed in the picture only.
+  for (let time = 0; time < 15; time += 1) {
+    await page.waitForTimeout(100);
+    assert.equal(await thing(), '');
+  }
+  // The room is left, and the picture is back when it is entered again.
+  await page.locator(byTest('room-see')).click();
+  await waitFor(page, 'the room to close', () => !document.querySelector('video.source'));
+  await page.evaluate(() => {
+    const ask = MediaDevices.prototype.getUserMedia;
+    window.streams = [];
+    MediaDevices.prototype.getUserMedia = async function (...wanted) {
+      const stream = await ask.apply(this, wanted);
+      await new Promise((resolve) => { window.allow = resolve; });
+      window.streams.push(stream);
+      return stream;
+    };
+  });
+  await page.locator(byTest('room-video')).click();
+  await frames(page);
+  assert.equal(await page.locator(byTest('feed-pan')).getAttribute('aria-pressed'), 'true');
+  await page.locator(byTest('feed-camera')).click();
+  await waitFor(page, 'the question', () => window.allow);
+  await page.locator(byTest('room-see')).click();
+  await waitFor(page, 'the room to close', () => !document.querySelector('video.source'));
+  await page.evaluate(() => window.allow());
+  await waitFor(page, 'the light to go out', () => window.streams.length === 1 && window.streams[0].getTracks().every((track) => track.readyState === 'ended'));
+  check();
+});
+
 test('a clip plays, and one that the browser does not know is said', { timeout: 120_000 }, async (t) => {
   const { page } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: '#room=video' });
   await frames(page);
@@ -103,6 +139,13 @@ test('a clip plays, and one that the browser does not know is said', { timeout: 
   });
   await page.setInputFiles(byTest('feed-clip'), { name: 'square.webm', mimeType: 'video/webm', buffer: Buffer.from(bytes) });
   await waitFor(page, 'the clip', () => document.querySelector('video.source')?.videoWidth === 96);
+  // Where nothing moves it rests, also in a room that is entered again.
+  await page.locator(byTest('video-play')).click();
+  await page.locator(byTest('room-see')).click();
+  await waitFor(page, 'the room to close', () => !document.querySelector('video.source'));
+  await page.locator(byTest('room-video')).click();
+  await waitFor(page, 'the clip, once more', () => document.querySelector('video.source')?.readyState >= 2);
+  assert.ok(await page.evaluate(() => document.querySelector('video.source').paused));
   await page.setInputFiles(byTest('feed-clip'), { name: 'broken.mp4', mimeType: 'video/mp4', buffer: Buffer.from('no film') });
   await waitFor(page, 'a sentence', () => /cannot play broken\.mp4.*WebM/.test(document.querySelector('[role=alert]').textContent));
 });
@@ -160,6 +203,26 @@ test('the link of a pause shows its frame and what is followed, the same each ti
   assert.deepEqual(seen[0], seen[1]);
   assert.deepEqual(seen[0].flat().slice(0, 2), [input, components], 'another frame, or other colours, than the sender saw');
   assert.equal(new Set(seen[0].flat()).size, 3);
+});
+
+test('what is followed is followed on by another engine, and by another model', { timeout: 120_000 }, async (t) => {
+  const hash = '#room=video&sample=harbour&play=no&at=20&follow=100';
+  const { page, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, path: hash });
+  await followed(page);
+  assert.equal(await address(page), hash);
+  await page.waitForTimeout(500);
+  const before = JSON.stringify(await pictures(page));
+  // One more engine of the CPU: its canvases are new.
+  await page.locator('input[name="engine"]').nth(1).check({ force: true });
+  await waitFor(page, 'another engine', () => /You chose/.test(document.querySelector('[data-testid="engine-status"]').parentElement.textContent));
+  await until('the same pictures', async () => JSON.stringify(await pictures(page)) === before);
+  const computing = hash.replace('&sample', '&engine=cpu&sample');
+  await until('the same link', async () => [hash, computing].includes(await address(page)));
+  await page.locator(byTest('built-in')).selectOption('untrained-mae');
+  await waitFor(page, 'the other model', () => /model=untrained-mae/.test(location.hash));
+  await until('its patch', async () => /&at=20&follow=\d+$/.test(await address(page)));
+  await followed(page);
+  check();
 });
 
 test('colours fitted to another picture stand in the link', { timeout: 120_000 }, async (t) => {

@@ -125,7 +125,11 @@ fn Kept(store: Store, model: StoredModel, asked: RwSignal<Option<String>>) -> im
     let sure = NodeRef::<leptos::html::Button>::new();
     // Who answers by keyboard is already there.
     sure.on_load(|button| drop(button.focus()));
-    let delete = move |_| stored::delete(store, key.clone());
+    let delete = move |_| {
+        // The same model may come again, and is asked about anew.
+        asked.set(None);
+        stored::delete(store, key.clone());
+    };
     let label = texts::delete(&model.name);
     view! {
         <li data-testid=format!("kept-{}", model.name)>

@@ -21,14 +21,15 @@ use lab_protocol::{Command, Event, ImageId, ProbeClass, ProbeCommand, ProbeEvent
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
-use web_sys::{Blob, HtmlVideoElement, MediaStream, Url};
+use web_sys::{Blob, HtmlVideoElement, Url};
 
+use crate::engine::is_loss;
 use crate::hash::Address;
 use crate::link::Link;
 use crate::signals::put;
 use crate::state::{Picture, Severity, Store};
 use crate::texts::probe as texts;
-use crate::webcam;
+use crate::webcam::Camera;
 use ask::Ask;
 use classes::Classes;
 pub(crate) use project::attend;
@@ -99,6 +100,14 @@ pub(crate) struct Reports {
     pub(crate) millis: [f64; 2],
 }
 
+/// Files that an engine was given: the next one gets them too.
+#[derive(Debug, Clone, Default)]
+struct Given {
+    files: Vec<JsValue>,
+    /// The store's edition in which they were last given.
+    edition: u32,
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
 pub(crate) struct State {
@@ -111,13 +120,17 @@ pub(crate) struct State {
     linear: RwSignal<bool>,
     trained: RwSignal<Option<Trained>, LocalStorage>,
     learning: RwSignal<bool>,
-    camera: RwSignal<Option<MediaStream>, LocalStorage>,
+    camera: Camera,
     video: RwSignal<Option<HtmlVideoElement>, LocalStorage>,
     /// The class that records.
     holding: RwSignal<Option<u32>>,
     asked: RwSignal<Vec<ask::Asked>, LocalStorage>,
     live: RwSignal<bool>,
     found: RwSignal<search::Found>,
+    /// The probe's file, where it was opened and not learned.
+    opened: StoredValue<Given, LocalStorage>,
+    /// The files that are searched.
+    searched: StoredValue<Given, LocalStorage>,
     /// The example was offered once.
     begun: RwSignal<bool>,
     /// Classes that a link asks for, until their pictures have come.
@@ -144,12 +157,14 @@ impl State {
             linear: RwSignal::new(true),
             trained: RwSignal::new_local(None),
             learning: RwSignal::new(false),
-            camera: RwSignal::new_local(None),
+            camera: Camera::new(),
             video: RwSignal::new_local(None),
             holding: RwSignal::new(None),
             asked: RwSignal::new_local(Vec::new()),
             live: RwSignal::new(false),
             found: RwSignal::new(search::Found::default()),
+            opened: StoredValue::new_local(Given::default()),
+            searched: StoredValue::new_local(Given::default()),
             begun: RwSignal::new(false),
             asked_for: RwSignal::new(None),
             due: StoredValue::new(false),
@@ -248,6 +263,14 @@ pub(crate) fn Probe(store: Store) -> impl IntoView {
         store.edition.track();
         wish(store);
     });
+    Effect::new(move || {
+        // Another engine, or another model, knows nothing of what was opened.
+        store.edition.track();
+        spawn_local(async move {
+            result::again(store).await;
+            search::again(store).await;
+        });
+    });
     on_cleanup(move || {
         let _ = state.live.try_set(false);
         let _ = state.holding.try_set(None);
@@ -320,20 +343,28 @@ async fn send(store: Store, link: &Link, shots: &[Shot]) -> Result<(), String> {
         }
         let command = Command::AddImage { image: shot.id, name: shot.name.clone() };
         link.ask(command, &[shot.blob.clone().into()]).await?;
-        state.sent.update_value(|(_, sent)| {
-            sent.insert(shot.id);
+        state.sent.update_value(|(of, sent)| {
+            // Another engine may have come meanwhile, which holds none of them.
+            if *of == era {
+                sent.insert(shot.id);
+            }
         });
     }
     Ok(())
 }
 
-/// Asks the engine something of this room.
+/// Asks the engine at work something of this room.
 async fn ask_probe(
     store: Store,
     command: ProbeCommand,
     attachments: &[JsValue],
 ) -> Result<(ProbeEvent, Array), String> {
     let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
+    ask_of(&link, command, attachments).await
+}
+
+/// Asks an engine something of this room.
+async fn ask_of(link: &Link, command: ProbeCommand, attachments: &[JsValue]) -> Result<(ProbeEvent, Array), String> {
     match link.ask(Command::Probe(command), attachments).await? {
         (Event::Probe(event), back) => Ok((event, back)),
         _ => Err(crate::texts::UNEXPECTED.to_owned()),
@@ -370,20 +401,21 @@ fn enough(classes: &[Class]) -> bool {
 async fn learn(store: Store, wish: u32) {
     let state = store.rooms.probe;
     let mut classes = state.classes.get_untracked();
-    let ready = store.link.with_untracked(Option::is_some) && store.model.with_untracked(Option::is_some);
-    if !ready || !enough(&classes) {
+    let link = store.link.get_untracked().filter(|_| store.model.with_untracked(Option::is_some));
+    let Some(link) = link.filter(|_| enough(&classes)) else {
+        // What was being learned is not wanted any more.
+        state.learning.set(false);
         // A probe from a file stays until there are pictures.
         if classes.iter().any(|class| !class.shots.is_empty()) {
             state.trained.set(None);
         }
         return;
-    }
+    };
     classes.retain(|class| !class.shots.is_empty());
     let shots: Vec<Shot> = classes.iter().flat_map(|class| class.shots.clone()).collect();
     let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
     state.learning.set(true);
     let answer = async {
-        let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
         send(store, &link, &shots).await?;
         let command = ProbeCommand::Train {
             classes: classes
@@ -398,7 +430,7 @@ async fn learn(store: Store, wish: u32) {
             c: state.c.get_untracked(),
             standardise: state.standardise.get_untracked(),
         };
-        ask_probe(store, command, &[]).await
+        ask_of(&link, command, &[]).await
     }
     .await;
     if state.wish.get_value() != wish {
@@ -412,6 +444,8 @@ async fn learn(store: Store, wish: u32) {
             ask::again(store).await;
         }
         Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+        // Another engine is at work, or comes: it learns by a wish of its own.
+        Err(sentence) if gone(store, &link, &sentence) => {}
         Err(sentence) => {
             state.trained.set(None);
             store.tell(Severity::Error, sentence);
@@ -419,29 +453,21 @@ async fn learn(store: Store, wish: u32) {
     }
 }
 
+/// Whether the engine that said so is lost or replaced.
+fn gone(store: Store, link: &Link, sentence: &str) -> bool {
+    !store.runs_on(link) || is_loss(sentence)
+}
+
 /// Switches the camera on, or says why not.
 async fn open_camera(store: Store) -> bool {
-    let state = store.rooms.probe;
-    if state.camera.with_untracked(Option::is_some) {
-        return true;
-    }
-    match webcam::open().await {
-        Ok(stream) => {
-            state.camera.set(Some(stream));
-            true
-        }
-        Err(sentence) => {
-            store.tell(Severity::Error, sentence);
-            false
-        }
-    }
+    store.rooms.probe.camera.open().await.unwrap_or_else(|sentence| {
+        store.tell(Severity::Error, sentence);
+        false
+    })
 }
 
 fn close_camera(store: Store) {
     let state = store.rooms.probe;
-    if let Some(stream) = state.camera.try_get_untracked().flatten() {
-        webcam::close(&stream);
-    }
-    let _ = state.camera.try_set(None);
+    state.camera.close();
     let _ = state.video.try_set(None);
 }

@@ -11,7 +11,7 @@ use leptos::html::Video as VideoElement;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
-use web_sys::{Event, HtmlVideoElement, MediaStream, Url};
+use web_sys::{Event, HtmlVideoElement, Url};
 
 use crate::hash::Address;
 use crate::inputs::picked;
@@ -19,6 +19,7 @@ use crate::signals::put;
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
 use crate::views::Palettes;
+use crate::webcam::Camera;
 use crate::widgets::menu::Menu;
 use crate::{download, webcam};
 use screens::Screens;
@@ -68,13 +69,15 @@ pub(crate) struct Spot {
     thing: lab_protocol::Followed,
 }
 
-/// What a link wants of following.
+/// What is wanted of following, until a frame is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     /// What lies in the middle, so that something is followed before the first click.
     Begin,
     /// What lies on a patch.
     Follow(u32),
+    /// What the engine before followed: the patch, and patch rows and columns there.
+    GoOn(u32, [usize; 2]),
     /// Nothing.
     LetGo,
 }
@@ -105,7 +108,7 @@ pub(crate) struct State {
     last: RwSignal<Last>,
     /// The patch that the keyboard is on.
     cursor: RwSignal<u32>,
-    stream: RwSignal<Option<MediaStream>, LocalStorage>,
+    camera: Camera,
     clip: RwSignal<Option<(String, String)>>,
     video: RwSignal<Option<HtmlVideoElement>, LocalStorage>,
     /// Canvases of the engine at work: input, components, likeness.
@@ -118,7 +121,7 @@ pub(crate) struct State {
     at: RwSignal<u32>,
     /// Counts wishes for the frame on show once more, and those that were granted.
     again: [RwSignal<u32>; 2],
-    /// What a link wants of following, until a frame is there.
+    /// What a link, or an exchange of engines, wants of following.
     wish: RwSignal<Option<Wish>>,
     /// The visitor wants nothing followed.
     idle: RwSignal<bool>,
@@ -134,6 +137,8 @@ pub(crate) struct State {
     track: StoredValue<Vec<Spot>>,
     /// Counts loops; an older one ends.
     round: StoredValue<u32>,
+    /// Counts links that were taken over.
+    links: StoredValue<u32>,
 }
 
 impl State {
@@ -144,7 +149,7 @@ impl State {
             playing: RwSignal::new(true),
             last: RwSignal::new(Last::default()),
             cursor: RwSignal::new(0),
-            stream: RwSignal::new_local(None),
+            camera: Camera::new(),
             clip: RwSignal::new(None),
             video: RwSignal::new_local(None),
             canvases: RwSignal::new([None; 3]),
@@ -160,11 +165,13 @@ impl State {
             edition: StoredValue::new(0),
             track: StoredValue::new(Vec::new()),
             round: StoredValue::new(0),
+            links: StoredValue::new(0),
         }
     }
 
     /// Takes over what a link says; what it does not say keeps its default. A link switches no camera on.
     pub(crate) fn read(self, address: &Address) {
+        self.links.update_value(|links| *links = links.wrapping_add(1));
         let (at, playing) = (address.number("at").unwrap_or(0), address.get("play") != Some("no"));
         put(self.playing, playing);
         put(self.at, at);
@@ -197,6 +204,7 @@ impl State {
         address.put("at", at.filter(|at| *at > 0));
         let followed = match self.wish.get() {
             None | Some(Wish::Begin) => patch,
+            Some(Wish::GoOn(last, _)) => patch.or((!playing).then_some(last)),
             Some(Wish::Follow(patch)) => Some(patch),
             Some(Wish::LetGo) => None,
         };
@@ -233,14 +241,19 @@ impl State {
 /// In a link: nothing is followed.
 const NOTHING: &str = "no";
 
-/// Takes frames from elsewhere: what was followed is not there.
+/// Takes frames from elsewhere: what was followed, or was about to be, is not there.
 fn turn_to(store: Store, feed: Feed) {
     let state = store.rooms.video;
     if feed != Feed::Camera {
-        stop_camera(state);
+        state.camera.close();
+    }
+    // Another clip is another source.
+    if feed == state.feed.get_untracked() && feed != Feed::Clip {
+        return;
     }
     state.feed.set(feed);
-    if state.last.with_untracked(|last| last.followed.is_some()) {
+    state.wish.set(None);
+    if store.link.with_untracked(Option::is_some) {
         spawn_local(play::let_go(store));
     }
 }
@@ -262,7 +275,10 @@ pub(crate) fn Video(store: Store) -> impl IntoView {
     play::attend(store);
     on_cleanup(move || {
         state.round.update_value(|round| *round += 1);
-        stop_camera(state);
+        if state.feed.try_get_untracked() == Some(Feed::Camera) {
+            turn_to(store, Feed::Pan);
+        }
+        state.camera.close();
         let _ = state.video.try_set(None);
     });
     view! {
@@ -275,13 +291,6 @@ pub(crate) fn Video(store: Store) -> impl IntoView {
     }
 }
 
-fn stop_camera(state: State) {
-    if let Some(stream) = state.stream.try_get_untracked().flatten() {
-        webcam::close(&stream);
-    }
-    let _ = state.stream.try_set(None);
-}
-
 /// The element that plays camera and clip; what is seen is what the engine draws.
 #[component]
 fn Source(store: Store) -> impl IntoView {
@@ -289,14 +298,18 @@ fn Source(store: Store) -> impl IntoView {
     let node = NodeRef::<VideoElement>::new();
     Effect::new(move || {
         let Some(video) = node.get() else { return };
-        match (state.stream.get(), state.clip.get()) {
+        match (state.camera.stream(), state.clip.get()) {
             (Some(stream), _) => webcam::show(&stream, &video),
             (None, Some((_, url))) => {
                 video.set_src_object(None);
                 video.set_muted(true);
                 video.set_loop(true);
+                video.set_preload("auto");
                 video.set_src(&url);
-                webcam::start(&video);
+                // Where nothing moves it waits for its first step.
+                if state.playing.get_untracked() {
+                    webcam::start(&video);
+                }
             }
             (None, None) => video.set_src_object(None),
         }
@@ -321,16 +334,11 @@ fn Controls(store: Store) -> impl IntoView {
     let pan = move |_| turn_to(store, Feed::Pan);
     let camera = move |_| {
         spawn_local(async move {
-            if state.stream.with_untracked(Option::is_none) {
-                match webcam::open().await {
-                    Ok(stream) => state.stream.set(Some(stream)),
-                    Err(sentence) => {
-                        store.tell(Severity::Error, sentence);
-                        return;
-                    }
-                }
+            match state.camera.open().await {
+                Ok(true) => turn_to(store, Feed::Camera),
+                Ok(false) => {}
+                Err(sentence) => store.tell(Severity::Error, sentence),
             }
-            turn_to(store, Feed::Camera);
         });
     };
     let open = move |event: Event| {

@@ -278,6 +278,11 @@ pub(crate) fn model(model: &lab_protocol::ModelInfo) -> String {
 pub(crate) const ENGINE: &str = "Engine";
 pub(crate) const ENGINE_CHOICE: &str = "Compute on";
 pub(crate) const RESTART: &str = "Start again";
+
+/// The engine has stopped, and its panel is not in sight.
+pub(crate) fn stopped_elsewhere(sentence: &str) -> String {
+    format!("{sentence} No engine works now; the panel Engine, beside the other rooms, starts one again.")
+}
 pub(crate) const GET_WEBGPU: &str = "How to get WebGPU";
 pub(crate) const WEBGPU_ADVICE: [&str; 5] = [
     "Chrome and Edge 113 or newer have it on Windows, macOS and ChromeOS, and on Android from 121.",

@@ -58,23 +58,27 @@ pub(crate) fn Export(
         }
     };
     let numbers = move |csv: bool| {
+        // The engine may be busy, and by the time that it answers another picture on show, or none.
+        let (paint, what, file) =
+            (paint.get_untracked(), label.get_untracked(), name(if csv { "csv" } else { "json" }));
+        let image = store.picture_untracked().map(|picture| picture.name);
         spawn_local(async move {
-            match ask(store, paint.get_untracked()).await {
+            match ask(store, paint).await {
                 Err(sentence) => store.tell(Severity::Error, sentence),
                 Ok(Numbers { grid, channels, planes, .. }) if csv => {
-                    told(download::text(&name("csv"), "text/csv", &csv::grid_csv(grid, &channels, &planes)));
+                    told(download::text(&file, "text/csv", &csv::grid_csv(grid, &channels, &planes)));
                 }
                 Ok(Numbers { grid, channels, planes, model, view }) => {
                     let channel = |(name, values)| json!({ "name": name, "values": values });
                     let object = json!({
-                        "what": label.get_untracked(),
-                        "image": store.picture_untracked().map(|picture| picture.name),
+                        "what": what,
+                        "image": image,
                         "model": download::describe(&model),
                         "view": view,
                         "grid": grid,
                         "channels": channels.into_iter().zip(planes).map(channel).collect::<Vec<_>>(),
                     });
-                    download::json(store, &name("json"), object);
+                    download::json(store, &file, object);
                 }
             }
         });

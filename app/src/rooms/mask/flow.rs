@@ -11,10 +11,10 @@ use crate::rooms::see::load_into;
 use crate::state::{Severity, Source, Store};
 use crate::texts::mask as texts;
 
-/// A command that waits; a later one takes its place. `busy` while one is under way.
+/// A command that waits, with the models that it is meant for; a later one takes its place. `busy` while one is under way.
 #[derive(Clone, Copy)]
 struct Desk {
-    waiting: StoredValue<Option<(Link, MaskCommand)>, LocalStorage>,
+    waiting: StoredValue<Option<(Link, [u32; 2], MaskCommand)>, LocalStorage>,
     busy: StoredValue<bool>,
 }
 
@@ -48,9 +48,7 @@ pub(crate) fn attend(store: Store) {
         state.edition.track();
         store.edition.track();
         let (by_hand, waits) = (state.by_hand.get(), store.unchecked.get());
-        let flags = by_hand.as_ref().and_then(|mask| mask.flags(rows * columns));
-        // An encoder must see something.
-        let flags = flags.filter(|flags| flags.iter().any(|hidden| !hidden));
+        let flags = by_hand.as_ref().and_then(|mask| usable(mask, rows * columns));
         if by_hand.is_some() && flags.is_none() && !waits {
             state.by_hand.set(None);
             store.tell(Severity::Warning, texts::no_mask(rows * columns));
@@ -82,6 +80,11 @@ pub(crate) fn attend(store: Store) {
     });
 }
 
+/// A mask's patches, where it fits a grid of so many and shows some: an encoder must see something.
+fn usable(mask: &PatchMask, patches: usize) -> Option<Vec<bool>> {
+    mask.flags(patches).filter(|flags| flags.iter().any(|hidden| !hidden))
+}
+
 async fn load(store: Store, link: Link, key: String) {
     let state = store.rooms.mask;
     let source = Source::of_key(&key, 0);
@@ -109,15 +112,17 @@ async fn load(store: Store, link: Link, key: String) {
 
 fn ask(store: Store, desk: Desk, command: MaskCommand) {
     let Some(link) = store.link.get_untracked() else { return };
-    desk.waiting.set_value(Some((link, command)));
+    let models = move || [store.edition, store.rooms.mask.edition].map(|edition| edition.get_untracked());
+    desk.waiting.set_value(Some((link, models(), command)));
     if desk.busy.get_value() {
         return;
     }
     desk.busy.set_value(true);
     spawn_local(async move {
-        while let Some((link, command)) = desk.waiting.try_update_value(Option::take).flatten() {
+        while let Some((link, asked, command)) = desk.waiting.try_update_value(Option::take).flatten() {
             let answer = link.ask(Command::Mask(command), &[]).await;
-            if store.runs_on(&link) {
+            // Another engine, or another model, is asked anew.
+            if store.runs_on(&link) && asked == models() {
                 hear(store, answer.map(|(event, _)| event));
             }
         }
@@ -129,7 +134,12 @@ fn hear(store: Store, answer: Result<Event, String>) {
     let state = store.rooms.mask;
     match answer {
         Ok(Event::Mask(MaskEvent::Sampled { grid: [rows, columns], hidden })) => {
-            state.hidden.set(hidden.flags(rows * columns));
+            // A mask that was painted meanwhile stays.
+            let painted =
+                state.by_hand.with_untracked(|mask| mask.as_ref().and_then(|mask| usable(mask, rows * columns)));
+            if painted.is_none() {
+                state.hidden.set(hidden.flags(rows * columns));
+            }
         }
         // The last picture may have been removed meanwhile.
         Ok(Event::Mask(_)) if store.selected.with_untracked(Option::is_none) => {}
@@ -138,5 +148,34 @@ fn hear(store: Store, answer: Result<Event, String>) {
         }
         Ok(_) => {}
         Err(sentence) => store.tell(Severity::Error, sentence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Address;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn a_drawn_mask_that_comes_late_leaves_what_was_painted() {
+        let owner = Owner::new();
+        owner.set();
+        let store = Store::new(&Address::parse(""));
+        let state = store.rooms.mask;
+        let [drawn, painted, all] = [[true, false, true, false], [false, false, true, false], [true; 4]];
+        let sampled = || {
+            let event = MaskEvent::Sampled { grid: [2, 2], hidden: PatchMask::new(&drawn) };
+            hear(store, Ok(Event::Mask(event)));
+            state.hidden.get_untracked()
+        };
+        state.hidden.set(Some(painted.to_vec()));
+        state.by_hand.set(Some(PatchMask::new(&painted)));
+        assert_eq!(sampled(), Some(painted.to_vec()));
+        // One that hides everything is of no use to an encoder.
+        state.by_hand.set(Some(PatchMask::new(&all)));
+        assert_eq!(sampled(), Some(drawn.to_vec()));
+        state.by_hand.set(None);
+        assert_eq!(sampled(), Some(drawn.to_vec()));
     }
 }

@@ -5,10 +5,10 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::Event;
 
-use super::{Shot, ask_probe, forget, open_camera, send, shot};
+use super::{Shot, ask_of, ask_probe, forget, gone, open_camera, send, shot};
 use crate::inputs::picked;
 use crate::signals::pause;
-use crate::state::{Severity, Store};
+use crate::state::{EngineState, Severity, Store};
 use crate::texts::probe as texts;
 use crate::{csv, download, webcam};
 
@@ -27,17 +27,23 @@ pub(super) struct Asked {
 /// Asks about pictures; the newest stands first.
 async fn ask(store: Store, shots: Vec<Shot>, live: bool) {
     let state = store.rooms.probe;
-    // Another model, other pictures: the probe comes anew in a moment.
-    while state.due.get_value() {
-        pause(50).await;
-    }
-    let answer = async {
-        let link = store.link.get_untracked().ok_or(crate::texts::NO_ENGINE)?;
-        send(store, &link, &shots).await?;
-        let images = shots.iter().map(|shot| shot.id).collect();
-        ask_probe(store, ProbeCommand::Predict { images }, &[]).await
-    }
-    .await;
+    let answer = loop {
+        // Another model, other pictures: the probe comes anew in a moment. Another engine is on its way: so does that.
+        let starts = || matches!(store.engine.get_untracked(), EngineState::Starting(_));
+        while state.due.get_value() || starts() {
+            pause(50).await;
+        }
+        let Some(link) = store.link.get_untracked() else { break Err(crate::texts::NO_ENGINE.to_owned()) };
+        let answer = async {
+            send(store, &link, &shots).await?;
+            let images = shots.iter().map(|shot| shot.id).collect();
+            ask_of(&link, ProbeCommand::Predict { images }, &[]).await
+        };
+        match answer.await {
+            Err(sentence) if gone(store, &link, &sentence) => pause(50).await,
+            answer => break answer,
+        }
+    };
     match answer {
         Ok((ProbeEvent::Predicted { images }, _)) => state.asked.update(|asked| {
             if live {

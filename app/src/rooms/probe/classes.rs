@@ -61,12 +61,12 @@ fn Camera(store: Store) -> impl IntoView {
     let state = store.rooms.probe;
     let node = NodeRef::<Video>::new();
     Effect::new(move || {
-        if let (Some(video), Some(stream)) = (node.get(), state.camera.get()) {
+        if let (Some(video), Some(stream)) = (node.get(), state.camera.stream()) {
             webcam::show(&stream, &video);
             state.video.set(Some(video));
         }
     });
-    let on = move || state.camera.with(Option::is_some);
+    let on = move || state.camera.on();
     let switch = move |_| {
         if on() {
             close_camera(store);

@@ -3,10 +3,10 @@
 use lab_protocol::{ProbeCommand, ProbeEvent, ProbeReport};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Event;
 
-use super::{Reports, Shot, Trained, ask_probe};
+use super::{Given, Reports, Shot, Trained, ask_probe, forget};
 use crate::inputs::picked;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
@@ -69,21 +69,7 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
     };
     let import = move |event: Event| {
         let Some(file) = picked(&event).into_iter().next() else { return };
-        spawn_local(async move {
-            match ask_probe(store, ProbeCommand::Import, &[file.unchecked_into()]).await {
-                Ok((ProbeEvent::Imported { classes, images, model, same_weights, .. }, _)) => {
-                    let severity = if same_weights { Severity::Done } else { Severity::Error };
-                    store.tell(severity, texts::imported(&classes, images, &model, same_weights));
-                    batch(|| {
-                        state.classes.set(Vec::new());
-                        state.trained.set(Some(Trained { names: classes, shots: Vec::new(), reports: None }));
-                    });
-                    super::ask::again(store).await;
-                }
-                Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
-                Err(sentence) => store.tell(Severity::Error, sentence),
-            }
-        });
+        spawn_local(open(store, vec![file.unchecked_into()], false));
     };
     let nothing = move || state.trained.with(Option::is_none);
     let unreported = move || state.trained.with(|trained| trained.as_ref().is_none_or(|all| all.reports.is_none()));
@@ -115,6 +101,49 @@ pub(super) fn Outcome(store: Store) -> impl IntoView {
                 </label>
             </div>
         </section>
+    }
+}
+
+/// Opens a probe; `known` is one that was open before.
+async fn open(store: Store, files: Vec<JsValue>, known: bool) {
+    let state = store.rooms.probe;
+    let edition = store.edition.get_untracked();
+    match ask_probe(store, ProbeCommand::Import, &files).await {
+        Ok((ProbeEvent::Imported { classes, images, model, same_weights, .. }, _)) => {
+            if !known || !same_weights {
+                let severity = if same_weights { Severity::Done } else { Severity::Error };
+                store.tell(severity, texts::imported(&classes, images, &model, same_weights));
+            }
+            state.opened.set_value(Given { files, edition });
+            state.classes.with_untracked(|classes| {
+                classes.iter().flat_map(|class| &class.shots).for_each(|shot| forget(store, shot));
+            });
+            batch(|| {
+                state.classes.set(Vec::new());
+                state.trained.set(Some(Trained { names: classes, shots: Vec::new(), reports: None }));
+            });
+            super::ask::again(store).await;
+        }
+        Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+        // Once more, when the next engine stands.
+        Err(_) if known && edition != store.edition.get_untracked() => {}
+        Err(sentence) => {
+            if known {
+                state.trained.set(None);
+            }
+            store.tell(Severity::Error, sentence);
+        }
+    }
+}
+
+/// Opens the probe on show once more, where the engine does not hold it.
+pub(super) async fn again(store: Store) {
+    let state = store.rooms.probe;
+    let shown =
+        state.trained.with_untracked(|trained| trained.as_ref().is_some_and(|trained| trained.reports.is_none()));
+    let given = state.opened.get_value();
+    if shown && given.edition != store.edition.get_untracked() && store.link.with_untracked(Option::is_some) {
+        open(store, given.files, true).await;
     }
 }
 

@@ -6,7 +6,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
 use web_sys::Event;
 
-use super::ask_probe;
+use super::{Given, ask_probe};
 use crate::inputs::picked;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
@@ -23,6 +23,41 @@ pub(super) struct Found {
     millis: Option<f64>,
 }
 
+/// Opens embeddings; `known` are those that were open before: what was found among them stays.
+async fn give(store: Store, files: Vec<JsValue>, known: bool) {
+    let state = store.rooms.probe;
+    let edition = store.edition.get_untracked();
+    match ask_probe(store, ProbeCommand::OpenEmbeddings, &files).await {
+        Ok((ProbeEvent::Searchable { images, patches, dim, model, fits }, _)) => {
+            let about = texts::searchable(images, patches, dim, &model, fits);
+            state.searched.set_value(Given { files, edition });
+            state.found.update(|found| match known {
+                true => found.about = about,
+                false => *found = Found { about, ..Found::default() },
+            });
+        }
+        Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),
+        // Once more, when the next engine stands.
+        Err(_) if known && edition != store.edition.get_untracked() => {}
+        Err(sentence) => {
+            if known {
+                state.found.set(Found::default());
+            }
+            store.tell(Severity::Error, sentence);
+        }
+    }
+}
+
+/// Opens the embeddings on show once more, where the engine does not hold them.
+pub(super) async fn again(store: Store) {
+    let state = store.rooms.probe;
+    let open = state.found.with_untracked(|found| !found.about.is_empty());
+    let given = state.searched.get_value();
+    if open && given.edition != store.edition.get_untracked() && store.link.with_untracked(Option::is_some) {
+        give(store, given.files, true).await;
+    }
+}
+
 /// Opens embeddings, and asks which are like the picture on show.
 #[component]
 pub(super) fn Search(store: Store) -> impl IntoView {
@@ -30,19 +65,9 @@ pub(super) fn Search(store: Store) -> impl IntoView {
     let fail = move |sentence: String| store.tell(Severity::Error, sentence);
     let open = move |event: Event| {
         let files: Vec<JsValue> = picked(&event).into_iter().map(JsValue::from).collect();
-        if files.is_empty() {
-            return;
+        if !files.is_empty() {
+            spawn_local(give(store, files, false));
         }
-        spawn_local(async move {
-            match ask_probe(store, ProbeCommand::OpenEmbeddings, &files).await {
-                Ok((ProbeEvent::Searchable { images, patches, dim, model, fits }, _)) => {
-                    let about = texts::searchable(images, patches, dim, &model, fits);
-                    state.found.set(Found { about, ..Found::default() });
-                }
-                Ok(_) => fail(crate::texts::UNEXPECTED.to_owned()),
-                Err(sentence) => fail(sentence),
-            }
-        });
     };
     let close = move |_| {
         state.found.set(Found::default());

@@ -207,10 +207,10 @@ pub(super) async fn begin(store: Store, link: &Link) -> bool {
     let (event, bytes) = match begun.await {
         Ok(begun) => begun,
         Err(sentence) => {
-            if !gone(store, &sentence) {
+            if !gone(store, link, &sentence) {
                 state.refused.set(Some(sentence.clone()));
             }
-            complain(store, Err(sentence));
+            complain(store, link, Err(sentence));
             return false;
         }
     };
@@ -231,7 +231,7 @@ pub(super) async fn begin(store: Store, link: &Link) -> bool {
         look(store, link).await?;
         if kept { save(state, link).await } else { Ok(()) }
     };
-    complain(store, result.await);
+    complain(store, link, result.await);
     true
 }
 
@@ -243,17 +243,18 @@ async fn glance(store: Store, link: &Link) {
         }
         look(store, link).await
     };
-    complain(store, result.await);
+    complain(store, link, result.await);
 }
 
-/// A lost or replaced engine is the page's business: the run goes over to the new one.
-fn gone(store: Store, sentence: &str) -> bool {
-    store.link.get_untracked().is_none() || is_loss(sentence)
+/// Whether the engine that said so is lost or replaced: the page's business, the run goes over to the new one.
+fn gone(store: Store, link: &Link, sentence: &str) -> bool {
+    !store.runs_on(link) || is_loss(sentence)
 }
 
-fn complain(store: Store, result: Result<(), String>) {
+/// Says what an engine failed to do.
+fn complain(store: Store, link: &Link, result: Result<(), String>) {
     if let Err(sentence) = result
-        && !gone(store, &sentence)
+        && !gone(store, link, &sentence)
     {
         store.rooms.train.playing.set(false);
         store.tell(Severity::Error, sentence);
@@ -283,9 +284,12 @@ async fn send_images(store: Store, link: &Link) -> Result<Vec<ImageId>, String> 
         if !store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
             let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
             link.ask(command, &[picture.blob.clone().into()]).await?;
-            store.sent.update(|sent| {
-                sent.insert(picture.id);
-            });
+            // Another engine may have come meanwhile, which holds none of them.
+            if store.runs_on(link) {
+                store.sent.update(|sent| {
+                    sent.insert(picture.id);
+                });
+            }
         }
     }
     Ok(pictures.iter().map(|picture| picture.id).collect())
@@ -372,9 +376,9 @@ pub(super) fn act<F: Future<Output = Result<(), String>> + 'static>(
     }
     state.busy.set(true);
     spawn_local(async move {
-        let result = work(link).await;
+        let result = work(link.clone()).await;
         state.busy.set(false);
-        complain(store, result);
+        complain(store, &link, result);
     });
 }
 
@@ -405,7 +409,7 @@ fn pump(store: Store) {
             if failed && home(store).is_none() {
                 break; // the engine was replaced; the run goes on there
             }
-            complain(store, result);
+            complain(store, &link, result);
             if failed {
                 break;
             }
@@ -549,4 +553,33 @@ fn note(curves: &mut lab_protocol::train::Curves, report: &lab_protocol::train::
     let norm = report.norms.iter().map(|norm| norm.value * norm.value).sum::<f64>().sqrt();
     let figures = report.losses.iter().chain(&report.teacher).map(|figure| (figure.name.as_str(), figure.value));
     curves.add(report.step, figures.chain([("loss", report.loss), ("grad_norm", norm)]));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Address;
+    use crate::link::worker_of;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn what_an_engine_fails_to_do_when_another_is_at_work_stops_no_run() {
+        let owner = Owner::new();
+        owner.set();
+        let store = Store::new(&Address::parse("#room=train"));
+        let link = || {
+            let (worker, url) = worker_of("", "silent").unwrap();
+            Link::to(worker, url, |_| {})
+        };
+        let (old, new) = (link(), link());
+        store.link.set(Some(new.clone()));
+        let playing = store.rooms.train.playing;
+        playing.set(true);
+        complain(store, &old, Err("The engine was closed.".to_owned()));
+        assert!(playing.get_untracked() && store.notices.get_untracked().is_empty());
+        complain(store, &new, Err("The loss is not finite.".to_owned()));
+        assert!(!playing.get_untracked() && store.notices.get_untracked().len() == 1);
+        old.close();
+        new.close();
+    }
 }

@@ -8,7 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlImageElement};
 
 use super::{Feed, Fit, Last, Spot, State, Wish};
-use crate::grid::middle;
+use crate::grid::{middle, patch_in_grid};
 use crate::link::{Link, words};
 use crate::state::{Picture, Severity, Store};
 use crate::texts::video as texts;
@@ -90,7 +90,7 @@ async fn tell(store: Store, command: VideoCommand, then: impl FnOnce(State)) {
     }
 }
 
-/// Grants what a link asked for, now that a frame is there.
+/// Grants what was asked for, now that a frame is there.
 async fn grant(store: Store, [rows, columns]: [usize; 2]) {
     let state = store.rooms.video;
     let Some(wish) = state.wish.get_untracked() else { return };
@@ -99,6 +99,10 @@ async fn grant(store: Store, [rows, columns]: [usize; 2]) {
         Wish::Begin => begin(store, middle([rows, columns]), None).await,
         Wish::Follow(patch) if (patch as usize) < rows * columns => follow(store, patch).await,
         Wish::Follow(patch) => store.tell(Severity::Warning, crate::texts::no_patch(patch, rows * columns)),
+        Wish::GoOn(patch, from) => {
+            let patch = patch_in_grid(patch, from, [rows, columns]);
+            tell(store, VideoCommand::Follow { patch }, |_| {}).await;
+        }
         Wish::LetGo if state.last.with_untracked(|last| last.followed.is_some()) => let_go(store).await,
         Wish::LetGo => {}
     }
@@ -161,7 +165,10 @@ async fn run(store: Store, round: u32) {
         let [input, components, likeness] = state.canvases.get_untracked();
         let side = state.side.get_untracked();
         let command = VideoCommand::Frame { input, components, likeness, size: [side, side] };
+        let links = state.links.get_value();
         match send(&link, command, &bitmap).await {
+            // A link came meanwhile: what it wants is another frame.
+            Ok(VideoEvent::Frame { .. }) if state.links.try_get_value() != Some(links) => {}
             Ok(VideoEvent::Frame { grid, millis, explained, followed }) => {
                 let time = now();
                 let rate = 1000.0 / (time - before).max(1.0);
@@ -203,7 +210,11 @@ async fn colours(store: Store, pan: &mut Pan, next: &Fit) -> Result<bool, String
         // Another engine or model: the same frame again.
         state.edition.set_value(edition);
         let before = state.fitted.get_untracked().filter(|fit| fit.picture.is_some());
+        let followed = state.last.with_untracked(|last| Some((last.followed.as_ref()?.patch, last.grid)));
         batch(|| {
+            if let Some((patch, grid)) = followed {
+                state.wish.update(|wish| *wish = wish.or(Some(Wish::GoOn(patch, grid))));
+            }
             state.colours.update(|wish| *wish = wish.take().or(before));
             state.fitted.set(None);
         });

@@ -1,7 +1,7 @@
 //! Features of all images of a run in memory: what a probe learns from and is asked of.
 
 use anyhow::{Context as _, Result, bail};
-use lab_core::data::quarantine::Budget;
+use lab_core::config::Budget;
 use lab_core::image::Preprocess;
 use lab_core::models::{Model, ModelReport};
 use lab_core::probe::classifier::features;
@@ -84,7 +84,7 @@ impl Computer<'_> {
                                  remove them, or let so many pass with --bad-budget {}",
                                 text::plural(found.bad.len() as u64, "bad image"),
                                 inputs.len(),
-                                inputs.name(index),
+                                text::shown(inputs.name(index)),
                                 found.bad.len()
                             );
                         }

@@ -19,12 +19,9 @@ pub(crate) struct DiskFile {
 impl DiskFile {
     /// Opens a file. `name` is what messages call it.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
-        let meta = file.metadata()?;
-        if meta.is_dir() {
-            return Err(std::io::Error::other("it is a folder, expected a file"));
-        }
-        Ok(Self { name: path.to_string_lossy().into_owned(), file, len: meta.len() })
+        let file = open_regular(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { name: path.to_string_lossy().into_owned(), file, len })
     }
 
     /// Reads exactly `len` bytes from `offset` on.
@@ -52,6 +49,23 @@ impl ReadAt for DiskFile {
             reason: error.to_string(),
         });
         Box::pin(std::future::ready(answer))
+    }
+}
+
+/// What is said of a pipe, a socket or a device where a file should be.
+pub(crate) const NO_FILE: &str = "it is a pipe or a device, expected a file";
+
+/// Opens what is a file, or a link to one. Whoever opens a pipe waits for its other end, maybe for ever; a device has no
+/// length. So neither is opened.
+///
+/// # Errors
+/// When it is something else, not there, or may not be read.
+pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
+    let meta = std::fs::metadata(path)?;
+    match (meta.is_file(), meta.is_dir()) {
+        (true, _) => File::open(path),
+        (_, true) => Err(std::io::Error::other("it is a folder, expected a file")),
+        _ => Err(std::io::Error::other(NO_FILE)),
     }
 }
 
@@ -159,6 +173,13 @@ mod tests {
         assert_eq!(pollster::block_on(file.read_at(1, 2)), Ok(vec![2, 3]));
         assert!(matches!(pollster::block_on(file.read_at(3, 2)), Err(HostError::Read { offset: 3, len: 2, .. })));
         assert!(DiskFile::open(folder.path()).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_no_file() {
+        let error = DiskFile::open(Path::new("/dev/zero")).expect_err("a device").to_string();
+        assert_eq!(error, NO_FILE);
     }
 
     #[test]

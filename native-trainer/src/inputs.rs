@@ -16,7 +16,6 @@ mod classes;
 mod repeats;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +23,8 @@ use anyhow::{Context as _, Result, bail};
 use lab_core::data::drawn::{Drawn, KINDS};
 use lab_core::image::Limits;
 
-use crate::host::DiskFile;
-use crate::text;
+use crate::host::{DiskFile, NO_FILE, open_regular};
+use crate::text::{self, shown};
 use archive::Archive;
 use classes::Classes;
 
@@ -35,6 +34,8 @@ const IMAGES: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "gif", "tif", "t
 const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2"];
 /// Longest `.cls` of a shard that is read, in bytes.
 const MAX_CLASS: u64 = 1024;
+/// Most drawn pictures of one input: each has a name in memory.
+const MAX_DRAWN: u64 = 100_000_000;
 
 /// All images of a run.
 #[derive(Debug, Default)]
@@ -92,14 +93,14 @@ impl Inputs {
                 inputs.drawn(spec)?;
                 continue;
             }
-            let meta = std::fs::metadata(path).with_context(|| format!("cannot read input {}", path.display()))?;
+            let cannot = || format!("cannot read input {}", shown(path.display()));
+            let meta = std::fs::metadata(path).with_context(cannot)?;
             if meta.is_dir() {
                 inputs.folder(path, &mut Vec::new());
+            } else if !meta.is_file() {
+                bail!("{}: {NO_FILE} or a folder", cannot());
             } else if let Some(ending) = COMPRESSED.iter().find(|ending| lower(path).ends_with(*ending)) {
-                bail!(
-                    "cannot read input {}: {ending} files are not read in place; unpack it, or make it a plain .tar",
-                    path.display()
-                );
+                bail!("{}: {ending} files are not read in place; unpack it, or make it a plain .tar", cannot());
             } else if ending(&lower(path)) == "txt" {
                 inputs.listed(path)?;
             } else {
@@ -140,6 +141,18 @@ impl Inputs {
     /// All names, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| item.name.as_str())
+    }
+
+    /// Says how many images have no class, where there are such, to a user who gave them for their classes. `of` says
+    /// which inputs, `what` what they are left out of.
+    pub(crate) fn tell_unlabelled(&self, of: &str, what: &str) {
+        let mut without = self.items.iter().filter(|item| item.class.is_none());
+        let Some(first) = without.next() else { return };
+        let (count, name) = (1 + without.count() as u64, &first.name);
+        text::note(&match count {
+            1 => format!("1 image{of} lies in no class folder and is left out{what}: {name}"),
+            _ => format!("{count} images{of} lie in no class folder and are left out{what}, the first is {name}"),
+        });
     }
 
     /// An image's class, a number below that of [`Self::classes`]; none where nothing says it.
@@ -189,6 +202,9 @@ impl Inputs {
         let (Ok(count), Ok(seed)) = (count.parse::<u64>(), seed.parse::<u64>()) else {
             bail!("drawn:{spec} is no choice of drawn pictures; expected drawn:N or drawn:N:SEED, such as drawn:512")
         };
+        if count > MAX_DRAWN {
+            bail!("drawn:{spec} asks for too many pictures; expected at most drawn:{MAX_DRAWN}");
+        }
         let drawn = Drawn::new(seed);
         for index in 0..count {
             let class = Some(self.classes.number(KINDS[drawn.kind(index)]));
@@ -200,6 +216,10 @@ impl Inputs {
     /// Adds a file: a shard, an archive, or, by whatever name, an image.
     fn file(&mut self, path: PathBuf, class: Option<u32>) {
         match ending(&lower(&path)) {
+            // A pipe or a device is a bad image by any name: reading it says why.
+            "tar" | "zip" if path.exists() && !path.is_file() => {
+                self.items.push(Item { name: name(&path), class, place: Place::File(path) });
+            }
             "tar" => self.shard(&path),
             "zip" => self.archive(&path),
             _ => self.items.push(Item { name: name(&path), class, place: Place::File(path) }),
@@ -208,7 +228,8 @@ impl Inputs {
 
     /// Adds what a list names, a file a line, from the list's own folder on; behind a tab may stand a class.
     fn listed(&mut self, list: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(list).with_context(|| format!("cannot read the list {}", list.display()))?;
+        let text =
+            std::fs::read_to_string(list).with_context(|| format!("cannot read the list {}", shown(list.display())))?;
         let folder = list.parent().unwrap_or(Path::new(""));
         for line in text.trim_start_matches('\u{feff}').lines().filter(|line| !line.trim().is_empty()) {
             let (path, class) = line.split_once('\t').unwrap_or((line, ""));
@@ -305,13 +326,21 @@ impl Inputs {
             let name = format!("{}#{member}", name(path));
             self.items.push(Item { name, class, place: Place::Entry { archive, entry } });
         }
+        let hidden = opened.hidden()?;
+        if hidden > 0 {
+            text::note(&format!(
+                "warning: {} of {} cannot be read, since later ones have the same names: pack it anew with a name for each",
+                text::plural(hidden, "file"),
+                path.display()
+            ));
+        }
         self.archives.push((path.to_owned(), opened));
         Ok(())
     }
 
     /// Adds a shard's images, and to `said` what its `.cls` members say.
     fn members(&mut self, path: &Path, said: &mut BTreeMap<String, u32>) -> Result<()> {
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let mut start = [0; 512];
         // A tar ends with zero blocks; an empty one may be no more than that.
         if file.read(&mut start)? < start.len() {
@@ -411,6 +440,7 @@ fn is_hidden(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn names(inputs: &Inputs) -> Vec<&str> {
         inputs.names().collect()
@@ -455,6 +485,31 @@ mod tests {
         for wrong in ["drawn:", "drawn:many", "drawn:2:x"] {
             let error = Inputs::list(&[wrong.into()]).expect_err(wrong).to_string();
             assert!(error.contains("drawn:N"), "{error}");
+        }
+        let error = Inputs::list(&["drawn:1000000000000".into()]).expect_err("all memory").to_string();
+        assert!(error.contains("expected at most drawn:100000000"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_are_never_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        std::fs::write(root.join("a.jpg"), "an image").expect("a file");
+        let pipes = ["b.jpg", "c.tar", "d.zip", "e.txt"].map(|name| root.join(name));
+        let made = std::process::Command::new("mkfifo").args(&pipes).status().expect("mkfifo is there");
+        assert!(made.success());
+        let inputs = Inputs::list(&[root.to_owned()]).expect("images");
+        assert_eq!((inputs.len(), inputs.others), (4, 1));
+        let limits = Limits::default();
+        assert_eq!(inputs.read(0, &limits).expect("bytes"), b"an image");
+        for bad in 1..4 {
+            assert_eq!(inputs.read(bad, &limits).expect_err("a pipe"), format!("cannot open: {NO_FILE}"));
+        }
+        for special in pipes.into_iter().chain(["/dev/zero".into()]) {
+            let error = Inputs::list(std::slice::from_ref(&special)).expect_err("no file").to_string();
+            let expected = format!("cannot read input {}: {NO_FILE} or a folder", special.display());
+            assert_eq!(error, expected);
         }
     }
 
@@ -590,6 +645,24 @@ mod tests {
         assert!(inputs.read(4, &limits).expect_err("no bytes").contains("empty"));
         let error = inputs.read(1, &Limits { max_bytes: 1000, ..limits }).expect_err("too long");
         assert!(error.contains("limit"), "{error}");
+    }
+
+    #[test]
+    fn entries_of_one_name_are_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.zip");
+        archive(&path, &[("1.jpg", b"one"), ("2.jpg", b"two"), ("3.jpg", b"three"), ("4.jpg", b"four")]);
+        assert_eq!(Archive::open(&path).expect("an archive").hidden().expect("a directory"), 0);
+        // The writer refuses a name that it has: here two get that of another.
+        let mut bytes = std::fs::read(&path).expect("the archive");
+        for at in 0..bytes.len() - 5 {
+            if [b"2.jpg", b"4.jpg"].iter().any(|name| bytes[at..].starts_with(*name)) {
+                bytes[at] -= 1;
+            }
+        }
+        std::fs::write(&path, bytes).expect("a file");
+        let opened = Archive::open(&path).expect("an archive");
+        assert_eq!((opened.len(), opened.hidden().expect("a directory")), (2, 2));
     }
 
     #[test]

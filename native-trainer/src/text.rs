@@ -1,5 +1,6 @@
 //! What people read: numbers with units, columns that line up, and the one error at the end.
 
+use std::fmt::Display;
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
@@ -15,12 +16,31 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Prints a line to standard error; where that fails there is nobody left to tell.
 pub(crate) fn note(line: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{line}"));
+    aside(&shown(line));
+}
+
+/// Prints lines to standard error, as [`note`] does one.
+pub(crate) fn aside(lines: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{}", escaped(lines, &['\n'])));
 }
 
 /// Prints an error and its causes, a line each; a cause that only repeats the line above is left out.
 pub(crate) fn complain(error: &anyhow::Error) {
-    note(&chain(error));
+    aside(&chain(error));
+}
+
+/// A name as people are told it. Files, classes and members of archives may be called anything: a control character in
+/// such a name would move the cursor, or feign a line of ours.
+pub(crate) fn shown(name: impl Display) -> String {
+    escaped(&name.to_string(), &[])
+}
+
+fn escaped(text: &str, but: &[char]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && !but.contains(&char) { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    shown
 }
 
 fn chain(error: &anyhow::Error) -> String {
@@ -67,7 +87,7 @@ pub(crate) fn plural(count: u64, word: &str) -> String {
 
 /// A long list of names as its first few and a number; commas between.
 pub(crate) fn few(names: &[String], most: usize) -> String {
-    let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(most).map(shown).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {
         0 => shown,
         more => format!("{shown} and {more} more"),
@@ -76,6 +96,7 @@ pub(crate) fn few(names: &[String], most: usize) -> String {
 
 /// Rows as columns two spaces apart; the columns in `right` (numbers) line up at their end.
 pub(crate) fn columns(rows: &[Vec<String>], right: &[usize]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..).map_while(width).collect();
     let mut text = String::new();
@@ -123,6 +144,16 @@ mod tests {
         let names = ["a", "b", "c"].map(String::from);
         assert_eq!(few(&names, 3), "a, b, c");
         assert_eq!(few(&names, 2), "a, b and 1 more");
+    }
+
+    #[test]
+    fn names_move_no_cursor() {
+        let name = "a\u{1b}[2Jß\n\u{9b}1m".to_owned();
+        let told = r"a\u{1b}[2Jß\n\u{9b}1m";
+        assert_eq!(shown(&name), told);
+        assert_eq!(few(std::slice::from_ref(&name), 1), told);
+        assert_eq!(columns(&[vec![name.clone()]], &[]), format!("{told}\n"));
+        assert_eq!(escaped("error: \t\n  because", &['\n']), "error: \\t\n  because");
     }
 
     #[test]

@@ -250,6 +250,8 @@ fn size_and_convention_change_what_the_model_sees() {
     place.embed("p.npy", &["--what", "patches", "--size", "42"]).ends(0);
     assert_eq!(read(&place.path("p.npy")).1.len(), 5 * 36 * DIM);
     place.embed("q.npy", &["--size", "45"]).ends(1).says("no multiple of the patch size 7; the nearest are 42 and 49");
+    place.embed("q.npy", &["--size", "1"]).ends(1).says("no multiple of the patch size 7; the least is 7");
+    place.embed("q.npy", &["--size", "8191"]).ends(1).says("the largest is 8190");
 }
 
 #[test]
@@ -399,6 +401,13 @@ fn nothing_is_computed_for_a_wrong_command() {
     assert_eq!(std::fs::read(place.path("there.npy")).expect("untouched"), b"mine");
     place.embed("e.xlsx", &[]).ends(1).says("must end in .safetensors, .npy, .parquet or .csv; found .xlsx");
     place.embed("absent/e.npy", &[]).ends(1).says("does its folder exist?");
+    // Another process is at it: what it wrote stays as it is.
+    std::fs::write(place.path("held.npy.partial"), "rows").expect("a file");
+    let held = File::options().write(true).open(place.path("held.npy.partial")).expect("the file");
+    assert!(fs4::fs_std::FileExt::try_lock_exclusive(&held).expect("locks"));
+    place.embed("held.npy", &["--force"]).ends(1).says("another process writes");
+    drop(held);
+    assert_eq!(std::fs::read(place.path("held.npy.partial")).expect("untouched"), b"rows");
     place.embed("e.npy", &["--batch-size", "0"]).ends(2);
     place.embed("e.npy", &["--bad-budget", "many"]).ends(2).says("a share such as 1%");
     place.embed("e.npy", &["--widht", "3"]).ends(2);
@@ -761,6 +770,16 @@ fn a_probe_is_learned_kept_and_asked() {
     run(["probe", &model, &flat, "--out", &path("x.safetensors"), "--device", "cpu"])
         .ends(1)
         .says("no image has a class");
+    // So is a place that cannot be written, before the model is opened.
+    std::fs::create_dir_all(place.path().join("f.safetensors")).expect("a folder");
+    std::fs::create_dir_all(place.path().join("f.csv")).expect("a folder");
+    for (name, reason) in [("f", "is a folder; name a file"), ("absent/f", "does its folder exist?")] {
+        let (to, answers) = (path(&format!("{name}.safetensors")), path(&format!("{name}.csv")));
+        let ran = run(["probe", &model, &train, "--out", &to, "--force", "--device", "cpu"]).ends(1).says(reason);
+        assert!(!ran.err.contains("computing on"), "{}", ran.err);
+        let ran = run(ask.iter().chain(&["--out", &answers, "--force"])).ends(1).says(reason);
+        assert!(!ran.err.contains("computing on"), "{}", ran.err);
+    }
     // Classes that nobody teaches are told before anything is computed.
     let shades = path("shades");
     std::fs::create_dir_all(format!("{shades}/navy")).expect("a folder");
@@ -773,4 +792,124 @@ fn a_probe_is_learned_kept_and_asked() {
         .ends(1)
         .says("stopped at 1 bad image, 0 allowed (--bad-budget 1% of 13)")
         .says("or let so many pass with --bad-budget 1");
+}
+
+#[test]
+fn a_probe_counts_an_image_once_and_tells_of_those_without_a_class() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    colours(&place.path().join("train"), 6, 0);
+    colours(&place.path().join("test"), 3, 50);
+    let (model, train, test, blue, probe) =
+        (model("dinov2-mlp"), path("train"), path("test"), path("train/blue"), path("p.safetensors"));
+    let learn = ["probe", &model, "--out", &probe, "--k", "3", "--force", "--device", "cpu"];
+    let once = run(learn.iter().chain(&["--json", &train])).ends(0).json();
+    // The class folder by itself, which has no class, then all twice.
+    let twice = run(learn.iter().chain(&["--json", &blue, &train, &train, "--val", &test, "--val", &test]))
+        .ends(0)
+        .says("18 images given twice, left out the second time")
+        .says("6 images of --val given twice, left out the second time");
+    assert!(!twice.err.contains("class folder"), "{}", twice.err);
+    assert_eq!((&once["images"], &twice.json()["images"]), (&Value::from(12), &Value::from(12)));
+
+    for flat in [&train, &test] {
+        for number in 0..2 {
+            std::fs::write(format!("{flat}/{number}.png"), png(number, 40, 40)).expect("a file");
+        }
+    }
+    let rest = |of: &str, what: &str, folder: &str| {
+        format!("2 images{of} lie in no class folder and are left out{what}, the first is {folder}/0.png")
+    };
+    let (data, val) = (rest("", "", &train), rest(" of --val", "", &test));
+    run(learn.iter().chain(&[&*train, "--val", &test])).ends(0).says(&data).says(&val);
+    let ask = ["eval", &model, &test, "--probe", &probe, "--device", "cpu"];
+    assert!(!run(ask).ends(0).err.contains("class folder"), "nobody asked for classes");
+    let report = rest("", " of the report", &test);
+    let ran = run(ask.iter().chain(&["--labels", "folder"])).ends(0).says(&report).says("held-out images, 6 asked");
+    assert_eq!(ran.out.lines().count(), 1 + 8, "all have answers");
+    assert!(ran.err.contains("\n  blue "), "a table has lines: {}", ran.err);
+}
+
+/// What no file of an image should be called, and may be.
+#[cfg(unix)]
+#[test]
+fn control_characters_in_names_do_not_reach_the_terminal() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    let (train, probe) = (path("train"), path("p.safetensors"));
+    colours(Path::new(&train), 6, 0);
+    let (evil, told) = ("red\u{1b}[2J\nok", r"red\u{1b}[2J\nok");
+    std::fs::rename(format!("{train}/red"), format!("{train}/{evil}")).expect("a folder");
+    let model = model("dinov2-mlp");
+    let words = run(["probe", &model, &train, "--out", &probe, "--k", "3", "--device", "cpu"]).ends(0).out;
+    assert!(words.contains(told) && !words.contains('\u{1b}'), "{words}");
+
+    let ask = ["eval", &model, &train, "--probe", &probe, "--device", "cpu", "--bad-budget", "1"];
+    std::fs::write(format!("{train}/{evil}/x.png"), "no picture").expect("a file");
+    let ran = run(ask.iter().chain(&["--labels", "folder"])).ends(0).says(&format!("{told}/x.png: not an image"));
+    assert!(!ran.err.contains('\u{1b}'), "{}", ran.err);
+    // Programs read the name as it is.
+    assert!(ran.out.contains(evil), "{}", ran.out);
+    std::fs::rename(format!("{train}/blue"), format!("{train}/{evil}2")).expect("a folder");
+    let ran = run(ask.iter().chain(&["--labels", "folder"])).ends(1).says(&format!("lies in the folder {told}2"));
+    assert!(!ran.err.contains('\u{1b}'), "{}", ran.err);
+}
+
+#[test]
+fn an_archive_with_two_entries_of_one_name_says_so() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("a.zip");
+    let mut writer = zip::ZipWriter::new(File::create(&path).expect("a file"));
+    for (seed, name) in ["1.png", "2.png"].into_iter().enumerate() {
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).expect("a member");
+        std::io::Write::write_all(&mut writer, &png(seed as u32, 40, 40)).expect("its bytes");
+    }
+    writer.finish().expect("the end");
+    // The writer refuses a name that it has: here the second gets that of the first.
+    let mut bytes = std::fs::read(&path).expect("the archive");
+    for at in 0..bytes.len() - 5 {
+        if bytes[at..].starts_with(b"2.png") {
+            bytes[at] = b'1';
+        }
+    }
+    std::fs::write(&path, bytes).expect("a file");
+    let (model, path, out) = (model("dinov2-mlp"), path.to_string_lossy(), place.path().join("e.npy"));
+    let ran = run(["embed", &model, &path, "--out", &out.to_string_lossy(), "--device", "cpu"]).ends(0);
+    let ran = ran.says("warning: 1 file of ").says("cannot be read, since later ones have the same names");
+    assert!(ran.out.contains("1 image embedded"), "{}", ran.out);
+}
+
+#[test]
+fn drawn_pictures_are_advised_where_there_are_some() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    colours(&place.path().join("train"), 6, 0);
+    let model = model("dinov2-mlp");
+    let probe = |data: &str| {
+        let out = path("p.safetensors");
+        run(["probe", &model, data, "--val", data, "--k", "3", "--force", "--device", "cpu", "--out", &out]).ends(0)
+    };
+    let ran =
+        probe(&path("train")).says("warning: 12 of the 12 images of --val are among DATA too").says("hold out others");
+    assert!(!ran.err.contains("drawn"), "{}", ran.err);
+    probe("drawn:200").says("(drawn pictures by another seed: --val drawn:600:1)");
+}
+
+/// Whoever opened one would wait for ever.
+#[cfg(unix)]
+#[test]
+fn pipes_are_bad_images_or_no_inputs() {
+    let place = Place::new();
+    for name in ["photos/p.png", "photos/q.tar", "r.tar"] {
+        assert!(Command::new("mkfifo").arg(place.path(name)).status().expect("mkfifo is there").success());
+    }
+    let ran = place.embed("e.npy", &["--bad-budget", "2"]).ends(0);
+    let ran = ran.says("q.tar: cannot open: it is a pipe or a device, expected a file");
+    assert!(ran.out.contains("5 images embedded") && ran.out.contains("2 bad images listed"), "{}", ran.out);
+    let (model, out) = (model("dinov2-mlp"), place.text("f.npy"));
+    for special in [place.text("r.tar"), "/dev/zero".to_owned()] {
+        run(["embed", &model, &special, "--out", &out, "--device", "cpu"])
+            .ends(1)
+            .says(&format!("cannot read input {special}: it is a pipe or a device, expected a file or a folder"));
+    }
 }

@@ -21,6 +21,8 @@ use crate::sinks::{Format, Layout, Output, Row, json_len};
 use crate::watch::{INTERRUPTED, Stop, Work};
 use crate::{engine, host, loader, recipe, text};
 
+/// Largest side that `--size` takes.
+const MAX_SIZE: u32 = 8192;
 /// Lines about bad images on the terminal; the list has them all.
 const SHOWN: u64 = 10;
 
@@ -37,8 +39,12 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     let what = arguments.what;
     let patch = about.info.patch_size.max(1) as u32;
     if let Some(size) = arguments.size.filter(|size| size % patch != 0) {
-        let (below, above) = (size / patch * patch, size.next_multiple_of(patch));
-        bail!("--size {size} is no multiple of the patch size {patch}; the nearest are {below} and {above}");
+        let nearest = match (size / patch * patch, size.next_multiple_of(patch)) {
+            (0, above) => format!("the least is {above}"),
+            (below, above) if above > MAX_SIZE => format!("the largest is {below}"),
+            (below, above) => format!("the nearest are {below} and {above}"),
+        };
+        bail!("--size {size} is no multiple of the patch size {patch}; {nearest}");
     }
     let device = engine::open(&arguments.engine)?;
     let model = engine::load(files, &device, arguments.half)?;
@@ -50,7 +56,6 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         .batch_size
         .map_or_else(|| default_batch(&device.info, &about, side), |size| size as usize)
         .min(inputs.len());
-    let bad = BadList::new(&arguments.out, arguments.bad_budget.allows(inputs.len() as u64))?;
     let layout = Layout {
         what,
         dim: about.info.embed_dim,
@@ -62,7 +67,15 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
     // From here on there is something to keep.
     let stop = Stop::of(Work::Embedding);
     stop.on_signals()?;
-    let output = Output::create(&arguments.out, format, &layout, patches)?;
+    let output = Output::create(&arguments.out, format, &layout, patches, arguments.force)?;
+    // Removes an older list, which is for whoever holds the output to do.
+    let bad = match BadList::new(&arguments.out, arguments.bad_budget.allows(inputs.len() as u64)) {
+        Ok(bad) => bad,
+        Err(error) => {
+            output.discard()?;
+            return Err(error);
+        }
+    };
 
     let mut run = Run {
         model: &model,
@@ -311,8 +324,9 @@ fn finish(
             _ => format!("none of the {total} images could be embedded"),
         };
         bail!(
-            "{none}, so there is no {}; the first is {first}; all are listed in {}",
+            "{none}, so there is no {}; the first is {}; all are listed in {}",
             arguments.out.display(),
+            text::shown(first),
             bad.path().display()
         );
     }
@@ -338,7 +352,7 @@ fn finish(
     if format == Format::Npy {
         summary += &format!("; paths in {}.paths.txt", arguments.out.display());
     }
-    text::print(&(summary + "\n"))?;
+    text::print(&(text::shown(summary) + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,8 +15,7 @@ use super::probe::describe;
 use crate::cli::EvalArgs;
 use crate::features::Computer;
 use crate::inputs::Inputs;
-use crate::sinks::beside;
-use crate::{engine, host, recipe, text};
+use crate::{engine, host, recipe, sinks, text};
 
 /// What is said of one image.
 #[derive(Serialize)]
@@ -50,12 +49,13 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
         if !["csv", "json"].iter().any(|ending| out.extension().is_some_and(|found| found == *ending)) {
             bail!("--out must end in .csv or .json; found {}", out.display());
         }
-        if out.exists() && !arguments.force {
-            bail!("{} exists; --force replaces it", out.display());
-        }
+        sinks::check(out, arguments.force)?;
     }
     let probe = pollster::block_on(file::read(host::open_file(&arguments.probe)?))?;
     let inputs = Inputs::list(&arguments.inputs)?;
+    if arguments.labels.is_some() {
+        inputs.tell_unlabelled("", " of the report");
+    }
     let files = host::open_model(&arguments.model)?;
     let about = pollster::block_on(models::inspect(&files))
         .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;
@@ -109,7 +109,12 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
         for (line, answer) in predictions.iter().zip(&answers) {
             let Some(name) = line.truth else { continue };
             let Some(class) = probe.classes.iter().position(|class| class == name) else {
-                bail!("{} lies in the folder {name}, the probe knows only {}", line.path, text::few(&probe.classes, 8));
+                bail!(
+                    "{} lies in the folder {}, the probe knows only {}",
+                    text::shown(line.path),
+                    text::shown(name),
+                    text::few(&probe.classes, 8)
+                );
             };
             labels.push(class as u32);
             knn.extend_from_slice(&answer.knn);
@@ -137,15 +142,15 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
     };
     match &arguments.out {
         Some(out) => {
-            save(out, &told)?;
+            sinks::save(out, file_text(out, &told)?.as_bytes(), arguments.force)?;
             let count = text::plural(told.predictions.len() as u64, "image");
-            text::print(&format!("{}: {count} asked\n", out.display()))?;
+            text::print(&format!("{}: {count} asked\n", text::shown(out.display())))?;
         }
         None => text::print(&csv_text(&told.predictions)?)?,
     }
     if let Some(words) = words {
         // Beside predictions on standard output a report would be in the way of programs.
-        if arguments.out.is_some() { text::print(&words)? } else { text::note(words.trim_end()) }
+        if arguments.out.is_some() { text::print(&words)? } else { text::aside(words.trim_end()) }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -165,13 +170,10 @@ fn csv_text(lines: &[Line<'_>]) -> Result<String> {
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-/// Beside FILE, then renamed: a FILE that exists is a whole one.
-fn save(out: &Path, told: &Told<'_>) -> Result<()> {
-    let text = match out.extension().is_some_and(|ending| ending == "json") {
-        true => serde_json::to_string_pretty(told)? + "\n",
-        false => csv_text(&told.predictions)?,
-    };
-    let partial = beside(out, ".partial");
-    std::fs::write(&partial, text).with_context(|| format!("cannot write {}", partial.display()))?;
-    std::fs::rename(&partial, out).with_context(|| format!("cannot rename {}", partial.display()))
+/// What a file of this name holds.
+fn file_text(out: &Path, told: &Told<'_>) -> Result<String> {
+    match out.extension().is_some_and(|ending| ending == "json") {
+        true => Ok(serde_json::to_string_pretty(told)? + "\n"),
+        false => csv_text(&told.predictions),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +16,7 @@ use serde::Serialize;
 use crate::cli::ProbeArgs;
 use crate::features::Computer;
 use crate::inputs::Inputs;
-use crate::{engine, host, recipe, text};
+use crate::{engine, host, recipe, sinks, text};
 
 /// What the command tells.
 #[derive(Serialize)]
@@ -34,16 +35,16 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
     if out.extension().is_none_or(|ending| ending != "safetensors") {
         bail!("--out must end in .safetensors; found {}", out.display());
     }
-    if out.exists() && !arguments.force {
-        bail!("{} exists; --force replaces it", out.display());
-    }
-    let inputs = Inputs::list(&arguments.data)?;
+    sinks::check(out, arguments.force)?;
+    let inputs = list(&arguments.data, "")?;
     let held_out = match arguments.val.is_empty() {
         true => None,
-        false => Some(Inputs::list(&arguments.val)?),
+        false => Some(list(&arguments.val, " of --val")?),
     };
     check_classes(&inputs, held_out.as_ref())?;
+    inputs.tell_unlabelled("", "");
     if let Some(held_out) = &held_out {
+        held_out.tell_unlabelled(" of --val", "");
         held_out.tell_shared(&inputs);
     }
     let files = host::open_model(&arguments.model)?;
@@ -84,7 +85,7 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
             let Some(label) = held_out.label(image) else { continue };
             let name = &held_out.classes()[label as usize];
             let Some(class) = probe.classes.iter().position(|class| class == name) else {
-                bail!("no image of the class {name} could be read in DATA, and --val asks for it");
+                bail!("no image of the class {} could be read in DATA, and --val asks for it", text::shown(name));
             };
             let answer = probe.ask(row)?;
             truth.push(class as u32);
@@ -97,7 +98,7 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         let on = |scores: &[f64]| report(&truth, scores, &probe.classes, "held-out images", 1);
         (reports.knn, reports.linear) = (on(&knn), on(&linear));
     }
-    write(out, &file::to_bytes(&probe))?;
+    sinks::save(out, &file::to_bytes(&probe), arguments.force)?;
     let told = Told {
         probe: out.to_string_lossy().into_owned(),
         images: examples.labels.len(),
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
     } else {
         let mut words = format!(
             "{}: {} classes of {}\n",
-            told.probe,
+            text::shown(&told.probe),
             probe.classes.len(),
             text::plural(told.images as u64, "image")
         );
@@ -120,6 +121,16 @@ pub(crate) fn run(arguments: &ProbeArgs) -> Result<ExitCode> {
         text::print(&words)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lists images, each once: one that is there twice would be its own nearest neighbour.
+fn list(paths: &[PathBuf], of: &str) -> Result<Inputs> {
+    let mut inputs = Inputs::list(paths)?;
+    let repeats = inputs.leave_out_repeats();
+    if repeats > 0 {
+        text::note(&format!("{}{of} given twice, left out the second time", text::plural(repeats, "image")));
+    }
+    Ok(inputs)
 }
 
 /// That there are classes, and that those of the test are taught: said before anything is computed.
@@ -161,13 +172,6 @@ fn drop_empty(examples: &mut Examples) {
         at += 1;
         used[at - 1]
     });
-}
-
-/// Beside FILE, then renamed: a FILE that exists is a whole one.
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let partial = crate::sinks::beside(path, ".partial");
-    std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
-    std::fs::rename(&partial, path).with_context(|| format!("cannot rename {}", partial.display()))
 }
 
 /// A report in lines; `full` adds each class and what was mistaken for what.

@@ -38,6 +38,24 @@ impl Archive {
         Ok(if data.is_dir() { None } else { Some(data.name()?.into_owned()) })
     }
 
+    /// Number of entries that cannot be read, since a later one has the same name: the `zip` crate knows entries by their
+    /// names alone.
+    pub(super) fn hidden(&self) -> anyhow::Result<u64> {
+        if !self.0.has_duplicate_names() {
+            return Ok(0);
+        }
+        let mut directory = self.0.clone().into_inner();
+        directory.seek(SeekFrom::Start(self.0.central_directory_start()))?;
+        let (mut entries, mut header) = (0, [0; 46]);
+        // The directory was read before: it is whole, and something else stands behind it.
+        while directory.read_exact(&mut header).is_ok() && header.starts_with(b"PK\x01\x02") {
+            let lengths = header[28..34].chunks_exact(2).map(|len| i64::from(u16::from_le_bytes([len[0], len[1]])));
+            directory.seek(SeekFrom::Current(lengths.sum()))?; // name, extra field, comment
+            entries += 1;
+        }
+        Ok(u64::saturating_sub(entries, self.len() as u64))
+    }
+
     /// An entry's bytes, unpacked; or why there are none.
     pub(super) fn read(&self, entry: usize, limits: &Limits) -> std::result::Result<Vec<u8>, String> {
         let too_long = |len| {

@@ -4,6 +4,7 @@
 //! An image is known by its file's folder as the system knows it (links and `..` resolved) and the file's name; in a
 //! shard or an archive also by its place there; a drawing by seed and number. A copy, or a link of another name, is another image.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -14,30 +15,47 @@ use crate::text;
 type Identity = (PathBuf, u64);
 
 impl Inputs {
-    /// Leaves out every image but the first of those that are the same; says how many those were.
+    /// Leaves out every image but the first of those that are the same; says how many those were. Where the first has no
+    /// class, it gets that of the next that has one: a class folder given by itself says no class, its parent does.
     pub(crate) fn leave_out_repeats(&mut self) -> u64 {
-        let mut identities = self.identities().into_iter();
-        let (mut seen, before) = (HashSet::new(), self.items.len());
-        self.items.retain(|_| identities.next().is_some_and(|image| seen.insert(image)));
+        let identities = self.identities();
+        let (mut places, before) = (HashMap::<Identity, usize>::new(), self.items.len());
+        let mut kept: Vec<Item> = Vec::with_capacity(before);
+        for (item, identity) in std::mem::take(&mut self.items).into_iter().zip(identities) {
+            match places.entry(identity) {
+                Entry::Occupied(place) => {
+                    let first = &mut kept[*place.get()];
+                    first.class = first.class.or(item.class);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(kept.len());
+                    kept.push(item);
+                }
+            }
+        }
+        self.items = kept;
         (before - self.items.len()) as u64
     }
 
     /// Says so where images that are held out from `data` are not.
     pub(crate) fn tell_shared(&self, data: &Self) {
         let shared = self.shared_with(data);
-        if shared > 0 {
+        if !shared.is_empty() {
+            let drawn = shared.iter().any(|item| matches!(item.place, Place::Drawn { .. }));
             text::note(&format!(
-                "warning: {shared} of the {} of --val are among DATA too, where k-NN finds them in themselves; hold out \
-                 others (drawn pictures by another seed: --val drawn:600:1)",
-                text::plural(self.len() as u64, "image")
+                "warning: {} of the {} of --val are among DATA too, where k-NN finds them in themselves; hold out others{}",
+                shared.len(),
+                text::plural(self.len() as u64, "image"),
+                if drawn { " (drawn pictures by another seed: --val drawn:600:1)" } else { "" }
             ));
         }
     }
 
-    /// How many of these images are among `others` too.
-    fn shared_with(&self, others: &Self) -> usize {
+    /// Those of these images that are among `others` too.
+    fn shared_with(&self, others: &Self) -> Vec<&Item> {
         let there: HashSet<Identity> = others.identities().into_iter().collect();
-        self.identities().iter().filter(|image| there.contains(*image)).count()
+        let here = self.items.iter().zip(self.identities());
+        here.filter(|(_, identity)| there.contains(identity)).map(|(item, _)| item).collect()
     }
 
     /// What each image is, in their order.
@@ -99,6 +117,10 @@ mod tests {
         assert_eq!((drawn.leave_out_repeats(), drawn.len()), (3, 6));
         let mut more = Inputs::list(&["drawn:3".into(), "drawn:5:0".into()]).expect("a choice");
         assert_eq!((more.leave_out_repeats(), more.len()), (3, 5), "the first three of the five");
+        // Of a folder by itself nothing says that it is a class.
+        let mut labelled = Inputs::list(&[root.join("b"), root.to_owned()]).expect("images");
+        assert_eq!((labelled.label(0), labelled.leave_out_repeats()), (None, 2));
+        assert_eq!(labelled.label(0).map(|class| labelled.classes()[class as usize].as_str()), Some("b"));
     }
 
     #[test]
@@ -113,7 +135,7 @@ mod tests {
         shard(&one, &[("1.jpg", b"one"), ("2.jpg", b"two")]);
         shard(&two, &[("1.jpg", b"one"), ("2.jpg", b"two")]);
         let shared = |held_out: &[PathBuf], data: &[PathBuf]| {
-            Inputs::list(held_out).expect("images").shared_with(&Inputs::list(data).expect("images"))
+            Inputs::list(held_out).expect("images").shared_with(&Inputs::list(data).expect("images")).len()
         };
         assert_eq!(shared(&[root.join("val")], &[root.to_owned()]), 2, "a folder within the other");
         assert_eq!(shared(&[root.join("a.jpg")], &[root.join("val")]), 0);

@@ -1,7 +1,8 @@
 //! Where embeddings go: npy, safetensors, Parquet, CSV.
 //!
 //! Every sink writes rows as they come, so that patch tokens of a million images pass through and are never held.
-//! The file is called `FILE.partial` until it is complete, then renamed: a FILE that exists is a whole one.
+//! The file is called `FILE.partial` until it is complete, then renamed: a FILE that exists is a whole one. Until then this
+//! process holds it: another one that is to write the same FILE is refused.
 //! After a failure, or when it is stopped, the partial file is ended properly and can be read like a complete one, with
 //! the paths of an npy beside it as ever (`FILE.partial.paths.txt`). Only a program that is killed leaves a broken one.
 
@@ -11,9 +12,11 @@ mod parquet;
 mod safetensors;
 
 use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use fs4::fs_std::FileExt as _;
 use serde_json::Value;
 
 use crate::cli::What;
@@ -91,6 +94,9 @@ trait Sink {
 pub(crate) struct Output {
     target: PathBuf,
     partial: PathBuf,
+    /// Whether a target that is there is replaced.
+    force: bool,
+    /// Holds the partial file for as long as it is open.
     sink: Box<dyn Sink>,
 }
 
@@ -101,44 +107,31 @@ impl std::fmt::Debug for Output {
 }
 
 impl Output {
-    /// Refuses a target that exists (unless `force`) or cannot be written, before any work is done.
+    /// Refuses a target that [`check`] refuses, or of no format, before any work is done.
     pub(crate) fn check(target: &Path, force: bool) -> Result<Format> {
         let format = Format::of(target)?;
-        if target.is_dir() {
-            bail!("--out {} is a folder; name a file", target.display());
-        }
-        if target.exists() && !force {
-            bail!("{} exists; --force replaces it", target.display());
-        }
-        // What shows that a file can be written is writing one. That of an earlier run stays until there is another.
-        let partial = beside(target, PARTIAL);
-        let was_there = partial.exists();
-        File::options()
-            .append(true)
-            .create(true)
-            .open(&partial)
-            .with_context(|| format!("cannot write {}; does its folder exist?", partial.display()))?;
-        if !was_there {
-            drop(std::fs::remove_file(&partial));
-        }
+        check(target, force)?;
         Ok(format)
     }
 
     /// Begins a file.
     ///
     /// # Errors
-    /// When it cannot be written, or when the disk has no room for `layout.rows` rows of `patches` patches.
-    pub(crate) fn create(target: &Path, format: Format, layout: &Layout, patches: usize) -> Result<Self> {
+    /// When it cannot be written, when another process writes it, when the target exists (unless `force`), or when the
+    /// disk has no room for `layout.rows` rows of `patches` patches.
+    pub(crate) fn create(target: &Path, format: Format, layout: &Layout, patches: usize, force: bool) -> Result<Self> {
         let partial = beside(target, PARTIAL);
         room_for(target, format, layout, patches)?;
-        let file = File::create(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
+        must_be_free(target, force)?;
+        let file = hold(&partial)?;
+        file.set_len(0).with_context(|| format!("cannot write {}", partial.display()))?;
         let sink: Box<dyn Sink> = match format {
             Format::Npy => Box::new(npy::Npy::new(file, &partial, layout)?),
             Format::Safetensors => Box::new(safetensors::Safetensors::new(file, &partial, layout)?),
             Format::Parquet => Box::new(parquet::Parquet::new(file, layout)?),
             Format::Csv => Box::new(csv::Csv::new(file, layout)?),
         };
-        Ok(Self { target: target.to_owned(), partial, sink })
+        Ok(Self { target: target.to_owned(), partial, force, sink })
     }
 
     /// Appends a row.
@@ -149,12 +142,7 @@ impl Output {
     /// Completes the file and gives it its name.
     pub(crate) fn complete(mut self) -> Result<()> {
         self.close()?;
-        for ending in [""].iter().chain(self.sink.sidecars()) {
-            let (from, to) = (beside(&self.partial, ending), beside(&self.target, ending));
-            std::fs::rename(&from, &to)
-                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
-        }
-        Ok(())
+        give_name(&self.partial, &self.target, self.sink.sidecars(), self.force)
     }
 
     /// Completes the file for the rows so far and leaves it under its partial name, which is returned.
@@ -165,11 +153,9 @@ impl Output {
 
     /// Leaves no file.
     pub(crate) fn discard(self) -> Result<()> {
-        let Self { partial, sink, .. } = self;
-        let sidecars = sink.sidecars();
-        drop(sink); // an open file cannot be removed everywhere
-        for ending in [""].iter().chain(sidecars) {
-            let path = beside(&partial, ending);
+        // While it is held: what is there a moment later may be another's.
+        for ending in self.sink.sidecars().iter().chain(&[""]) {
+            let path = beside(&self.partial, ending);
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
         Ok(())
@@ -181,6 +167,102 @@ impl Output {
 }
 
 const PARTIAL: &str = ".partial";
+/// How often a partial file is opened that another process takes away meanwhile.
+const TRIES: usize = 8;
+
+/// Refuses a target that exists (unless `force`), cannot be written, or is being written by another process.
+pub(crate) fn check(target: &Path, force: bool) -> Result<()> {
+    if target.is_dir() {
+        bail!("--out {} is a folder; name a file", target.display());
+    }
+    must_be_free(target, force)?;
+    // What shows that a file can be written is writing one. That of an earlier run stays until there is another.
+    let partial = beside(target, PARTIAL);
+    let was_there = partial.exists();
+    let held = hold(&partial)?;
+    if !was_there {
+        drop(std::fs::remove_file(&partial));
+    }
+    drop(held); // only now: what is there a moment later may be another's
+    Ok(())
+}
+
+/// Writes a whole file at once: beside the target, then renamed.
+///
+/// # Errors
+/// As those of [`check`], with which a command begins.
+pub(crate) fn save(target: &Path, bytes: &[u8], force: bool) -> Result<()> {
+    let partial = beside(target, PARTIAL);
+    let mut file = hold(&partial)?;
+    file.set_len(0)
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("cannot write {}", partial.display()))?;
+    give_name(&partial, target, &[], force)
+}
+
+fn must_be_free(target: &Path, force: bool) -> Result<()> {
+    if target.exists() && !force {
+        bail!("{} exists; --force replaces it", target.display());
+    }
+    Ok(())
+}
+
+/// Opens a partial file and holds it against other processes until it is closed. What is in it stays.
+fn hold(partial: &Path) -> Result<File> {
+    let another = || anyhow!("another process writes {}; wait for it, or name another --out", partial.display());
+    for _ in 0..TRIES {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(partial)
+            .with_context(|| format!("cannot write {}; does its folder exist?", partial.display()))?;
+        match file.try_lock_exclusive() {
+            Ok(true) => {}
+            Ok(false) => return Err(another()),
+            // Some network file systems have no locks.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", partial.display())),
+        }
+        // Who held it before may have given it its name, or removed it, since it was opened here.
+        if is_at(&file, partial) {
+            return Ok(file);
+        }
+    }
+    Err(another())
+}
+
+/// Whether an open file is what bears this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    let named = std::fs::metadata(path).map(identity);
+    named.is_ok_and(|named| file.metadata().is_ok_and(|meta| identity(meta) == named))
+}
+
+/// Whether an open file is what bears this name; here only whether anything does.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Gives a complete file, which is held, its name; and first those beside it theirs, so that what exists is whole.
+fn give_name(partial: &Path, target: &Path, sidecars: &[&str], force: bool) -> Result<()> {
+    if target.exists() && !force {
+        bail!(
+            "{} came into being meanwhile and is not replaced without --force; what was computed is complete as {}: rename it",
+            target.display(),
+            partial.display()
+        );
+    }
+    for ending in sidecars.iter().chain(&[""]) {
+        let (from, to) = (beside(partial, ending), beside(target, ending));
+        std::fs::rename(&from, &to).with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
+}
 
 /// A path with more behind its name: `out.npy` and `.partial` give `out.npy.partial`.
 pub(crate) fn beside(path: &Path, more: &str) -> PathBuf {
@@ -220,7 +302,7 @@ impl OneShape {
         if what == What::Patches && first != row.grid {
             bail!(
                 "{} has {:?} patches, the images before have {first:?}: one tensor cannot hold both; choose .parquet or .csv, or --preprocess direct",
-                row.path,
+                text::shown(row.path),
                 row.grid
             );
         }

@@ -27,7 +27,7 @@ fn write(name: &str, what: What, grid: [usize; 2]) -> (tempfile::TempDir, PathBu
     let target = folder.path().join(name);
     let format = Output::check(&target, false).expect("a free name");
     let patches = if what == What::Patches { grid[0] * grid[1] } else { 1 };
-    let mut output = Output::create(&target, format, &layout(what), patches).expect("an output");
+    let mut output = Output::create(&target, format, &layout(what), patches, false).expect("an output");
     for row in [0, 2, 3] {
         output.write(&Row { path: PATHS[row], grid, values: &values(row, patches) }).expect("a row");
         assert!(!target.exists(), "only a complete file has its name");
@@ -139,7 +139,7 @@ fn many_row_groups_are_one_table() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("e.parquet");
     let layout = Layout { dim: 1 << 21, ..layout(What::Cls) };
-    let mut output = Output::create(&target, Format::Parquet, &layout, 1).expect("an output");
+    let mut output = Output::create(&target, Format::Parquet, &layout, 1, false).expect("an output");
     let values: Vec<f32> = (0..1 << 21).map(|i| i as f32).collect();
     for _ in 0..9 {
         output.write(&Row { path: "p", grid: [1, 1], values: &values }).expect("a row");
@@ -155,7 +155,7 @@ fn begun(name: &str) -> (tempfile::TempDir, PathBuf, Output) {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join(name);
     let mut output =
-        Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1).expect("an output");
+        Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1, false).expect("an output");
     output.write(&Row { path: PATHS[0], grid: [1, 1], values: &values(0, 1) }).expect("a row");
     (folder, target, output)
 }
@@ -205,12 +205,52 @@ fn rows_of(path: &Path, name: &str, rows: u64) {
 }
 
 #[test]
+fn one_writes_at_a_time() {
+    for name in ["e.npy", "e.safetensors", "e.parquet", "e.csv"] {
+        let (_folder, target, output) = begun(name);
+        let again = || Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1, true);
+        for force in [false, true] {
+            let error = Output::check(&target, force).expect_err("held").to_string();
+            assert!(error.contains("another process writes") && error.contains("name another --out"), "{error}");
+        }
+        assert!(again().expect_err("held").to_string().contains("another process writes"));
+        assert!(save(&target, b"a probe", true).expect_err("held").to_string().contains("another process writes"));
+        // Nothing of the first was touched.
+        output.complete().expect("the end");
+        rows_of(&target, name, 1);
+        // Its name is free again, and what is begun under it is another file.
+        again().expect("free").discard().expect("files to remove");
+        rows_of(&target, name, 1);
+    }
+}
+
+#[test]
+fn what_came_into_being_meanwhile_stays() {
+    for name in ["e.npy", "e.safetensors", "e.parquet", "e.csv"] {
+        let (_folder, target, output) = begun(name);
+        std::fs::write(&target, "another's").expect("a file");
+        let error = output.complete().expect_err("it exists").to_string();
+        assert!(error.contains("came into being meanwhile"), "{error}");
+        assert_eq!(std::fs::read(&target).expect("untouched"), b"another's");
+        rows_of(&beside(&target, PARTIAL), name, 1);
+        let error = Output::create(&target, Format::of(&target).expect("known"), &layout(What::Cls), 1, false)
+            .expect_err("it exists")
+            .to_string();
+        assert!(error.contains("--force replaces it"), "{error}");
+        assert!(save(&target, b"a probe", false).expect_err("it exists").to_string().contains("came into being"));
+        save(&target, b"a probe", true).expect("replaced");
+        assert_eq!(std::fs::read(&target).expect("the file"), b"a probe");
+    }
+}
+
+#[test]
 fn rows_of_two_shapes_fit_tables_only() {
     for (name, fits) in [("e.npy", false), ("e.safetensors", false), ("e.parquet", true), ("e.csv", true)] {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join(name);
         let layout = layout(What::Patches);
-        let mut output = Output::create(&target, Format::of(&target).expect("known"), &layout, 4).expect("an output");
+        let mut output =
+            Output::create(&target, Format::of(&target).expect("known"), &layout, 4, false).expect("an output");
         output.write(&Row { path: "a", grid: [1, 2], values: &values(0, 2) }).expect("a row");
         let second = output.write(&Row { path: "b", grid: [2, 1], values: &values(1, 2) });
         assert_eq!(second.is_ok(), fits, "{name}: {second:?}");
@@ -233,6 +273,6 @@ fn targets_are_checked_before_any_work() {
     std::fs::create_dir(folder.path().join("d.csv")).expect("a folder");
     check("d.csv", true, "is a folder");
     let huge = Layout { rows: 1 << 40, dim: 1 << 20, ..layout(What::Cls) };
-    let error = Output::create(&folder.path().join("f.npy"), Format::Npy, &huge, 1).expect_err("four exabytes");
+    let error = Output::create(&folder.path().join("f.npy"), Format::Npy, &huge, 1, false).expect_err("four exabytes");
     assert!(error.to_string().contains("no room for"), "{error}");
 }

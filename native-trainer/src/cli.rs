@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
-use lab_core::data::quarantine::Budget;
+use lab_core::config::Budget;
 
 /// Train vision transformers on images alone, use them, inspect their checkpoints, and compare them with PyTorch.
 #[derive(Debug, Parser)]

@@ -1,9 +1,8 @@
-//! Images that cannot be read: how many a run bears, which they are, and why.
+//! How many images that cannot be read a run bears.
 //!
 //! A bad image is skipped and listed, never fatal by itself; a folder full of them is a mistake, and the run then stops
-//! and says so. Natively the list goes to a file, in a browser to the page.
+//! and says so.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -55,55 +54,6 @@ impl std::fmt::Display for Budget {
     }
 }
 
-/// The bad images of a run, each with the reason, in the order of their numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantine {
-    allowed: u64,
-    images: BTreeMap<u64, String>,
-}
-
-impl Quarantine {
-    /// An empty list for a run over `total` images.
-    pub fn new(budget: Budget, total: u64) -> Self {
-        Self { allowed: budget.allows(total), images: BTreeMap::new() }
-    }
-
-    /// Adds an image, by its number, and why it is bad. False if it stood there already: an image that comes again in
-    /// the next epoch counts once.
-    pub fn add(&mut self, image: u64, reason: impl Into<String>) -> bool {
-        let known = self.images.contains_key(&image);
-        if !known {
-            self.images.insert(image, reason.into());
-        }
-        !known
-    }
-
-    /// Whether an image is known to be bad, so that it need not be read again.
-    pub fn contains(&self, image: u64) -> bool {
-        self.images.contains_key(&image)
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.images.len() as u64
-    }
-
-    /// How many there may be.
-    pub fn allowed(&self) -> u64 {
-        self.allowed
-    }
-
-    /// Whether there are more than there may be.
-    pub fn exceeded(&self) -> bool {
-        self.count() > self.allowed
-    }
-
-    /// Numbers and reasons.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
-        self.images.iter().map(|(&image, reason)| (image, reason.as_str()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,16 +75,5 @@ mod tests {
         for wrong in ["", "%", "-1", "-1%", "101%", "1.5", "nan%", "many"] {
             assert!(wrong.parse::<Budget>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn an_image_counts_once_however_often_it_comes() {
-        let mut bad = Quarantine::new(Budget::Share(0.02), 100);
-        assert_eq!(bad.allowed(), 2);
-        assert!(bad.add(7, "cut") && bad.add(3, "empty") && !bad.add(7, "cut again"));
-        assert!(!bad.exceeded() && bad.contains(7) && !bad.contains(8));
-        assert_eq!(bad.iter().collect::<Vec<_>>(), [(3, "empty"), (7, "cut")]);
-        assert!(bad.add(8, "no image"));
-        assert!(bad.exceeded() && bad.count() == 3);
     }
 }

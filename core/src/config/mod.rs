@@ -3,12 +3,14 @@
 //! A preset states only what differs from [`Config::default`]; then comes a file, then `--set section.key=value`.
 //! An unknown key is an error that names its neighbour. Sections and their defaults: [`sections`].
 
+mod budget;
 mod presets;
 mod sections;
 
 use toml::{Table, Value};
 
 use crate::error::ConfigError;
+pub use budget::{Budget, NoBudget};
 pub use presets::{PRESETS, Preset};
 pub use sections::{
     Centering, Config, Crops, Data, Dino, FfnKind, Ibot, LrRule, Mae, MaskingKind, Method, ModelSection, Optim,
@@ -23,21 +25,17 @@ impl Config {
     /// [`ConfigError`]: an unknown preset or key with its neighbour, a value of the wrong kind, or values that
     /// contradict each other.
     pub fn resolve(preset: Option<&str>, file: Option<(&str, &str)>, settings: &[String]) -> Result<Self, ConfigError> {
-        let known = table_of(&Self::default());
-        let mut all = known.clone();
+        let mut config = Self::default();
         if let Some(name) = preset {
             let preset = Preset::named(name)?;
-            lay_over(&mut all, parse(preset.text, preset.name)?, preset.name, &known)?;
+            lay_over(&mut config, parse(preset.text, preset.name)?, preset.name)?;
         }
         if let Some((name, text)) = file {
-            lay_over(&mut all, parse(text, name)?, name, &known)?;
+            lay_over(&mut config, parse(text, name)?, name)?;
         }
         for setting in settings {
-            lay_over(&mut all, parse_setting(setting)?, setting, &known)?;
+            lay_over(&mut config, parse_setting(setting)?, setting)?;
         }
-        let config: Self = Value::Table(all)
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Value { reason: error.message().trim().to_owned() })?;
         config.check()?;
         Ok(config)
     }
@@ -104,16 +102,22 @@ fn parse_setting(setting: &str) -> Result<Table, ConfigError> {
     Ok(table)
 }
 
-/// Puts `more` over `base`; every key must be `known`. A whole number where a fraction is due becomes one, and where a word
-/// is due a word: `data.bad_budget=20` needs no quotes.
-fn lay_over(base: &mut Table, more: Table, place: &str, known: &Table) -> Result<(), ConfigError> {
+/// Puts `more` over `config`; every key must be known. A whole number where a fraction is due becomes one, and where a
+/// word is due a word: `data.bad_budget=20` needs no quotes.
+fn lay_over(config: &mut Config, more: Table, place: &str) -> Result<(), ConfigError> {
+    let known = table_of(config);
+    let mut all = known.clone();
     let mut changes = Vec::new();
     walk(&more, "", &mut |key, value| changes.push((key.to_owned(), value.clone())));
     for (key, value) in changes {
-        let expected = lookup(known, &key).ok_or_else(|| ConfigError::UnknownKey {
+        // A section whose keys are all commented out changes nothing.
+        if value.is_table() && known.get(&key).is_some_and(Value::is_table) {
+            continue;
+        }
+        let expected = lookup(&known, &key).ok_or_else(|| ConfigError::UnknownKey {
             key: key.clone(),
             place: place.to_owned(),
-            neighbour: nearest(&key, known),
+            neighbour: nearest(&key, &known),
         })?;
         let value = match (expected, value) {
             (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
@@ -124,15 +128,18 @@ fn lay_over(base: &mut Table, more: Table, place: &str, known: &Table) -> Result
             }
             (_, value) => value,
         };
+        let found = shown(&value);
+        let refused = |expected| ConfigError::Kind { key: key.clone(), place: place.to_owned(), expected, found };
         if !expected.same_type(&value) {
-            return Err(ConfigError::Kind {
-                key,
-                place: place.to_owned(),
-                expected: expected.type_str(),
-                found: value.to_string(),
-            });
+            return Err(refused(kind(expected)));
         }
-        let mut inner = &mut *base;
+        let taken = match (expected, &value) {
+            (Value::Array(items), _) => Some(format!("an array of {} numbers", items.len())),
+            (_, Value::Integer(whole)) if *whole < 0 => Some("at least 0".to_owned()),
+            (_, Value::Integer(_)) => Some(format!("at most {}", usize::MAX)),
+            _ => None,
+        };
+        let mut inner = &mut all;
         let mut parts: Vec<&str> = key.split('.').collect();
         let last = parts.pop().unwrap_or_default();
         for part in parts {
@@ -140,11 +147,32 @@ fn lay_over(base: &mut Table, more: Table, place: &str, known: &Table) -> Result
             inner = next;
         }
         inner.insert(last.to_owned(), value);
+        // Tried change by change, since serde does not name the key that it stumbles over; the words of a key it does.
+        *config = Value::Table(all.clone()).try_into().map_err(|error: toml::de::Error| {
+            let words = || error.message().rsplit("expected ").next().unwrap_or_default().trim().to_owned();
+            refused(taken.unwrap_or_else(words))
+        })?;
     }
     Ok(())
 }
 
-/// Calls `each` with the dotted key of every value that is no table.
+/// The kind of a value with its article.
+fn kind(value: &Value) -> String {
+    let kind = value.type_str();
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}
+
+/// A value for a message: as TOML, but 1e300 as such and not with all its digits.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("{number:?}"),
+        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        value => value.to_string(),
+    }
+}
+
+/// Calls `each` with the dotted key of every value that is no table, or an empty one.
 fn walk(table: &Table, prefix: &str, each: &mut dyn FnMut(&str, &Value)) {
     for (key, value) in table {
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -164,8 +192,10 @@ fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     (!value.is_table()).then_some(value)
 }
 
-/// The known key that was probably meant: the one with the fewest letters to change, its own section first.
+/// The known key that was probably meant: the one with the fewest letters to change, its own section first. Capitals
+/// count as small letters, which all known keys are written in.
 fn nearest(key: &str, known: &Table) -> String {
+    let key = &key.to_lowercase();
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let mut best = (usize::MAX, String::new());
     walk(known, "", &mut |candidate, _| {
@@ -221,8 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_section_changes_nothing() {
+        let from = |text| Config::from_toml("own.toml", text);
+        assert_eq!(from("[ibot]\n# loss_weight = 0.0\n[optim]").expect("known sections"), Config::default());
+        for (wrong, key) in [("[ibto]", "ibto"), ("[ibot.head]", "ibot.head")] {
+            let error = from(wrong).expect_err(wrong);
+            assert!(matches!(&error, ConfigError::UnknownKey { key: found, .. } if found == key), "{error}");
+        }
+        let error = from("[ibot.loss_weight]").expect_err("a table for a number").to_string();
+        assert_eq!(error, "own.toml: ibot.loss_weight is {}, expected a float");
+    }
+
+    #[test]
     fn an_unknown_key_names_its_neighbour() {
         for (wrong, meant) in [
+            ("TRAIN.EPOCHS=1", "train.epochs"),
             ("optim.base_rl=1", "optim.base_lr"),
             ("base_lr=1", "optim.base_lr"),
             ("train.weight_decay=1", "optim.weight_decay"),
@@ -251,6 +294,100 @@ mod tests {
             let error = resolve(&[method, wrong]).expect_err(wrong).to_string();
             assert!(error.contains(word), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn a_value_that_is_not_taken_is_named_with_key_and_place() {
+        for (wrong, told) in [
+            ("train.batch_size=-1", "train.batch_size is -1, expected at least 0"),
+            ("model.ffn=x", "model.ffn is \"x\", expected `mlp` or `swiglu`"),
+            ("method=foo", "method is \"foo\", expected `mae` or `dinov2`"),
+            (
+                "optim.lr_rule=x",
+                "optim.lr_rule is \"x\", expected one of `sqrt_wrt_1024`, `linear_wrt_256`, `constant`",
+            ),
+            ("crops.blur=[1]", "crops.blur is [1.0], expected an array of 3 numbers"),
+            ("crops.blur=[0, 0, 0, 0]", "crops.blur is [0.0, 0.0, 0.0, 0.0], expected an array of 3 numbers"),
+            ("crops.blur=[0, 0, \"x\"]", "crops.blur is [0.0, 0.0, \"x\"], expected an array of 3 numbers"),
+            ("crops.blur=1", "crops.blur is 1, expected an array"),
+            ("train.batch_size=1e300", "train.batch_size is 1e300, expected an integer"),
+            ("train.epochs=x", "train.epochs is \"x\", expected a float"),
+        ] {
+            assert_eq!(resolve(&[wrong]).expect_err(wrong).to_string(), format!("{wrong}: {told}"));
+        }
+        let settings = ["train.seed=1".to_owned()];
+        let file = "[train]\nepochs = 5\nbatch_size = -2\n[crops]\nlocal_number = 0";
+        let error =
+            Config::resolve(Some("tiny-mae"), Some(("own.toml", file)), &settings).expect_err("a negative size");
+        assert_eq!(error.to_string(), "own.toml: train.batch_size is -2, expected at least 0");
+    }
+
+    #[test]
+    fn no_size_and_no_number_is_beyond_counting() {
+        for (wrong, told) in [
+            ("model.embed_dim=0", "model.embed_dim is 0, expected at least 1"),
+            ("model.mlp_ratio=inf", "model.mlp_ratio is inf, expected numbers that are finite in 32 bits"),
+            ("model.mlp_ratio=1e300", "model.mlp_ratio is 1e300, expected numbers that are finite in 32 bits"),
+            ("model.mlp_ratio=1e18", "model.mlp_ratio is 1e18, expected from 1 / 1024 to 1000"),
+            ("model.mlp_ratio=0", "model.mlp_ratio is 0.0, expected from 1 / 1024 to 1000"),
+            ("data.std=[inf, inf, inf]", "data.std is [inf, inf, inf], expected numbers that are finite in 32 bits"),
+            ("data.std=[1, 1e-60, 1]", "data.std is [1.0, 1e-60, 1.0], expected numbers above 0 in 32 bits"),
+            ("optim.base_lr=nan", "optim.base_lr is NaN, expected numbers that are finite in 32 bits"),
+            ("crops.hflip=1e20", "crops.hflip is 1e20, expected within 0 and 1"),
+            ("train.epochs=1e7", "train.epochs is 10000000.0, expected above 0 and at most 1000000"),
+            (
+                "crops.global_size=32000",
+                "crops.global_size is 32000, expected at most 1000 patches of 16 pixels a side",
+            ),
+            ("crops.local_size=32000", "crops.local_size is 32000, expected at most 1000 patches of 16 pixels a side"),
+            (
+                "data.bad_budget=x",
+                "data.bad_budget is \"x\", expected a share such as 1% or 0.5%, or a whole number of images",
+            ),
+        ] {
+            assert_eq!(resolve(&[wrong]).expect_err(wrong).to_string(), told);
+        }
+        for (key, most) in [
+            ("model.patch_size", 1_000_000_u64),
+            ("model.embed_dim", 1_000_000),
+            ("model.depth", 1000),
+            ("model.num_heads", 1_000_000),
+            ("model.num_register_tokens", 1_000_000),
+            ("data.cache_mib", 1_000_000_000),
+            ("crops.global_size", 1_000_000),
+            ("crops.local_size", 1_000_000),
+            ("crops.local_number", 1000),
+            ("mae.decoder_embed_dim", 1_000_000),
+            ("mae.decoder_depth", 1000),
+            ("dino.head_n_prototypes", 1_000_000),
+            ("dino.head_bottleneck_dim", 1_000_000),
+            ("dino.head_hidden_dim", 1_000_000),
+            ("dino.head_nlayers", 1000),
+            ("ibot.head_n_prototypes", 1_000_000),
+            ("ibot.head_bottleneck_dim", 1_000_000),
+            ("ibot.head_hidden_dim", 1_000_000),
+            ("ibot.head_nlayers", 1000),
+            ("train.batch_size", 1_000_000),
+            ("train.accumulate", 1_000_000),
+            ("train.epoch_length", 1_000_000_000),
+        ] {
+            for method in ["method=mae", "method=dinov2"] {
+                for size in [most + 1, i64::MAX as u64] {
+                    let error = resolve(&[method, &format!("{key}={size}")]).expect_err(key).to_string();
+                    assert_eq!(error, format!("{key} is {size}, expected at most {most}"));
+                }
+            }
+        }
+        let error = resolve(&["method=mae", "mae.decoder_embed_dim=0"]).expect_err("no width").to_string();
+        assert_eq!(error, "mae.decoder_embed_dim is 0, expected at least 1");
+    }
+
+    #[test]
+    fn sizes_that_are_too_much_together_are_told() {
+        let wide = ["model.embed_dim=1000000", "model.num_heads=10", "model.mlp_ratio=1000", "model.depth=1000"];
+        let error = resolve(&wide).expect_err("more than 64 bits count").to_string();
+        assert!(error.starts_with("model.embed_dim is 1000000, expected at most 1e18 operations"), "{error}");
+        resolve(&["model.embed_dim=1000000", "model.num_heads=10"]).expect("wide, but countable");
     }
 
     #[test]

@@ -4,13 +4,32 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Budget, shown, table_of, walk};
 use crate::error::ConfigError;
 use crate::kernels::linear::Activation;
 use crate::layers::pos_embed::Interpolation;
 use crate::models::config::{Ffn, Head, MaeConfig, VitConfig};
 
-/// More blocks than anybody has trained.
+/// More blocks than anybody has trained; also layers of a head, and local crops of an image.
 const MOST_BLOCKS: usize = 1000;
+
+/// Wider, larger and more than anybody has trained.
+const MOST_SIZE: usize = 1_000_000;
+
+/// Patches along a side of a crop; attention holds each patch to each other.
+const MOST_GRID: usize = 1000;
+
+/// Times that the feed-forward half is wider than a token.
+const MOST_RATIO: f64 = 1000.0;
+
+/// Operations of one image; 64 bits count some eighteen times as many.
+const MOST_OPERATIONS: f64 = 1e18;
+
+/// Epochs of a run. With the steps of an epoch they stay below 2^53, to which a fraction counts every step.
+const MOST_EPOCHS: f64 = 1e6;
+
+/// Steps of an epoch, and MiB of memory.
+const MOST_COUNT: u64 = 1_000_000_000;
 
 /// How a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -553,19 +572,36 @@ impl Config {
             false => Err(ConfigError::Contradiction { key: key.to_owned(), found, expected }),
         };
         let positive = |value: usize, key: &str| must(value > 0, key, value.to_string(), "at least 1".to_owned());
-        positive(patch, "model.patch_size")?;
-        positive(model.depth, "model.depth")?;
-        positive(model.num_heads, "model.num_heads")?;
-        positive(train.batch_size, "train.batch_size")?;
-        positive(train.accumulate, "train.accumulate")?;
-        must(model.depth <= MOST_BLOCKS, "model.depth", model.depth.to_string(), format!("at most {MOST_BLOCKS}"))?;
+        self.check_sizes()?;
+        self.check_finite()?;
         must(
-            (model.embed_dim as f64 * model.mlp_ratio) as usize > 0,
+            (model.embed_dim as f64 * model.mlp_ratio) as usize > 0 && model.mlp_ratio <= MOST_RATIO,
             "model.mlp_ratio",
-            model.mlp_ratio.to_string(),
-            "more than 0".to_owned(),
+            format!("{:?}", model.mlp_ratio),
+            format!("from 1 / {} to {MOST_RATIO}", model.embed_dim),
         )?;
         self.check_numbers()?;
+        let budget = &self.data.bad_budget;
+        must(
+            budget.parse::<Budget>().is_ok(),
+            "data.bad_budget",
+            format!("{budget:?}"),
+            "a share such as 1% or 0.5%, or a whole number of images".to_owned(),
+        )?;
+        for (size, key) in [(crops.global_size, "crops.global_size"), (crops.local_size, "crops.local_size")] {
+            let expected = format!("at most {MOST_GRID} patches of {patch} pixels a side");
+            must(size / patch <= MOST_GRID, key, size.to_string(), expected)?;
+        }
+        let operations = self.most_operations();
+        must(
+            operations <= MOST_OPERATIONS,
+            "model.embed_dim",
+            model.embed_dim.to_string(),
+            format!(
+                "at most {MOST_OPERATIONS:e} operations for an image, not {operations:.1e}: fewer or narrower blocks, \
+                 or fewer patches"
+            ),
+        )?;
         let heads = |width: usize, heads: usize, key: &str| {
             let fits = heads > 0 && width > 0 && width.is_multiple_of(heads);
             must(fits, key, heads.to_string(), format!("a divisor of the width {width}"))
@@ -585,20 +621,20 @@ impl Config {
             format!("a divisor of train.batch_size = {}", train.batch_size),
         )?;
         must(
-            self.data.std.iter().all(|&std| std > 0.0),
+            self.data.std.iter().all(|&std| std as f32 > 0.0),
             "data.std",
             format!("{:?}", self.data.std),
-            "numbers above 0".to_owned(),
+            "numbers above 0 in 32 bits".to_owned(),
         )?;
         must(
             share(model.drop_path_rate) && model.drop_path_rate < 1.0,
             "model.drop_path_rate",
-            model.drop_path_rate.to_string(),
+            format!("{:?}", model.drop_path_rate),
             "a share below 1".to_owned(),
         )?;
         if dino {
             let std = model.init_std;
-            must(std > 0.0 && std < 1.0, "model.init_std", std.to_string(), "between 0 and 1, as 0.02".to_owned())?;
+            must(std > 0.0 && std < 1.0, "model.init_std", format!("{std:?}"), "between 0 and 1, as 0.02".to_owned())?;
             if crops.local_number > 0 {
                 crop(crops.local_size, "crops.local_size")?;
             }
@@ -646,10 +682,11 @@ impl Config {
             must(
                 share(ratio) && ratio < 1.0 && kept > 0 && kept < grid * grid,
                 "mae.mask_ratio",
-                ratio.to_string(),
+                format!("{ratio:?}"),
                 format!("a share that keeps some and hides some of {} patches", grid * grid),
             )?;
             positive(self.mae.decoder_depth, "mae.decoder_depth")?;
+            positive(self.mae.decoder_embed_dim, "mae.decoder_embed_dim")?;
             heads(self.mae.decoder_embed_dim, self.mae.decoder_num_heads, "mae.decoder_num_heads")?;
             for (width, key) in
                 [(model.embed_dim, "model.embed_dim"), (self.mae.decoder_embed_dim, "mae.decoder_embed_dim")]
@@ -661,6 +698,69 @@ impl Config {
         Ok(())
     }
 
+    /// Each size from the least that there can be to the most that is counted without overflow.
+    fn check_sizes(&self) -> Result<(), ConfigError> {
+        let (model, crops, mae, train) = (&self.model, &self.crops, &self.mae, &self.train);
+        let (dino, ibot) = (&self.dino, &self.ibot);
+        let sizes = [
+            ("model.patch_size", 1, model.patch_size, MOST_SIZE),
+            ("model.embed_dim", 1, model.embed_dim, MOST_SIZE),
+            ("model.depth", 1, model.depth, MOST_BLOCKS),
+            ("model.num_heads", 1, model.num_heads, MOST_SIZE),
+            ("model.num_register_tokens", 0, model.num_register_tokens, MOST_SIZE),
+            ("crops.global_size", 1, crops.global_size, MOST_SIZE),
+            ("crops.local_size", 0, crops.local_size, MOST_SIZE),
+            ("crops.local_number", 0, crops.local_number, MOST_BLOCKS),
+            ("mae.decoder_embed_dim", 0, mae.decoder_embed_dim, MOST_SIZE),
+            ("mae.decoder_depth", 0, mae.decoder_depth, MOST_BLOCKS),
+            ("dino.head_n_prototypes", 0, dino.head_n_prototypes, MOST_SIZE),
+            ("dino.head_bottleneck_dim", 0, dino.head_bottleneck_dim, MOST_SIZE),
+            ("dino.head_hidden_dim", 0, dino.head_hidden_dim, MOST_SIZE),
+            ("dino.head_nlayers", 0, dino.head_nlayers, MOST_BLOCKS),
+            ("ibot.head_n_prototypes", 0, ibot.head_n_prototypes, MOST_SIZE),
+            ("ibot.head_bottleneck_dim", 0, ibot.head_bottleneck_dim, MOST_SIZE),
+            ("ibot.head_hidden_dim", 0, ibot.head_hidden_dim, MOST_SIZE),
+            ("ibot.head_nlayers", 0, ibot.head_nlayers, MOST_BLOCKS),
+            ("train.batch_size", 1, train.batch_size, MOST_SIZE),
+            ("train.accumulate", 1, train.accumulate, MOST_SIZE),
+        ];
+        let sizes = sizes.map(|(key, least, size, most)| (key, least, size as u64, most as u64));
+        let counts = [
+            ("data.cache_mib", 0, self.data.cache_mib, MOST_COUNT),
+            ("train.epoch_length", 0, train.epoch_length, MOST_COUNT),
+        ];
+        for (key, least, size, most) in sizes.into_iter().chain(counts) {
+            if !(least..=most).contains(&size) {
+                let expected = if size < least { format!("at least {least}") } else { format!("at most {most}") };
+                return Err(ConfigError::Contradiction { key: key.to_owned(), found: size.to_string(), expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// No number is infinite or none, also in the 32 bits that most are used in.
+    fn check_finite(&self) -> Result<(), ConfigError> {
+        let mut wrong = Ok(());
+        walk(&table_of(self), "", &mut |key, value| {
+            let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let finite = items.iter().filter_map(toml::Value::as_float).all(|number| (number as f32).is_finite());
+            if wrong.is_ok() && !finite {
+                let expected = "numbers that are finite in 32 bits".to_owned();
+                wrong = Err(ConfigError::Contradiction { key: key.to_owned(), found: shown(value), expected });
+            }
+        });
+        wrong
+    }
+
+    /// Operations of the encoder for the larger crop, as [`VitConfig::flops`] counts them, but beyond 64 bits too.
+    fn most_operations(&self) -> f64 {
+        let model = &self.model;
+        let grid = self.crops.global_size.max(self.crops.local_size) / model.patch_size;
+        let tokens = (grid * grid + 1 + model.num_register_tokens) as f64;
+        let width = model.embed_dim as f64;
+        2.0 * model.depth as f64 * tokens * width * (4.0 * width + 2.0 * tokens + 3.0 * width * model.mlp_ratio)
+    }
+
     /// Each number within the range that it means something in.
     fn check_numbers(&self) -> Result<(), ConfigError> {
         /// What a number may be.
@@ -670,8 +770,9 @@ impl Config {
             BelowOne,
             NotNegative,
             Positive,
+            Epochs,
         }
-        use Range::{BelowOne, NotNegative, Positive, Share};
+        use Range::{BelowOne, Epochs, NotNegative, Positive, Share};
         let (crops, teacher, optim, train) = (&self.crops, &self.teacher, &self.optim, &self.train);
         let [brightness, contrast, saturation, hue] = crops.jitter;
         let each = |key: &'static str, range: Range, values: &[f64]| -> Vec<(&'static str, Range, f64)> {
@@ -710,7 +811,7 @@ impl Config {
             each("optim.layerwise_decay", Positive, &[optim.layerwise_decay]),
             each("optim.patch_embed_lr_mult", NotNegative, &[optim.patch_embed_lr_mult]),
             each("optim.freeze_last_layer_epochs", NotNegative, &[optim.freeze_last_layer_epochs]),
-            each("train.epochs", Positive, &[train.epochs]),
+            each("train.epochs", Epochs, &[train.epochs]),
             each("train.save_minutes", NotNegative, &[train.save_minutes]),
             each("train.look_epochs", NotNegative, &[train.look_epochs]),
         ];
@@ -718,8 +819,9 @@ impl Config {
             let (holds, expected) = match range {
                 Share => ((0.0..=1.0).contains(&value), "within 0 and 1"),
                 BelowOne => ((0.0..1.0).contains(&value), "from 0 to below 1"),
-                NotNegative => (value >= 0.0 && value.is_finite(), "a number, not negative"),
-                Positive => (value > 0.0 && value.is_finite(), "a number above 0"),
+                NotNegative => (value >= 0.0, "a number, not negative"),
+                Positive => (value > 0.0, "a number above 0"),
+                Epochs => (value > 0.0 && value <= MOST_EPOCHS, "above 0 and at most 1000000"),
             };
             if !holds {
                 let expected = match key {
@@ -728,7 +830,7 @@ impl Config {
                 };
                 return Err(ConfigError::Contradiction {
                     key: key.to_owned(),
-                    found: value.to_string(),
+                    found: format!("{value:?}"),
                     expected: expected.to_owned(),
                 });
             }

@@ -1,7 +1,6 @@
 //! What a run learns from: the order of the images, their crops, masks, batches.
 //!
 //! - [`sampler`]: which image a draw is
-//! - [`quarantine`]: images that cannot be read
 //! - [`augment`]: what happens to one crop, and doing it
 //! - [`multi_crop`]: all crops of an image, and the batch of them
 //! - [`masking`]: which patches are hidden
@@ -14,5 +13,4 @@ pub mod augment;
 pub mod drawn;
 pub mod masking;
 pub mod multi_crop;
-pub mod quarantine;
 pub mod sampler;

@@ -33,23 +33,17 @@ pub enum ConfigError {
         /// What the parser said.
         reason: String,
     },
-    /// A value of another kind than the key takes.
-    #[error("{place}: {key} is {found}, expected a {expected}")]
+    /// A value that the key does not take: of another kind, a word that it does not know, an array of another length.
+    #[error("{place}: {key} is {found}, expected {expected}")]
     Kind {
         /// The key, dotted.
         key: String,
         /// The preset, file or setting that holds it.
         place: String,
-        /// The kind expected.
-        expected: &'static str,
+        /// What the key takes.
+        expected: String,
         /// The value.
         found: String,
-    },
-    /// A word that the key does not know, a list of the wrong length.
-    #[error("the configuration holds a value that its key does not take: {reason}")]
-    Value {
-        /// What serde said.
-        reason: String,
     },
     /// A value that cannot be, or contradicts another.
     #[error("{key} is {found}, expected {expected}")]

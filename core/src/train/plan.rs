@@ -37,7 +37,7 @@ pub struct Needs {
 impl Needs {
     /// Device memory in bytes.
     pub fn memory(&self) -> u64 {
-        self.weights + self.gradients + self.optimiser + self.activations
+        [self.weights, self.gradients, self.optimiser, self.activations].into_iter().fold(0, u64::saturating_add)
     }
 
     /// The needs of a configuration over `images` images. `kernels` says whether norms, activations and
@@ -46,69 +46,77 @@ impl Needs {
         let sizes = net_config(config);
         let vit = &sizes.vit;
         let heads = [&sizes.dino_head, &sizes.ibot_head];
-        let behind = sizes.mae.as_ref().map_or(0, |mae| decoder_parameters(vit, mae))
-            + heads.iter().filter_map(|head| head.as_ref()).map(head_parameters).sum::<u64>();
-        let all = 4 * (vit.parameters() + behind);
+        let behind = sizes.mae.as_ref().map_or(0, |mae| u128::from(decoder_parameters(vit, mae)))
+            + heads.iter().filter_map(|head| head.as_ref()).map(head_parameters).sum::<u128>();
+        let all = 4 * (u128::from(vit.parameters()) + behind);
         let teacher = if config.method == Method::Dinov2 { all } else { 0 };
         let schedules = Schedules::new(config, images);
-        let part = (config.train.batch_size / config.train.accumulate) as u64;
+        let part = (config.train.batch_size / config.train.accumulate) as u128;
         Self {
             encoder: vit.parameters(),
-            behind,
-            flops_per_image: flops(config, vit, sizes.mae.as_ref(), heads),
-            weights: all + teacher,
-            gradients: all * if config.train.accumulate > 1 { 2 } else { 1 },
-            optimiser: 2 * all,
-            activations: activations(config, vit, sizes.mae.as_ref(), part, kernels),
-            disk: 3 * (3 * all + teacher) + all,
+            behind: fitting(behind),
+            flops_per_image: fitting(flops(config, vit, sizes.mae.as_ref(), heads)),
+            weights: fitting(all + teacher),
+            gradients: fitting(all * if config.train.accumulate > 1 { 2 } else { 1 }),
+            optimiser: fitting(2 * all),
+            activations: fitting(activations(config, vit, sizes.mae.as_ref(), part, kernels)),
+            disk: fitting(3 * (3 * all + teacher) + all),
             steps: schedules.total,
-            seen: schedules.total * config.train.batch_size as u64,
+            seen: schedules.total.saturating_mul(config.train.batch_size as u64),
         }
     }
 }
 
+/// A count in 64 bits, or the most of them; until then it has 128, which hold all that a checked configuration needs.
+fn fitting(count: u128) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
 /// Linear layers with biases, prototypes with their lengths.
-fn head_parameters(head: &DinoHeadConfig) -> u64 {
+fn head_parameters(head: &DinoHeadConfig) -> u128 {
     let widths = head_widths(head);
-    let layers: usize = widths.windows(2).map(|pair| pair[0] * pair[1] + pair[1]).sum();
-    (layers + head.n_prototypes * (head.bottleneck_dim + 1)) as u64
+    let layers: u128 = widths.windows(2).map(|pair| pair[0] * pair[1] + pair[1]).sum();
+    layers + head.n_prototypes as u128 * (head.bottleneck_dim as u128 + 1)
 }
 
 /// D, hidden …, b.
-fn head_widths(head: &DinoHeadConfig) -> Vec<usize> {
-    let mut widths = vec![head.in_dim];
-    widths.resize(head.nlayers.max(1), head.hidden_dim);
-    widths.push(head.bottleneck_dim);
+fn head_widths(head: &DinoHeadConfig) -> Vec<u128> {
+    let mut widths = vec![head.in_dim as u128];
+    widths.resize(head.nlayers.max(1), head.hidden_dim as u128);
+    widths.push(head.bottleneck_dim as u128);
     widths
 }
 
-fn head_flops(head: &DinoHeadConfig) -> u64 {
-    let layers: usize = head_widths(head).windows(2).map(|pair| pair[0] * pair[1]).sum();
-    2 * (layers + head.n_prototypes * head.bottleneck_dim) as u64
+fn head_flops(head: &DinoHeadConfig) -> u128 {
+    let layers: u128 = head_widths(head).windows(2).map(|pair| pair[0] * pair[1]).sum();
+    2 * (layers + head.n_prototypes as u128 * head.bottleneck_dim as u128)
 }
 
 /// Blocks of an encoder over `tokens` tokens.
-fn block_flops(dim: usize, hidden: usize, factors: usize, tokens: usize) -> u64 {
-    (2 * tokens * dim * 4 * dim + 4 * tokens * tokens * dim + 2 * tokens * dim * hidden * factors) as u64
+fn block_flops(dim: u128, hidden: u128, factors: u128, tokens: u128) -> u128 {
+    2 * tokens * dim * 4 * dim + 4 * tokens * tokens * dim + 2 * tokens * dim * hidden * factors
 }
 
-fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Option<DinoHeadConfig>; 2]) -> u64 {
+fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Option<DinoHeadConfig>; 2]) -> u128 {
     let grid = vit.grid();
     let patches = grid * grid;
     if let Some(mae) = mae {
-        let kept = mae::kept(patches, mae.mask_ratio) + 1;
-        let embed = 2 * patches * 3 * vit.patch_size.pow(2) * vit.embed_dim;
-        let encoder = vit.depth as u64 * block_flops(vit.embed_dim, vit.ffn_hidden(), 2, kept);
-        let (dim, hidden) = (mae.decoder_embed_dim, mae.decoder_hidden);
-        let decoder = mae.decoder_depth as u64 * block_flops(dim, hidden, 2, patches + 1);
-        let ends = 2 * (kept * vit.embed_dim + (patches + 1) * 3 * vit.patch_size.pow(2)) * dim;
-        return 3 * (embed as u64 + encoder + decoder + ends as u64);
+        let kept = mae::kept(patches, mae.mask_ratio) as u128 + 1;
+        let [patches, patch, width, depth] =
+            [patches, vit.patch_size, vit.embed_dim, vit.depth].map(|size| size as u128);
+        let embed = 2 * patches * 3 * patch.pow(2) * width;
+        let encoder = depth * block_flops(width, vit.ffn_hidden() as u128, 2, kept);
+        let [dim, hidden, depth] =
+            [mae.decoder_embed_dim, mae.decoder_hidden, mae.decoder_depth].map(|size| size as u128);
+        let decoder = depth * block_flops(dim, hidden, 2, patches + 1);
+        let ends = 2 * (kept * width + (patches + 1) * 3 * patch.pow(2)) * dim;
+        return 3 * (embed + encoder + decoder + ends);
     }
     let local = config.crops.local_size / vit.patch_size;
-    let n_local = config.crops.local_number as u64;
-    let global = 2 * vit.flops(grid, grid);
+    let n_local = config.crops.local_number as u128;
+    let global = 2 * u128::from(vit.flops(grid, grid));
     // Stochastic depth leaves a share of the student's branches out.
-    let student = (global + n_local * vit.flops(local, local)) as f64 * (1.0 - config.model.drop_path_rate);
+    let student = (global + n_local * u128::from(vit.flops(local, local))) as f64 * (1.0 - config.model.drop_path_rate);
     let head = heads[0].as_ref().map_or(0, head_flops);
     let patch_head = heads[1].as_ref().or(heads[0].as_ref()).map_or(0, head_flops);
     let ibot = &config.ibot;
@@ -118,9 +126,9 @@ fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Opt
         }
         false => 0.0,
     };
-    let of_patches = (masked * patch_head as f64) as u64;
+    let of_patches = (masked * patch_head as f64) as u128;
     // The teacher goes forward only.
-    (global + 2 * head + of_patches) + 3 * (student as u64 + (2 + n_local) * head + of_patches)
+    (global + 2 * head + of_patches) + 3 * (student as u128 + (2 + n_local) * head + of_patches)
 }
 
 /// How blocks are computed, which decides what they keep for their backward pass.
@@ -135,7 +143,7 @@ enum By {
 impl By {
     /// Blocks' worth of 32-bit tensors that are on their way at the peak, beside what is kept: gradients, and what a kernel
     /// has widened or not yet let go. By measured peaks (docs/benchmarks.md); operations keep what is on its way.
-    fn on_the_way(self) -> usize {
+    fn on_the_way(self) -> u128 {
         match self {
             Self::Kernels { half: false } => 2,
             Self::Kernels { half: true } => 3,
@@ -151,19 +159,19 @@ impl By {
 /// Some blocks, and the tokens of one image that go through them.
 #[derive(Clone, Copy)]
 struct Stretch {
-    depth: usize,
-    dim: usize,
-    hidden: usize,
+    depth: u128,
+    dim: u128,
+    hidden: u128,
     /// SwiGLU: two numbers in for one out.
     gated: bool,
     layer_scale: bool,
-    heads: usize,
-    tokens: usize,
+    heads: u128,
+    tokens: u128,
 }
 
 impl Stretch {
     /// Bytes that a block keeps of an image; docs/benchmarks.md has them beside measured peaks.
-    fn block(&self, by: By) -> usize {
+    fn block(&self, by: By) -> u128 {
         let Self { dim, hidden, heads, tokens, .. } = *self;
         let bytes = match by {
             By::Kernels { half } => {
@@ -183,45 +191,45 @@ impl Stretch {
 }
 
 /// Bytes that a part of `images` images keeps for the backward pass.
-fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images: u64, kernels: bool) -> u64 {
+fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images: u128, kernels: bool) -> u128 {
     // What is computed again is kept for so short that it stays in 32 bits.
     let half = config.train.precision == Precision::F16 && !config.train.checkpoint_activations;
     let by = if kernels { By::Kernels { half } } else { By::Operations };
     let grid = vit.grid();
     let patches = grid * grid;
     let encoder = |tokens: usize| Stretch {
-        depth: vit.depth,
-        dim: vit.embed_dim,
-        hidden: vit.ffn_hidden(),
+        depth: vit.depth as u128,
+        dim: vit.embed_dim as u128,
+        hidden: vit.ffn_hidden() as u128,
         gated: matches!(vit.ffn, Ffn::SwiGlu { .. }),
         layer_scale: vit.layer_scale,
-        heads: vit.num_heads,
-        tokens,
+        heads: vit.num_heads as u128,
+        tokens: tokens as u128,
     };
     // Stretches with how often an image goes through them, and what is kept besides.
     let (stretches, besides) = match mae {
         Some(mae) => {
             let kept = mae::kept(patches, mae.mask_ratio) + 1;
             let decoder = Stretch {
-                depth: mae.decoder_depth,
-                dim: mae.decoder_embed_dim,
-                hidden: mae.decoder_hidden,
+                depth: mae.decoder_depth as u128,
+                dim: mae.decoder_embed_dim as u128,
+                hidden: mae.decoder_hidden as u128,
                 gated: false,
                 layer_scale: false,
-                heads: mae.decoder_num_heads,
-                tokens: patches + 1,
+                heads: mae.decoder_num_heads as u128,
+                tokens: patches as u128 + 1,
             };
-            (vec![(1, encoder(kept)), (1, decoder)], 4 * patches * 3 * vit.patch_size.pow(2))
+            (vec![(1, encoder(kept)), (1, decoder)], 4 * patches as u128 * 3 * (vit.patch_size as u128).pow(2))
         }
         None => {
             let local = config.crops.local_size / vit.patch_size;
-            let number = config.crops.local_number;
+            let number = config.crops.local_number as u128;
             let stretches = vec![(2, encoder(vit.tokens(grid, grid))), (number, encoder(vit.tokens(local, local)))];
-            (stretches, 4 * (2 + number) * config.dino.head_n_prototypes)
+            (stretches, 4 * (2 + number) * config.dino.head_n_prototypes as u128)
         }
     };
     let all =
-        |of: &dyn Fn(&Stretch) -> usize| stretches.iter().map(|(times, stretch)| times * of(stretch)).sum::<usize>();
+        |of: &dyn Fn(&Stretch) -> u128| stretches.iter().map(|(times, stretch)| times * of(stretch)).sum::<u128>();
     let largest = |by| stretches.iter().map(|(times, stretch)| times * stretch.block(by)).max().unwrap_or_default();
     let blocks = match config.train.checkpoint_activations {
         // Each block keeps its input; one at a time is in memory as a whole.
@@ -231,7 +239,7 @@ fn activations(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, images
         }
         false => all(&|stretch| stretch.depth * stretch.block(by)) + by.on_the_way() * largest(by.in_32_bits()),
     };
-    images * (blocks + 4 * besides) as u64
+    images * (blocks + 4 * besides)
 }
 
 #[cfg(test)]
@@ -255,6 +263,33 @@ mod tests {
         assert_eq!(needs("webmae-1b").steps, 488_000);
         // MAE's decoder for ViT-B: 26 109 184 (§2.4).
         assert_eq!(needs("mae-vitb16").behind, 26_109_184);
+    }
+
+    #[test]
+    fn what_is_beyond_64_bits_is_the_most_of_them() {
+        let needs = |method: &str, more: &[&str]| {
+            let most = [
+                "model.embed_dim=100000",
+                "model.num_heads=10",
+                "model.patch_size=1",
+                "crops.global_size=1000",
+                "crops.local_size=500",
+                "crops.local_number=1000",
+                "model.depth=1",
+                "train.batch_size=1000000",
+                "train.epochs=1000000",
+                "train.epoch_length=0",
+            ];
+            let settings: Vec<String> = [method].iter().chain(&most).chain(more).map(ToString::to_string).collect();
+            let config = Config::resolve(None, None, &settings).unwrap_or_else(|error| panic!("{error}"));
+            Needs::of(&config, u64::MAX, false)
+        };
+        let prototypes = ["dino.head_n_prototypes=1000000", "dino.head_hidden_dim=1000000", "dino.head_nlayers=1000"];
+        let decoder = ["mae.decoder_embed_dim=1000000", "mae.decoder_depth=1000"];
+        for needs in [needs("method=dinov2", &prototypes), needs("method=mae", &decoder)] {
+            assert_eq!((needs.seen, needs.activations, needs.memory()), (u64::MAX, u64::MAX, u64::MAX));
+            assert!(needs.flops_per_image > 1 << 60 && needs.weights > 1 << 40, "{needs:?}");
+        }
     }
 
     #[test]

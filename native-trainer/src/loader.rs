@@ -20,6 +20,9 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// How the names of the threads that prepare begin.
+pub(crate) const DECODES: &str = "decode-";
+
 /// Prepares the items `0..total` on `workers` threads by `prepare`, and gives `consume` the results in order.
 ///
 /// `consume` runs on the calling thread (the only one that may speak to the device) and may stop early.
@@ -35,7 +38,7 @@ pub(crate) fn run<T: Send, R>(
     thread::scope(|scope| {
         for number in 0..workers.max(1).min(total.max(1)) {
             let (sender, gate, prepare) = (sender.clone(), &gate, &prepare);
-            let worker = thread::Builder::new().name(format!("decode-{number}"));
+            let worker = thread::Builder::new().name(format!("{DECODES}{number}"));
             // Fewer threads than asked for are slower, not wrong; the first must exist.
             if let Err(error) = worker.spawn_scoped(scope, move || work(gate, &sender, prepare)) {
                 assert!(number > 0, "the operating system gives us no thread: {error}");

@@ -14,6 +14,11 @@ pub(crate) fn peak() -> Option<u64> {
     status("VmHWM:")
 }
 
+/// Bytes in memory now that are files', the program's own code among them: it comes in as it is used.
+pub(crate) fn of_files() -> Option<u64> {
+    status("RssFile:")
+}
+
 /// Lets the peak begin anew; without the right to, the old one stands.
 pub(crate) fn forget_peak() {
     // proc(5): 5 resets the peak resident set size. Where that is not allowed, the old peak is a bound from above.

@@ -217,6 +217,11 @@ fn a_run_in_one_file_begins_another_run() {
     let third = place.path().join("third");
     let ran = from(Path::new("drawn:31"), &third, &["--set", "train.epochs=2"]).ends(0);
     assert!(ran.err.contains("begun on 30 images"), "{}", ran.err);
+    // Where the run has begun the file is not read any more, which is said; where all steps are made nothing would be.
+    let ran = from(Path::new("drawn:31"), &third, &["--set", "train.epochs=2"]).ends(0);
+    assert!(ran.err.contains("is not read: the run has begun"), "{}", ran.err);
+    let ran = from(drawn, &place.path().join("over"), &["--set", "train.epochs=1"]).ends(1);
+    assert!(ran.err.contains("stands at step 7") && ran.err.contains("only 5 steps"), "{}", ran.err);
     // What holds no run is told.
     let weights = first.join("model/model.safetensors");
     std::fs::copy(weights, &file).expect("a file");
@@ -254,11 +259,12 @@ fn bad_images_are_passed_over_within_the_budget() {
 #[test]
 fn a_folder_of_bad_images_ends_the_run() {
     let place = tempfile::tempdir().expect("a folder");
+    let (data, out) = (place.path().join("images"), place.path().join("run"));
+    std::fs::create_dir(&data).expect("a folder");
     for index in 0..12 {
-        std::fs::write(place.path().join(format!("{index}.png")), b"no picture at all").expect("a file");
+        std::fs::write(data.join(format!("{index}.png")), b"no picture at all").expect("a file");
     }
-    let out = place.path().join("run");
-    let ran = run(command(place.path(), &out, "tiny-mae", &["--set", "data.bad_budget=100%"])).ends(1);
+    let ran = run(command(&data, &out, "tiny-mae", &["--set", "data.bad_budget=100%"])).ends(1);
     assert!(ran.err.contains("none of 12 images can be read"), "{}", ran.err);
 }
 
@@ -308,6 +314,15 @@ fn what_is_wrong_is_said_before_anything_starts() {
     check(command(&data, &out, "tiny-mae", &["--set", "optim.base_rl=1"]), "did you mean optim.base_lr");
     check(command(&data, &out, "tiny-mae", &["--set", "train.batch_size=64"]), "fewer than a batch");
     check(command(&data, &out, "tiny-mae", &["--resume"]), "holds no run");
+    let mut bare = Command::new(env!("CARGO_BIN_EXE_native-trainer"));
+    bare.arg("pretrain").arg(&data).args(["--device", "cpu", "--resume", "--out"]).arg(&out);
+    check(bare, "holds no run");
+    check(command(&data, &data.join("flat/run"), "tiny-mae", &[]), "lies in");
+    let broken = place.path().join("broken");
+    std::fs::create_dir(&broken).expect("a folder");
+    std::fs::write(broken.join("a.png"), b"no picture").expect("a file");
+    let val = broken.to_str().expect("UTF-8");
+    check(command(&data, &place.path().join("val"), "tiny-mae", &["--val", val]), "no image of --val can be read");
     for (setting, word) in [
         ("model.mlp_ratio=0", "model.mlp_ratio is 0"),
         ("model.depth=1000000000000", "at most 1000"),
@@ -328,6 +343,16 @@ fn what_is_wrong_is_said_before_anything_starts() {
     check(bare, "nothing says what to train");
     run(command(&data, &out, "tiny-mae", &["--steps", "1"])).ends(0);
     check(command(&data, &out, "tiny-mae", &["--set", "optim.base_lr=7"]), "optim.base_lr was");
+    // Also where DATA would be too small for what is asked now.
+    check(command(&data, &out, "tiny-mae", &["--set", "train.batch_size=64"]), "train.batch_size was 8, now 64");
+    // What a run was begun with stands in its checkpoints: its file is not changed in silence.
+    let kept = out.join("config.toml");
+    let text = std::fs::read_to_string(&kept).expect("a configuration");
+    let edited = text.replace("base_lr = ", "base_lr = 1");
+    assert_ne!(edited, text);
+    std::fs::write(&kept, edited).expect("writable");
+    check(command(&data, &out, "tiny-mae", &[]), "config.toml was changed since the run was begun: optim.base_lr was");
+    std::fs::write(&kept, text).expect("writable");
     let three = ["--devices", "cpu,cpu,cpu"];
     check(shared(&data, &place.path().join("three"), &three), "multiple of 3");
     check(shared(&data, &place.path().join("none"), &["--devices", "cpu,tpu"]), "no device is called tpu");
@@ -419,6 +444,10 @@ fn a_broken_checkpoint_is_passed_over_for_the_one_before() {
     let ran = run(command(&data, &out, "tiny-mae", &["--steps", "1", "--set", "train.save_steps=1"])).ends(0);
     assert!(ran.err.contains("the hash differs"), "{}", ran.err);
     assert!(ran.err.contains("goes on from") && ran.err.contains("step-000000002"), "{}", ran.err);
+    // Its step was made once more, and is saved now.
+    let ran = run(command(&data, &out, "tiny-mae", &["--steps", "1", "--set", "train.save_steps=1"])).ends(0);
+    assert!(ran.err.contains("step-000000003") && !ran.err.contains("passed over"), "{}", ran.err);
+    assert!(out.join("checkpoints/damaged-step-000000003").is_dir());
 }
 
 #[test]

@@ -216,8 +216,7 @@ test('what is followed is followed on by another engine, and by another model', 
   await page.locator('input[name="engine"]').nth(1).check({ force: true });
   await waitFor(page, 'another engine', () => /You chose/.test(document.querySelector('[data-testid="engine-status"]').parentElement.textContent));
   await until('the same pictures', async () => JSON.stringify(await pictures(page)) === before);
-  const computing = hash.replace('&sample', '&engine=cpu&sample');
-  await until('the same link', async () => [hash, computing].includes(await address(page)));
+  await until('the same link', async () => /&at=20&follow=100$/.test(await address(page)));
   await page.locator(byTest('built-in')).selectOption('untrained-mae');
   await waitFor(page, 'the other model', () => /model=untrained-mae/.test(location.hash));
   await until('its patch', async () => /&at=20&follow=\d+$/.test(await address(page)));

@@ -117,6 +117,16 @@ fn released_weights_continue_at_a_higher_resolution_as_pytorch_sees_them() {
 }
 
 #[test]
+fn attention_is_split_as_the_weights_learned_it() {
+    // Every tensor has the same shape whatever the heads.
+    let mut trainer = begin(&[&DINO[..], &["crops.global_size=28", "model.num_heads=1"]].concat());
+    let before = tensor(&trainer, "student.backbone.blocks.0.attn.qkv.weight");
+    let error = block_on(trainer.begin_from(&golden_model("dinov2-mlp", None))).expect_err("other heads").to_string();
+    assert!(error.contains("model.num_heads") && error.contains("set model.num_heads="), "{error}");
+    assert_eq!(tensor(&trainer, "student.backbone.blocks.0.attn.qkv.weight"), before);
+}
+
+#[test]
 fn new_heads_warm_up_with_their_prototypes_frozen() {
     let mut trainer = at("42");
     block_on(trainer.begin_from(&golden_model("dinov2-mlp", None))).expect("the same sizes");

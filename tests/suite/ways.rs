@@ -226,6 +226,14 @@ fn gradients_beyond_sixteen_bits_halve_the_scale_and_change_nothing_else() {
     let mut plain = begin(&[&SIZES, &MAE], &cpu());
     let error = block_on(plain.restore(&checkpoint(&run, &[]), &counters)).expect_err("another run").to_string();
     assert!(error.contains("loss_scale"), "{error}");
+    // A new run may begin there in 32 bits, and one in 16 where one in 32 stands.
+    block_on(plain.restore_from(&checkpoint(&run, &[]), &counters)).expect("the same sizes");
+    let mut third = begin(&settings, &cpu());
+    let first_scale = state(&third)["loss_scale"].clone();
+    block_on(third.restore_from(&checkpoint(&plain, &[]), &counters)).expect("the same sizes");
+    let mut weights = state(&third);
+    assert_eq!(weights.remove("loss_scale"), Some(first_scale));
+    assert_eq!(weights, state(&plain));
 }
 
 // --- memory ---------------------------------------------------------------------------------------

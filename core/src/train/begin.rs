@@ -9,9 +9,10 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::state::parameter_name;
+use super::state::{parameter_name, read_about};
 use super::trainer::Trainer;
 use super::walk::{Named, change, tensors};
+use crate::config::Method;
 use crate::error::{Error, TrainError};
 use crate::formats::{Checkpoint, ModelFiles};
 use crate::layers::pos_embed::{Interpolation, interpolate};
@@ -71,6 +72,10 @@ impl Trainer {
             true => None,
             false => Some(recognise(checkpoint, files.config.as_deref())?),
         };
+        // Without a config.json the heads of a foreign model are a guess by its width.
+        if own || files.config.is_some() {
+            self.check_heads_of(checkpoint, layout.as_ref())?;
+        }
         let device = self.plain_device();
         let mut taken = BTreeMap::new();
         let (mut resized, mut missing, mut used) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
@@ -119,6 +124,43 @@ impl Trainer {
             self.teacher.take().map(|net| change(net, &mut |name, old| give(format!("teacher.{name}"), old)));
         self.hand_out();
         Ok(begun)
+    }
+}
+
+impl Trainer {
+    /// That attention is split as it was: the tensors have the same shapes whatever the heads.
+    fn check_heads_of(&self, checkpoint: &Checkpoint, layout: Option<&Layout>) -> Result<(), Error> {
+        let (model, mae) = (&self.config.model, &self.config.mae);
+        let (heads, decoder) = match layout {
+            Some(layout) => (Some(layout.config.num_heads), layout.mae.as_ref().map(|mae| mae.decoder_num_heads)),
+            None => {
+                let about = read_about(checkpoint)?.map(|(config, _)| config);
+                let with_decoder = about.as_ref().filter(|config| config.method == Method::Mae);
+                (
+                    about.as_ref().map(|config| config.model.num_heads),
+                    with_decoder.map(|config| config.mae.decoder_num_heads),
+                )
+            }
+        };
+        let learns_decoder = self.config.method == Method::Mae;
+        let pairs = [
+            ("model.num_heads", model.num_heads, heads),
+            ("mae.decoder_num_heads", mae.decoder_num_heads, decoder.filter(|_| learns_decoder)),
+        ];
+        for (key, here, there) in pairs {
+            if let Some(there) = there.filter(|there| *there != here) {
+                return Err(TrainError::Checkpoint {
+                    what: key.to_owned(),
+                    expected: here.to_string(),
+                    found: format!("{there} in model.init"),
+                    advice: format!(
+                        "set {key}={there}: attention would be split otherwise than the weights learned it"
+                    ),
+                }
+                .into());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -189,6 +189,20 @@ impl Trainer {
     ///
     /// [`TrainError::Checkpoint`] when a tensor is missing, of another shape, or of no use, and the checkpoint's own.
     pub async fn restore(&mut self, checkpoint: &Checkpoint, counters: &Counters) -> Result<(), Error> {
+        self.put(checkpoint, counters, false).await
+    }
+
+    /// Puts a new run where another one of the same sizes stands; `train.precision` may be another: a run that has no loss
+    /// scale leaves it aside, one that needs it begins with the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    pub async fn restore_from(&mut self, checkpoint: &Checkpoint, counters: &Counters) -> Result<(), Error> {
+        self.put(checkpoint, counters, true).await
+    }
+
+    async fn put(&mut self, checkpoint: &Checkpoint, counters: &Counters, another: bool) -> Result<(), Error> {
         let misfit = |what: String, expected: String, found: String| TrainError::Checkpoint {
             what,
             expected,
@@ -241,10 +255,14 @@ impl Trainer {
             }
         }
         let mut loss_scale = self.loss_scale;
-        if let Some(loss_scale) = &mut loss_scale {
+        let has_scale = checkpoint.entry(LOSS_SCALE).is_some();
+        if let Some(loss_scale) = loss_scale.as_mut().filter(|_| has_scale || !another) {
             read(LOSS_SCALE.to_owned(), &[2]).await?;
             let values = checkpoint.read(LOSS_SCALE).await?.to_f32()?;
             *loss_scale = LossScale { scale: f64::from(values[0]), good: values[1] as u64 };
+            left.retain(|name| *name != LOSS_SCALE);
+        }
+        if another {
             left.retain(|name| *name != LOSS_SCALE);
         }
         left.retain(|name| !found.contains_key(*name) && !name.starts_with("center."));

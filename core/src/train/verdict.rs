@@ -50,24 +50,32 @@ pub struct Course {
 }
 
 impl Course {
-    /// A course of which the last losses and the best RankMe are known.
-    pub fn resumed(losses: impl IntoIterator<Item = f64>, best_rankme: f64) -> Self {
-        let mut course = Self { best_rankme, ..Self::default() };
-        losses.into_iter().for_each(|loss| course.push(loss));
-        course
-    }
-
     /// Remembers a step for the next verdict.
     pub fn note(&mut self, step: &Step) {
-        self.push(step.loss);
+        self.stepped(step.loss);
         self.teacher.clone_from(&step.teacher);
     }
 
-    fn push(&mut self, loss: f64) {
+    /// Remembers a step's loss.
+    pub fn stepped(&mut self, loss: f64) {
         self.losses.push_back(loss);
         if self.losses.len() > WINDOW {
             self.losses.pop_front();
         }
+    }
+
+    /// Remembers a look at features of this RankMe: what later ones are held to. A run that goes on is told of all that
+    /// were, in their order between the steps.
+    pub fn looked(&mut self, rankme: f64) {
+        if let Some(loss) = self.loss() {
+            self.best_loss = Some(self.best_loss.map_or(loss, |best| best.min(loss)));
+        }
+        self.best_rankme = self.best_rankme.max(rankme);
+    }
+
+    /// The mean of the last losses; nothing before the first.
+    fn loss(&self) -> Option<f64> {
+        (!self.losses.is_empty()).then(|| self.losses.iter().sum::<f64>() / self.losses.len() as f64)
     }
 
     /// The teacher's figures at the last step.
@@ -77,14 +85,8 @@ impl Course {
 
     /// The verdict on held-out features of this rank and spread, after so many steps.
     pub fn judge(&mut self, step: u64, warmup: u64, rankme: f64, feature_std: f64) -> (Verdict, String) {
-        let loss = match self.losses.len() {
-            0 => 0.0,
-            count => self.losses.iter().sum::<f64>() / count as f64,
-        };
-        if !self.losses.is_empty() {
-            self.best_loss = Some(self.best_loss.map_or(loss, |best| best.min(loss)));
-        }
-        self.best_rankme = self.best_rankme.max(rankme);
+        self.looked(rankme);
+        let loss = self.loss().unwrap_or(0.0);
         let figure = |name: &str| self.teacher.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
         verdict(&Vitals {
             step,
@@ -104,8 +106,12 @@ impl Course {
 pub fn verdict(vitals: &Vitals) -> (Verdict, String) {
     let &Vitals { step, warmup, teacher_entropy, information, rankme, best_rankme, feature_std, loss, best_loss } =
         vitals;
-    if !(loss.is_finite() && rankme.is_finite() && feature_std.is_finite()) {
+    if !loss.is_finite() {
         return (Verdict::Diverging, format!("the loss is {loss:.3}; lower optim.base_lr"));
+    }
+    if !(rankme.is_finite() && feature_std.is_finite()) {
+        let says = format!("the features are not finite (feature std {feature_std:.2}, RankMe {rankme:.1})");
+        return (Verdict::Diverging, says);
     }
     if step < YOUNG {
         let made = if step == 1 { "1 step is made".to_owned() } else { format!("{step} steps are made") };
@@ -156,6 +162,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_course_that_is_told_again_is_judged_alike() {
+        let mut course = Course::default();
+        let steps = |course: &mut Course, loss: f64| (0..WINDOW).for_each(|_| course.stepped(loss));
+        steps(&mut course, 0.4);
+        assert_eq!(course.judge(60, 10, 30.0, 0.7).0, Verdict::Good);
+        steps(&mut course, 0.7);
+        let mut again = Course::default();
+        steps(&mut again, 0.4);
+        again.looked(30.0);
+        steps(&mut again, 0.7);
+        let (found, says) = course.judge(120, 10, 30.0, 0.7);
+        assert!(found == Verdict::Watch && says.contains("the loss rose to 0.700 from 0.400"), "{says}");
+        assert_eq!(again.judge(120, 10, 30.0, 0.7), (found, says));
+    }
+
+    #[test]
     fn each_illness_has_its_name() {
         let well = Vitals {
             step: 1000,
@@ -189,5 +211,6 @@ mod tests {
         check(Vitals { loss: 9.0, ..well }, Verdict::Good, "RankMe");
         check(Vitals { loss: 9.0, teacher_entropy: None, information: None, ..well }, Verdict::Watch, "loss rose");
         check(Vitals { loss: f64::NAN, ..well }, Verdict::Diverging, "base_lr");
+        check(Vitals { rankme: f64::NAN, ..well }, Verdict::Diverging, "RankMe NaN");
     }
 }

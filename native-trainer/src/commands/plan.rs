@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use lab_core::config::{Config, Precision};
 use lab_core::data::multi_crop::Batch;
 use lab_core::device::{OpenDevice, mode};
@@ -15,14 +15,18 @@ use lab_core::train::{Outcome, Trainer};
 use lab_protocol::EngineKind;
 use serde_json::json;
 
-use super::pretrain::resolve_from;
+use super::pretrain::{NOTHING, enough, resolve_from};
 use crate::cli::PlanArgs;
 use crate::progress::duration;
 use crate::{engine, memory, text};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
+    if arguments.preset.is_none() && arguments.config.is_none() {
+        bail!(NOTHING);
+    }
     let config = resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)?;
+    enough(&config, arguments.images)?;
     let device = match arguments.no_measure {
         true => None,
         false => Some(engine::open(&arguments.engine)?),
@@ -48,7 +52,7 @@ pub(crate) fn run(arguments: &PlanArgs) -> Result<ExitCode> {
     };
     let seconds = measured.as_ref().map(|measured| measured.seconds * needs.seen as f64);
     let kept = measured.as_ref().map_or(0, |measured| measured.kept);
-    let all = needs.memory() + kept;
+    let all = needs.memory().saturating_add(kept);
     let expected = measured.as_ref().and_then(|measured| measured.by_the_step(all));
     if arguments.json {
         let json = json!({
@@ -183,7 +187,7 @@ fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, estimate: 
     // Before anything is measured: its memory is not the step's.
     engine::check_heads(device, &small.head_dims(), true)?;
     memory::forget_peak();
-    let before = memory::resident();
+    let (before, code) = (memory::resident(), memory::of_files());
     let mut trainer = pollster::block_on(Trainer::begin(small.clone(), arguments.images, &device.device))?;
     let mut batch = Batch::new(small, images);
     for (index, value) in batch.global.iter_mut().chain(&mut batch.local).enumerate() {
@@ -200,7 +204,11 @@ fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, estimate: 
         seconds = start.elapsed().as_secs_f64();
     }
     let memory = match device.info.kind {
-        EngineKind::Cpu => memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before)),
+        EngineKind::Cpu => {
+            // Code that the step was the first to use is none of its memory; a development build has 20 MiB of it.
+            let code = memory::of_files().zip(code).map_or(0, |(now, before)| now.saturating_sub(before));
+            memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before + code))
+        }
         EngineKind::Gpu => lab_core::device::reserved_bytes(&device.device),
     };
     let kept = if device.info.kind == EngineKind::Cpu { memory::KEPT } else { 0 };

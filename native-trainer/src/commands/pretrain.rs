@@ -13,36 +13,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lab_core::config::Config;
+use lab_core::config::{Budget, Config};
 use lab_core::data::multi_crop::{Batch, Prepared};
-use lab_core::data::quarantine::Budget;
+use lab_core::device::mode;
 use lab_core::formats::Checkpoint;
 use lab_core::train::event::{Event, Started};
+use lab_core::train::plan::Needs;
 use lab_core::train::state::{Counters, FORMAT, read_about};
 use lab_core::train::{Outcome, Trainer};
+use lab_protocol::EngineKind;
 
 use crate::cli::PretrainArgs;
 use crate::inputs::Inputs;
 use crate::run::checkpoint::Checkpoints;
 use crate::run::examine::Examiner;
 use crate::run::feed::Feed;
-use crate::run::folder::{RunFolder, kept_config};
+use crate::run::folder::{RunFolder, has_begun, hold_to_begun, kept_config, must_be_run};
 use crate::run::{export, replay};
 use crate::watch::{Stop, Wanted, Watchers};
-use crate::{engine, host, loader, text};
+use crate::{engine, host, loader, memory, text};
 
 /// Runs the command. The exit status is 0 also when the run was asked to stop and its state is safe.
 pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
+    if arguments.resume {
+        must_be_run(&arguments.out)?;
+    }
     let config = resolve(arguments)?;
     let budget: Budget = config.data.bad_budget.parse().context("data.bad_budget")?;
+    hold_to_begun(&arguments.out, &config)?;
+    not_among(&arguments.out, &arguments.data)?;
+    let inputs = Inputs::list(&arguments.data)?;
+    // Before here there is nothing that a run could save.
     let stop = Stop::default();
     stop.on_signals()?;
-    let inputs = Inputs::list(&arguments.data)?;
     let images = inputs.len() as u64;
-    if images < config.train.batch_size as u64 {
-        let batch = config.train.batch_size as u64;
-        return Err(lab_core::error::TrainError::TooFewImages { found: images, batch }.into());
-    }
+    enough(&config, images)?;
     let folder = RunFolder::open(&arguments.out, &config, arguments.resume)?;
     let devices = match arguments.devices.is_empty() {
         true => vec![engine::open(&arguments.engine)?],
@@ -52,6 +57,11 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     for device in &devices {
         engine::check_heads(device, &config.head_dims(), true)?;
     }
+    let Some(on) = devices.first() else { bail!("--devices names no device") };
+    let needs = Needs::of(&config, images, mode::runs(mode::Kernel::Attention, &on.device));
+    if on.info.kind == EngineKind::Cpu {
+        room_in_memory(&needs, memory::available())?;
+    }
     let mut devices = devices.into_iter().map(|device| device.device);
     let Some(first) = devices.next() else { bail!("--devices names no device") };
 
@@ -59,7 +69,11 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     pollster::block_on(trainer.spread(&devices.collect::<Vec<_>>())).context("--devices")?;
     let mut counters = Counters { format: FORMAT, step: 0, cursor: 0, bad_images: 0, bad_steps: 0, images };
     let checkpoints = Checkpoints::open(folder.join("checkpoints"))?;
-    let new = checkpoints.is_empty()? && arguments.from.is_none();
+    let begins = checkpoints.is_empty()?;
+    if begins {
+        room_on_disk(&needs, folder.path())?;
+    }
+    let new = begins && arguments.from.is_none();
     if new && !config.model.init.is_empty() {
         let files = crate::host::open_model(&PathBuf::from(&config.model.init)).context("model.init")?;
         let said = pollster::block_on(trainer.begin_from(&files))?;
@@ -78,8 +92,20 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         }
         (counters, goes_on) = (found, true);
         text::note(&format!("goes on from {}", path.display()));
+        if let Some(from) = &arguments.from {
+            text::note(&format!("{} is not read: the run has begun", from.display()));
+        }
     } else if let Some(path) = &arguments.from {
         counters = begin_from_file(&mut trainer, path, images)?;
+        if trainer.is_done() {
+            bail!(
+                "the run in {} stands at step {}, and on {} this one has only {}: nothing would be trained; raise train.epochs",
+                path.display(),
+                counters.step,
+                text::plural(images, "image"),
+                text::plural(trainer.schedules().total, "step")
+            );
+        }
     }
     folder.hold_to(&inputs, goes_on)?;
 
@@ -108,10 +134,11 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
         trainer,
         counters,
         stop: stop.flag(),
-        last_steps: arguments.steps.map(|steps| counters.step + steps),
+        last_steps: arguments.steps.map(|steps| counters.step.saturating_add(steps)),
         begun: Instant::now(),
         saved: Instant::now(),
         saved_step: counters.step,
+        looked_at: None,
         refused_in_row: 0,
     };
     run.tell(&Event::Started(Started {
@@ -141,8 +168,69 @@ pub(crate) fn run(arguments: &PretrainArgs) -> Result<ExitCode> {
     result?;
     let state = if stopped { "stopped; the same command goes on" } else { "done" };
     let (place, model) = (folder.path().display(), folder.join("model"));
-    text::print(&format!("{place}: {state}, {steps} steps; the model is in {}\n", model.display()))?;
+    let steps = text::plural(steps, "step");
+    text::print(&format!("{place}: {state}, {steps}; the model is in {}\n", model.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// That DATA holds a batch.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn enough(config: &Config, images: u64) -> Result<()> {
+    let batch = config.train.batch_size as u64;
+    if images < batch {
+        return Err(lab_core::error::TrainError::TooFewImages { found: images, batch }.into());
+    }
+    Ok(())
+}
+
+/// That the run does not lie in a folder that it learns from: what it draws would be among its images.
+fn not_among(out: &Path, data: &[PathBuf]) -> Result<()> {
+    // Of a folder that is not there yet, what there is of the way to it.
+    let absolute = std::path::absolute(out).with_context(|| format!("--out {}", out.display()))?;
+    let there = absolute.ancestors().find_map(|above| Some((std::fs::canonicalize(above).ok()?, above)));
+    let Some((real, above)) = there else { return Ok(()) };
+    let out_there = real.join(absolute.strip_prefix(above).unwrap_or(Path::new("")));
+    for folder in data {
+        if folder.is_dir() && std::fs::canonicalize(folder).is_ok_and(|folder| out_there.starts_with(folder)) {
+            bail!(
+                "--out {} lies in {}, whose images are trained on: the pictures that the run draws would be among them; name a \
+                 folder elsewhere",
+                out.display(),
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// That the host's memory holds the run, as far as can be told before: activations are an estimate, and taken as half.
+fn room_in_memory(needs: &Needs, room: u64) -> Result<()> {
+    let held = needs.memory() - needs.activations;
+    if held + needs.activations / 2 > room {
+        bail!(
+            "the run does not fit: {} are free, weights, gradients and optimiser take {}, activations about {}; native-trainer \
+             plan says what needs less",
+            text::bytes(room),
+            text::bytes(held),
+            text::bytes(needs.activations)
+        );
+    }
+    Ok(())
+}
+
+/// That the disk holds what the run will save, where the system tells.
+fn room_on_disk(needs: &Needs, folder: &Path) -> Result<()> {
+    match fs4::available_space(folder) {
+        Ok(free) if free < needs.disk => bail!(
+            "no room in {}: checkpoints and model take about {}, the disk has {}; free some, or name another --out",
+            folder.display(),
+            text::bytes(needs.disk),
+            text::bytes(free)
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The list of bad images in the run's folder.
@@ -174,7 +262,7 @@ fn too_many(bad: u64, allowed: u64, config: &Config, list: &Path) -> String {
 /// Puts a new run where the run in a single file stands.
 fn begin_from_file(trainer: &mut Trainer, path: &Path, images: u64) -> Result<Counters> {
     let (checkpoint, _, counters) = saved_run(path)?;
-    pollster::block_on(trainer.restore(&checkpoint, &counters)).with_context(|| path.display().to_string())?;
+    pollster::block_on(trainer.restore_from(&checkpoint, &counters)).with_context(|| path.display().to_string())?;
     text::note(&format!("begins with {} at step {}", path.display(), counters.step));
     if counters.images != images {
         text::note(&format!(
@@ -203,7 +291,12 @@ fn saved_run(path: &Path) -> Result<(Checkpoint, Config, Counters)> {
 /// `--from`, over the configuration in that file.
 pub(crate) fn resolve(arguments: &PretrainArgs) -> Result<Config> {
     let nothing = arguments.preset.is_none() && arguments.config.is_none();
-    if nothing && let Some(config) = kept_config(&arguments.out)? {
+    // A start that failed leaves a configuration too; against a file that is named it does not count.
+    let keeps = arguments.from.is_none() || has_begun(&arguments.out);
+    if nothing
+        && keeps
+        && let Some(config) = kept_config(&arguments.out)?
+    {
         let name = arguments.out.join("config.toml");
         return Ok(Config::resolve(None, Some((&name.to_string_lossy(), &config.to_toml())), &arguments.set)?);
     }
@@ -213,13 +306,14 @@ pub(crate) fn resolve(arguments: &PretrainArgs) -> Result<Config> {
         return Ok(Config::resolve(None, Some((&name, &config.to_toml())), &arguments.set)?);
     }
     if nothing {
-        bail!(
-            "nothing says what to train: give --preset NAME or --config FILE; for images of 32 to 96 pixels small-mae and \
-             small-dinov2 on a GPU, tiny-mae and tiny-dino on a CPU; an unknown name lists all presets"
-        );
+        bail!(NOTHING);
     }
     resolve_from(arguments.preset.as_deref(), arguments.config.as_deref(), &arguments.set)
 }
+
+/// Neither preset nor file.
+pub(crate) const NOTHING: &str = "nothing says what to train: give --preset NAME or --config FILE; for images of 32 to 96 \
+     pixels small-mae and small-dinov2 on a GPU, tiny-mae and tiny-dino on a CPU; an unknown name lists all presets";
 
 /// Preset, file and settings, each over the one before.
 pub(crate) fn resolve_from(
@@ -258,6 +352,8 @@ struct Run<'a> {
     begun: Instant,
     saved: Instant,
     saved_step: u64,
+    /// The step at which it was looked last, in this session.
+    looked_at: Option<u64>,
     refused_in_row: u64,
 }
 
@@ -393,7 +489,7 @@ impl Run<'_> {
                 self.tell(&Event::BadStep { step, what: what.clone(), replay });
                 if self.refused_in_row >= self.config.train.max_bad_steps {
                     // No step is possible from here: the run goes back to where one was.
-                    if let Some(aside) = self.checkpoints.set_aside(step)? {
+                    if let Some(aside) = self.checkpoints.set_aside(step, "refused")? {
                         let message = format!("the state of step {step} is set aside as {}", aside.display());
                         self.tell(&Event::Warning { message });
                     }
@@ -421,8 +517,9 @@ impl Run<'_> {
     /// Checkpoint and model to the disk.
     fn save(&mut self) -> Result<()> {
         let start = Instant::now();
-        let path = self.checkpoints.save(&self.trainer, self.counters)?;
-        export::write(&self.trainer, &self.folder.join("model"))?;
+        let saved = self.checkpoints.save(&self.trainer, self.counters);
+        let path = saved.and_then(|path| export::write(&self.trainer, &self.folder.join("model")).map(|()| path));
+        let path = path.context("the run could not be saved; make room, and the same command goes on from what was")?;
         let (seconds, path) = (start.elapsed().as_secs_f64(), path.to_string_lossy().into_owned());
         self.saved = Instant::now();
         self.saved_step = self.counters.step;
@@ -440,6 +537,10 @@ impl Run<'_> {
     }
 
     fn look(&mut self) -> Result<()> {
+        // A step that was refused, or whose gradients did not fit 16 bits, is no new one to look at.
+        if self.looked_at.replace(self.counters.step) == Some(self.counters.step) {
+            return Ok(());
+        }
         for event in self.examiner.examine(&self.trainer, &self.stop)? {
             self.tell(&event);
         }

@@ -93,8 +93,9 @@ impl Checkpoints {
         sync_folder(&self.folder)
     }
 
-    /// The last checkpoint that is whole and that `restore` takes; what is not is named and passed over. `None` when there
-    /// is none at all.
+    /// The last checkpoint that is whole and that `restore` takes. What is not is named, passed over and, where an earlier
+    /// one is good, put out of its row: the run comes by its step once more, and saves it then. `None` when there is none
+    /// at all.
     ///
     /// # Errors
     /// When there are checkpoints and none of them is good.
@@ -103,12 +104,21 @@ impl Checkpoints {
         mut restore: impl FnMut(&Checkpoint, &Counters) -> Result<()>,
     ) -> Result<Option<(Counters, PathBuf)>> {
         let steps = self.steps()?;
-        for (_, path) in &steps {
+        let mut damaged = Vec::new();
+        for (step, path) in &steps {
             let found = open(path);
             match found.and_then(|(checkpoint, counters)| restore(&checkpoint, &counters).map(|()| counters)) {
-                Ok(counters) => return Ok(Some((counters, path.clone()))),
+                Ok(counters) => {
+                    for step in damaged {
+                        if let Some(aside) = self.set_aside(step, "damaged")? {
+                            text::note(&format!("the damaged one lies in {} from here on", aside.display()));
+                        }
+                    }
+                    return Ok(Some((counters, path.clone())));
+                }
                 Err(error) => text::note(&format!("warning: {} is passed over: {error:#}", path.display())),
             }
+            damaged.push(*step);
         }
         if !steps.is_empty() {
             bail!("no checkpoint in {} is good; choose another --out to begin anew", self.folder.display());
@@ -116,14 +126,14 @@ impl Checkpoints {
         Ok(None)
     }
 
-    /// Takes the checkpoint of a state from which no step was possible out of the row, where it was saved as one: the run
-    /// goes on from the one before. Where it lies now.
+    /// Takes a checkpoint out of the row, where there is one of this step: the run goes on from the one before. Where it
+    /// lies now; `why` is the word before its name.
     ///
     /// # Errors
     /// The disk's.
-    pub(crate) fn set_aside(&self, step: u64) -> Result<Option<PathBuf>> {
+    pub(crate) fn set_aside(&self, step: u64, why: &str) -> Result<Option<PathBuf>> {
         let name = format!("step-{step:09}");
-        let (path, aside) = (self.folder.join(&name), self.folder.join(format!("refused-{name}")));
+        let (path, aside) = (self.folder.join(&name), self.folder.join(format!("{why}-{name}")));
         if !path.exists() {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lab_core::config::{Config, Method, Pooling};
 use lab_core::image::{Limits, Preprocess, Rgb8, decode};
 use lab_core::probe::health::{feature_std, rankme};
@@ -91,7 +91,16 @@ impl Examiner {
                 let bytes = val.read(index, &limits)?;
                 decode(&bytes, &limits).map_err(|error| error.to_string())
             };
-            let held_out = Set::new(&preprocess, &val, &spread(val.len(), QUERIES.min(most), 0), read);
+            let (held_out, unread) = Set::read(&preprocess, &val, &spread(val.len(), QUERIES.min(most), 0), read);
+            if let Some((name, reason)) = unread.first() {
+                let count = text::plural(unread.len() as u64, "image");
+                if held_out.images.is_empty() {
+                    bail!("no image of --val can be read; the first of {count} is {name}: {reason}");
+                }
+                text::note(&format!(
+                    "warning: {count} of --val cannot be read and are left out, the first is {name}: {reason}"
+                ));
+            }
             let both = labelled && val.label(0).is_some();
             if both && inputs.classes() != val.classes() && !inputs.classes().is_empty() && !val.classes().is_empty() {
                 text::note("warning: DATA and --val name their classes differently; k-NN compares them by number");
@@ -115,18 +124,18 @@ impl Examiner {
     /// # Errors
     /// When the diary cannot be read.
     pub(crate) fn remember(&mut self, folder: &Path, step: u64) -> Result<()> {
-        let (mut losses, mut best_rankme) = (Vec::new(), 0f64);
+        let mut course = Course::default();
         if step > 0 {
             jsonl::read(folder, step, |event, _| match event {
-                Event::Step(step) => losses.push(step.loss),
+                Event::Step(step) => course.note(step),
                 Event::Health(health) => {
                     let rankme = health.figures.iter().find(|(name, _)| name == "rankme");
-                    best_rankme = rankme.map_or(best_rankme, |(_, rank)| best_rankme.max(*rank));
+                    rankme.into_iter().for_each(|(_, rank)| course.looked(*rank));
                 }
                 _ => {}
             })?;
         }
-        self.course = Course::resumed(losses, best_rankme);
+        self.course = course;
         Ok(())
     }
 
@@ -214,14 +223,27 @@ impl Set {
         indices: &[usize],
         read: impl Fn(usize) -> Result<Rgb8, String>,
     ) -> Self {
-        let mut set = Self::default();
+        Self::read(preprocess, inputs, indices, read).0
+    }
+
+    /// Prepares images; beside them what cannot be read, and why.
+    fn read(
+        preprocess: &Preprocess,
+        inputs: &Inputs,
+        indices: &[usize],
+        read: impl Fn(usize) -> Result<Rgb8, String>,
+    ) -> (Self, Vec<(String, String)>) {
+        let (mut set, mut unread) = (Self::default(), Vec::new());
         for &index in indices {
-            if let Ok(image) = read(index).and_then(|image| preprocess.prepare(&image).map_err(|e| e.to_string())) {
-                set.images.push(image);
-                set.labels.push(inputs.label(index));
+            match read(index).and_then(|image| preprocess.prepare(&image).map_err(|e| e.to_string())) {
+                Ok(image) => {
+                    set.images.push(image);
+                    set.labels.push(inputs.label(index));
+                }
+                Err(reason) => unread.push((inputs.name(index).to_owned(), reason)),
             }
         }
-        set
+        (set, unread)
     }
 
     /// Those of `features [n, dim]` that have a label.

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use fs4::fs_std::FileExt as _;
 use lab_core::config::Config;
+use lab_core::train::state::read_about;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{hex, sync_folder, write_text};
+use crate::host;
 use crate::inputs::Inputs;
 
 /// Keys that change no number that is computed, so that a run may go on with others.
@@ -44,10 +46,10 @@ impl RunFolder {
     /// When the folder holds something else, a run of another configuration, or one that another process works on; with
     /// `must_exist`, when it holds no run.
     pub(crate) fn open(path: &Path, config: &Config, must_exist: bool) -> Result<Self> {
-        let kept = path.join("config.toml");
+        let kept = path.join(CONFIG);
         let is_run = kept.is_file();
-        if must_exist && !is_run {
-            bail!("--resume: {} holds no run; leave --resume away to begin one", path.display());
+        if must_exist {
+            must_be_run(path)?;
         }
         let holds_something = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
         if holds_something && !is_run {
@@ -59,29 +61,7 @@ impl RunFolder {
         if !lock.try_lock_exclusive().with_context(|| format!("cannot lock {}", path.display()))? {
             bail!("another process works on the run in {}; wait for it, or name another --out", path.display());
         }
-        // A start that failed before anything was saved leaves a configuration behind, and nothing to hold it to.
-        if is_run && has_begun(path) {
-            let text = std::fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
-            let before = Config::from_toml(&kept.to_string_lossy(), &text)?;
-            let differences = before.differences(config);
-            let (free, held): (Vec<_>, Vec<_>) =
-                differences.into_iter().partition(|(key, ..)| FREE.contains(&key.as_str()));
-            if !held.is_empty() {
-                let told: Vec<String> =
-                    held.iter().map(|(key, old, new)| format!("{key} was {old}, now {new}")).collect();
-                bail!(
-                    "the run in {0} has another configuration: {1}; give the same settings to go on, another --out to begin \
-                     anew, or begin another run from where this one stands: --from {0}/checkpoints/step-N/state.safetensors \
-                     --out NEW --set ...",
-                    path.display(),
-                    told.join("; ")
-                );
-            }
-            if !free.is_empty() {
-                write_text(&kept, &config.to_toml())?;
-                sync_folder(path)?;
-            }
-        } else {
+        if hold_to_begun(path, config)? {
             write_text(&kept, &config.to_toml())?;
             sync_folder(path)?;
         }
@@ -101,7 +81,9 @@ impl RunFolder {
             let before: Images = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
             if before.names_sha256 != now.names_sha256 {
                 bail!(
-                    "the run was begun on other images: DATA now has as many ({}), but not all have the same names in the                      same order; give the same DATA, or begin another run from where this one stands: --from                      {}/checkpoints/step-N/state.safetensors --out NEW",
+                    "the run was begun on other images: DATA now has as many ({}), but not all have the same names in the \
+                     same order; give the same DATA, or begin another run from where this one stands: --from \
+                     {}/checkpoints/step-N/state.safetensors --out NEW",
                     now.count,
                     self.path.display()
                 );
@@ -138,19 +120,89 @@ fn fingerprint(inputs: &Inputs) -> String {
     hex(&hash.finalize())
 }
 
+/// The configuration of a run, in its folder.
+const CONFIG: &str = "config.toml";
+
 /// Whether a run in this folder saved anything.
-fn has_begun(path: &Path) -> bool {
+pub(crate) fn has_begun(path: &Path) -> bool {
     std::fs::read_dir(path.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
+/// That there is a run, as `--resume` wants it.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn must_be_run(path: &Path) -> Result<()> {
+    if !path.join(CONFIG).is_file() {
+        bail!("--resume: {} holds no run; leave --resume away to begin one", path.display());
+    }
+    Ok(())
+}
+
+/// Holds a configuration to what the run in a folder was begun with. Whether the folder's own must be written: it is new,
+/// or keys differ that may.
+///
+/// # Errors
+/// When others differ.
+pub(crate) fn hold_to_begun(path: &Path, config: &Config) -> Result<bool> {
+    // A start that failed before anything was saved leaves a configuration behind, and nothing to hold it to.
+    let before = if has_begun(path) { kept_config(path)? } else { None };
+    let Some(before) = before else { return Ok(true) };
+    let held = held_apart(&before, config);
+    if !held.is_empty() {
+        bail!(
+            "the run in {0} has another configuration: {1}; give the same settings to go on, another --out to begin anew, or \
+             begin another run from where this one stands: --from {0}/checkpoints/step-N/state.safetensors --out NEW --set ...",
+            path.display(),
+            held.join("; ")
+        );
+    }
+    Ok(!before.differences(config).is_empty())
+}
+
+/// Keys that differ and may not, with what they were and are.
+fn held_apart(before: &Config, now: &Config) -> Vec<String> {
+    let differences = before.differences(now).into_iter().filter(|(key, ..)| !FREE.contains(&key.as_str()));
+    differences.map(|(key, old, new)| format!("{key} was {old}, now {new}")).collect()
+}
+
 /// The configuration that the run in a folder was begun with, where there is one.
+///
+/// # Errors
+/// When it cannot be read, or is no more what the run's last checkpoint says.
 pub(crate) fn kept_config(path: &Path) -> Result<Option<Config>> {
-    let kept = path.join("config.toml");
+    let kept = path.join(CONFIG);
     if !kept.is_file() {
         return Ok(None);
     }
     let text = std::fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
-    Ok(Some(Config::from_toml(&kept.to_string_lossy(), &text)?))
+    let config = Config::from_toml(&kept.to_string_lossy(), &text)?;
+    if let Some(begun) = saved_config(path) {
+        let changed = held_apart(&begun, &config);
+        if !changed.is_empty() {
+            bail!(
+                "{0} was changed since the run was begun: {1}; change it back to go on, or begin another run from where this \
+                 one stands: --from {2}/checkpoints/step-N/state.safetensors --out NEW --set ...",
+                kept.display(),
+                changed.join("; "),
+                path.display()
+            );
+        }
+    }
+    Ok(Some(config))
+}
+
+/// The configuration in the last checkpoint that tells it: those of older versions, and damaged ones, do not.
+fn saved_config(path: &Path) -> Option<Config> {
+    let mut steps: Vec<PathBuf> =
+        std::fs::read_dir(path.join("checkpoints")).ok()?.flatten().map(|e| e.path()).collect();
+    steps.retain(|step| step.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")));
+    steps.sort();
+    let config = |step: &PathBuf| {
+        let checkpoint = host::open_checkpoint(&step.join("state.safetensors")).ok()?;
+        read_about(&checkpoint).ok()?.map(|(config, _)| config)
+    };
+    steps.iter().rev().find_map(config)
 }
 
 #[cfg(test)]

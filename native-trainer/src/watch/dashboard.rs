@@ -25,7 +25,7 @@ use ratatui::crossterm::terminal::{
 
 use super::story::Story;
 use super::{Stop, Watcher, now, plain};
-use crate::text;
+use crate::{loader, text};
 
 /// Time between two pictures.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -47,6 +47,11 @@ fn enter_screen() -> Result<Terminal<CrosstermBackend<Stdout>>> {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            // A decoder that breaks down over a file costs that file, and is told as one that is bad.
+            let decodes = std::thread::current().name().is_some_and(|name| name.starts_with(loader::DECODES));
+            if decodes && ON_SCREEN.load(Ordering::SeqCst) {
+                return;
+            }
             leave_screen();
             before(panic);
         }));

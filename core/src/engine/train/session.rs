@@ -135,9 +135,14 @@ impl Session {
             )
         });
         self.counters = Counters { images, ..counters };
-        let losses = curves.points("loss").into_iter().map(|(_, loss)| f64::from(loss));
-        let rankmes = curves.points("rankme").into_iter().map(|(_, rank)| f64::from(rank));
-        self.course = Course::resumed(losses, rankmes.fold(0.0, f64::max));
+        self.course = Course::default();
+        let mut looks = curves.points("rankme").into_iter().peekable();
+        for (step, loss) in curves.points("loss") {
+            self.course.stepped(f64::from(loss));
+            while let Some((_, rank)) = looks.next_if(|(at, _)| *at <= step) {
+                self.course.looked(f64::from(rank));
+            }
+        }
         self.curves = curves;
         self.refused_in_row = 0;
         Ok(note)

@@ -185,16 +185,17 @@ pub enum ModelError {
         /// Pixels.
         patch_size: usize,
     },
-    /// Pixels of another length than their shape says.
+    /// Pixels that are no images for the model, or of another length than their shape says.
     #[error(
-        "{found} values came for pixels of the shape {shape:?} (images, channels, height, width), expected {}",
-        shape.iter().product::<usize>()
+        "{found} values came for pixels of the shape {shape:?} (images, channels, height, width), expected {expected}"
     )]
     Pixels {
         /// `[B, C, H, W]`.
         shape: [usize; 4],
         /// How many values came.
         found: usize,
+        /// What of it is otherwise.
+        expected: String,
     },
     /// What was asked for is not in this model or file.
     #[error("{what}: {found}; {advice}")]

@@ -318,6 +318,10 @@ fn what_is_wrong_is_said_before_anything_starts() {
     bare.arg("pretrain").arg(&data).args(["--device", "cpu", "--resume", "--out"]).arg(&out);
     check(bare, "holds no run");
     check(command(&data, &data.join("flat/run"), "tiny-mae", &[]), "lies in");
+    let unlabelled = data.join("flat");
+    let val = unlabelled.to_str().expect("UTF-8");
+    let ran = run(command(&data, &place.path().join("some"), "tiny-mae", &["--steps", "1", "--val", val])).ends(0);
+    assert!(ran.err.contains("--val lies in no class folders"), "{}", ran.err);
     let broken = place.path().join("broken");
     std::fs::create_dir(&broken).expect("a folder");
     std::fs::write(broken.join("a.png"), b"no picture").expect("a file");

@@ -304,9 +304,17 @@ impl Model {
     ///
     /// [`ModelError::Pixels`], [`ModelError::TooSmall`].
     pub fn pixels(&self, values: Vec<f32>, shape: [usize; 4]) -> Result<Tensor<4>, ModelError> {
-        let [_, channels, height, width] = shape;
-        if values.len() != shape.iter().product::<usize>() || channels != self.config.in_chans || values.is_empty() {
-            return Err(ModelError::Pixels { shape, found: values.len() });
+        let [images, channels, height, width] = shape;
+        let (found, due) = (values.len(), shape.iter().product::<usize>());
+        let refuse = |expected: String| Err(ModelError::Pixels { shape, found, expected });
+        if images == 0 {
+            return refuse("at least one image".to_owned());
+        }
+        if channels != self.config.in_chans {
+            return refuse(format!("{} channels", self.config.in_chans));
+        }
+        if found != due {
+            return refuse(format!("{due} values"));
         }
         self.check_size(height, width)?;
         Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))

@@ -82,7 +82,7 @@ pub async fn read(file: Box<dyn ReadAt>) -> Result<Probe, Error> {
     }
     let classes = about.classes.len();
     let dim = checkpoint.entry("scaler.mean").map_or(0, |entry| entry.rows());
-    let n = checkpoint.entry("knn.labels").map_or(0, |entry| entry.rows());
+    let n = checkpoint.entry("knn.features").map_or(0, |entry| entry.rows());
     for (tensor, shape) in [
         ("linear.weight", vec![classes, dim]),
         ("linear.bias", vec![classes]),
@@ -93,7 +93,8 @@ pub async fn read(file: Box<dyn ReadAt>) -> Result<Probe, Error> {
     ] {
         let found = checkpoint.entry(tensor).map(|entry| entry.shape.clone());
         if found.as_ref() != Some(&shape) || shape.contains(&0) {
-            return Err(wrong(format!("{tensor} has the shape {found:?}, expected {shape:?}")));
+            let found = found.map_or("is missing".to_owned(), |found| format!("has the shape {found:?}"));
+            return Err(wrong(format!("{tensor} {found}, expected the shape {shape:?}")));
         }
     }
     let doubles = async |tensor: &str| checkpoint.read(tensor).await?.to_f64();

@@ -19,7 +19,7 @@ use crate::inputs::Inputs;
 use crate::progress::{Progress, Unit, duration};
 use crate::sinks::{Format, Layout, Output, Row, json_len};
 use crate::watch::{INTERRUPTED, Stop, Work};
-use crate::{engine, host, loader, recipe, text};
+use crate::{engine, host, loader, memory, recipe, text};
 
 /// Largest side that `--size` takes.
 const MAX_SIZE: u32 = 8192;
@@ -56,6 +56,9 @@ pub(crate) fn run(arguments: &EmbedArgs) -> Result<ExitCode> {
         .batch_size
         .map_or_else(|| default_batch(&device.info, &about, side), |size| size as usize)
         .min(inputs.len());
+    if device.info.kind == EngineKind::Cpu {
+        check_room(image_bytes(&about, side), batch_size, side, memory::available())?;
+    }
     let layout = Layout {
         what,
         dim: about.info.embed_dim,
@@ -125,10 +128,28 @@ pub(crate) fn default_batch(info: &EngineInfo, about: &ModelReport, side: usize)
         EngineKind::Gpu => (4, 1 << 30),
         EngineKind::Cpu => (16, 1 << 30),
     };
-    // Activations grow with the number of patches.
+    ((budget as f64 / image_bytes(about, side)) as usize).clamp(1, most)
+}
+
+/// Bytes of an image's activations at their widest; they grow with the number of patches.
+fn image_bytes(about: &ModelReport, side: usize) -> f64 {
     let scale = (side as f64 / about.info.img_size.max(1) as f64).powi(2).max(1.0);
-    let image = (about.activation_bytes_per_image as f64 * scale).max(1.0);
-    ((budget as f64 / image) as usize).clamp(1, most)
+    (about.activation_bytes_per_image as f64 * scale).max(1.0)
+}
+
+/// That a batch fits the host's memory, where it is the host's that computes.
+fn check_room(image: f64, batch: usize, side: usize, room: u64) -> Result<()> {
+    let needed = (image * batch as f64) as u64;
+    if needed > room {
+        let less = if batch > 1 { "a smaller --batch-size or --size" } else { "a smaller --size" };
+        bail!(
+            "{} of {side} pixels a side take about {} at once, and {} are free: choose {less}",
+            text::plural(batch as u64, "image"),
+            text::bytes(needed),
+            text::bytes(room)
+        );
+    }
+    Ok(())
 }
 
 /// An image as the model takes it.
@@ -369,6 +390,14 @@ fn keep(output: Output, rows: u64, total: u64) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_told() {
+        assert!(check_room(1e6, 16, 224, 16_000_000).is_ok());
+        let told = |batch| check_room(1e9, batch, 8190, 500_000_000).expect_err("no room").to_string();
+        assert!(told(1).starts_with("1 image of 8190 pixels a side") && told(1).ends_with("choose a smaller --size"));
+        assert!(told(2).ends_with("choose a smaller --batch-size or --size"), "{}", told(2));
+    }
 
     #[test]
     fn a_normalised_vector_has_the_length_one() {

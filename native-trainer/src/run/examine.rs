@@ -102,6 +102,10 @@ impl Examiner {
                 ));
             }
             let both = labelled && val.label(0).is_some();
+            if !both && (labelled || val.label(0).is_some()) {
+                let without = if labelled { "--val" } else { "DATA" };
+                text::note(&format!("{without} lies in no class folders, so there is no k-NN on the side"));
+            }
             if both && inputs.classes() != val.classes() && !inputs.classes().is_empty() && !val.classes().is_empty() {
                 text::note("warning: DATA and --val name their classes differently; k-NN compares them by number");
             }

@@ -312,6 +312,11 @@ pub(crate) fn is_loss(sentence: &str) -> bool {
     sentence.starts_with(GPU_LOST)
 }
 
+/// Whether an engine that said so is lost or replaced: another one is at work, or comes by itself.
+pub(crate) fn gone(store: Store, link: &Link, sentence: &str) -> bool {
+    !store.runs_on(link) || is_loss(sentence)
+}
+
 /// The device of an engine is gone: another engine is started, which gets model, images, canvases and the run; after a
 /// few losses in short time it is the CPU's.
 fn lost(store: Store, kind: EngineKind, sentence: String) {

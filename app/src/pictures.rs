@@ -152,9 +152,12 @@ async fn work(store: Store, link: &Link, picture: &Picture) -> Result<(Event, Ar
     if !store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
         let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
         link.ask(command, &[picture.blob.clone().into()]).await?;
-        store.sent.update(|sent| {
-            sent.insert(picture.id);
-        });
+        // Another engine may have come meanwhile, which holds none of them.
+        if store.runs_on(link) {
+            store.sent.update(|sent| {
+                sent.insert(picture.id);
+            });
+        }
     }
     link.ask(Command::Embed { image: picture.id, patches: false }, &[]).await
 }

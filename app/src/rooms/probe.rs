@@ -23,7 +23,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsValue;
 use web_sys::{Blob, HtmlVideoElement, Url};
 
-use crate::engine::is_loss;
+use crate::engine::gone;
 use crate::hash::Address;
 use crate::link::Link;
 use crate::signals::put;
@@ -451,11 +451,6 @@ async fn learn(store: Store, wish: u32) {
             store.tell(Severity::Error, sentence);
         }
     }
-}
-
-/// Whether the engine that said so is lost or replaced.
-fn gone(store: Store, link: &Link, sentence: &str) -> bool {
-    !store.runs_on(link) || is_loss(sentence)
 }
 
 /// Switches the camera on, or says why not.

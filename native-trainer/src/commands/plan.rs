@@ -205,7 +205,7 @@ fn measure(arguments: &PlanArgs, small: &Config, device: &OpenDevice, estimate: 
     }
     let memory = match device.info.kind {
         EngineKind::Cpu => {
-            // Code that the step was the first to use is none of its memory; a development build has 20 MiB of it.
+            // Code that the step was the first to use is none of its memory; a development build has 30 MiB of it.
             let code = memory::of_files().zip(code).map_or(0, |(now, before)| now.saturating_sub(before));
             memory::peak().zip(before).map(|(peak, before)| peak.saturating_sub(before + code))
         }

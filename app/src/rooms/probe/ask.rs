@@ -5,7 +5,8 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use web_sys::Event;
 
-use super::{Shot, ask_of, ask_probe, forget, gone, open_camera, send, shot};
+use super::{Shot, ask_of, ask_probe, forget, open_camera, send, shot};
+use crate::engine::gone;
 use crate::inputs::picked;
 use crate::signals::pause;
 use crate::state::{EngineState, Severity, Store};

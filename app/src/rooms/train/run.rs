@@ -17,7 +17,7 @@ use super::keep::{self, save, unsaved};
 use super::replace::reset;
 use super::{DRAWN, Inside, Pace, Saved, State, cut, tab};
 use crate::debug;
-use crate::engine::is_loss;
+use crate::engine::{gone, is_loss};
 use crate::link::Link;
 use crate::rooms::Room;
 use crate::signals::{pause, put};
@@ -246,12 +246,7 @@ async fn glance(store: Store, link: &Link) {
     complain(store, link, result.await);
 }
 
-/// Whether the engine that said so is lost or replaced: the page's business, the run goes over to the new one.
-fn gone(store: Store, link: &Link, sentence: &str) -> bool {
-    !store.runs_on(link) || is_loss(sentence)
-}
-
-/// Says what an engine failed to do.
+/// Says what an engine failed to do. From one that is gone the run goes over to the next.
 fn complain(store: Store, link: &Link, result: Result<(), String>) {
     if let Err(sentence) = result
         && !gone(store, link, &sentence)

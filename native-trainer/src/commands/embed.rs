@@ -143,7 +143,7 @@ fn check_room(image: f64, batch: usize, side: usize, room: u64) -> Result<()> {
     if needed > room {
         let less = if batch > 1 { "a smaller --batch-size or --size" } else { "a smaller --size" };
         bail!(
-            "{} of {side} pixels a side take about {} at once, and {} are free: choose {less}",
+            "{} of {side} pixels a side would take about {} at once, and {} are free: choose {less}",
             text::plural(batch as u64, "image"),
             text::bytes(needed),
             text::bytes(room)

@@ -18,11 +18,16 @@ pub(crate) fn grid_csv([_, columns]: [usize; 2], channels: &[String], planes: &[
     lines.join("\n") + "\n"
 }
 
-/// Lines of a table as comma-separated values; what holds a comma, a quote or a new line stands in quotes (RFC 4180).
+/// Lines of a table as comma-separated values; what holds a comma, a quote or a new line stands in quotes (RFC 4180). A name
+/// that a spreadsheet would take for a formula gets an apostrophe before it: names come in links, from anybody.
 pub(crate) fn table(head: &[String], lines: &[Vec<String>]) -> String {
-    let cell = |text: &String| match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.clone(),
+    let cell = |text: &String| {
+        let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+        let text = if formula { format!("'{text}") } else { text.clone() };
+        match text.contains([',', '"', '\n', '\r']) {
+            true => format!("\"{}\"", text.replace('"', "\"\"")),
+            false => text,
+        }
     };
     let line = |cells: &[String]| cells.iter().map(cell).collect::<Vec<_>>().join(",") + "\n";
     line(head) + &lines.iter().map(|cells| line(cells)).collect::<String>()
@@ -47,6 +52,12 @@ mod tests {
     fn words_with_commas_stand_in_quotes() {
         let text = table(&["a".into(), "b".into()], &[vec!["1".into(), "say \"x, y\"".into()]]);
         assert_eq!(text, "a,b\n1,\"say \"\"x, y\"\"\"\n");
+    }
+
+    #[test]
+    fn a_name_is_no_formula() {
+        let names = ["=HYPERLINK(\"x\")", "+1 day", "-0.5", "@sum", "a=b"].map(str::to_owned);
+        assert_eq!(table(&names, &[]), "\"'=HYPERLINK(\"\"x\"\")\",'+1 day,-0.5,'@sum,a=b\n");
     }
 
     #[test]

@@ -223,7 +223,11 @@ pub(crate) fn load_model(store: Store, source: Source) {
                     show_model(store, model);
                 });
             }
-            Err(sentence) => store.tell(Severity::Error, sentence),
+            Err(sentence) => {
+                store.tell(Severity::Error, sentence);
+                // What shows the model at work shows it again: the menu stands on the one that was refused.
+                store.model.update(|_| {});
+            }
         }
     });
 }
@@ -351,11 +355,10 @@ pub(crate) fn stopped(store: Store, sentence: String) {
     });
 }
 
-/// No engine works any more. Where its panel is not in sight, the sentence is a notice.
+/// No engine works any more: that is said, and nothing looks as if it went on.
 fn rest(store: Store, sentence: String) {
-    if !store.room.get_untracked().beside() {
-        store.tell(Severity::Error, texts::stopped_elsewhere(&sentence));
-    }
+    store.tell(Severity::Error, texts::stopped(&sentence, store.room.get_untracked().beside()));
+    store.rooms.train.playing.set(false);
     store.progress.set(None);
     store.engine.set(EngineState::Stopped(sentence));
 }

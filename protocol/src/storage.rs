@@ -72,6 +72,9 @@ pub struct StoredModel {
     pub folder: String,
     /// Its files.
     pub files: Vec<StoredFile>,
+    /// The SHA-256 that the user promised for the weights, where one was given: also of what comes later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
     /// Every file is here and checked.
     pub complete: bool,
     /// When it was fetched, in milliseconds since 1970.

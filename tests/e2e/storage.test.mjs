@@ -122,6 +122,22 @@ test('a download cut by a closed page goes on later, and the bytes on the disk a
   assert.match(range, /^bytes=\d+-$/, 'it began anew');
 });
 
+test('what was promised of the bytes holds when their download goes on', { timeout: 120_000 }, async (t) => {
+  const site = await startSite(t, await model('/models/tiny'));
+  const { fetch, ask } = await openStore(t, site, { allow: [/ERR_/] });
+  site.rules[WEIGHTS] = { wait: 30_000 };
+  const cut = fetch(`/models/tiny/#sha256=${'ab'.repeat(32)}`);
+  await until('the first half', () => site.log.some(([path]) => path === WEIGHTS));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await ask({ ask: 'cancel' });
+  assert.match((await cut).error, /are kept: fetch it again/);
+  site.rules[WEIGHTS] = {};
+  // As "Go on" does it: by the address alone.
+  const refused = await fetch('/models/tiny/');
+  assert.match(refused.error ?? '', /SHA-256 is [0-9a-f]{64}, the address says abab/);
+  assert.deepEqual((await ask({ ask: 'list' })).models, []);
+});
+
 test('a file that changed, or a server without ranges, begins anew and says so', { timeout: 120_000 }, async (t) => {
   const site = await startSite(t, await model('/models/tiny'));
   const { fetch, page } = await openStore(t, site, { allow: [/ERR_/] });

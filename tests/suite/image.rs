@@ -164,7 +164,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn what_is_no_image_is_named() {
-    for bytes in [&b""[..], b"<svg></svg>", b"PK\x03\x04", b"\x00\x00\x00\x20ftypavif"] {
+    assert!(matches!(decode(b"", &Limits::default()), Err(ImageError::Empty)));
+    for bytes in [&b"<svg></svg>"[..], b"PK\x03\x04", b"\x00\x00\x00\x20ftypavif"] {
         let error = decode(bytes, &Limits::default()).expect_err("no image");
         assert!(matches!(error, ImageError::UnknownFormat { .. }), "{bytes:?}: {error}");
     }

@@ -80,9 +80,14 @@ fn the_rest_of_a_file_goes_behind_what_is_here() {
 
 #[test]
 fn refusals_are_told_apart() {
-    for (status, expected) in
-        [(404, Next::Missing), (410, Next::Missing), (503, Next::Later), (429, Next::Later), (403, Next::Refused)]
-    {
+    for (status, expected) in [
+        (404, Next::Missing),
+        (410, Next::Missing),
+        (503, Next::Later),
+        (522, Next::Later),
+        (429, Next::Later),
+        (403, Next::Refused),
+    ] {
         assert_eq!(decide(&answer(status), 0, None, None), expected, "{status}");
     }
     // A server of single pages answers everything with its page.

@@ -137,12 +137,16 @@ pub(crate) struct State {
     asked_for: RwSignal<Option<Described>>,
     /// Something is to be learned, or is being learned.
     due: StoredValue<bool>,
+    /// Classes with pictures of the visitor's own that gave way to others, until more do.
+    before: RwSignal<Option<Vec<Class>>, LocalStorage>,
     /// The visitor's own pictures that the last project file holds.
     kept: StoredValue<Vec<ImageId>, LocalStorage>,
     /// Counts wishes to learn; an older one gives way.
     wish: StoredValue<u32>,
     /// Pictures that the engine of an era holds.
     sent: StoredValue<(u32, HashSet<ImageId>)>,
+    /// Pictures that were removed before the engine held them: some may be on their way.
+    removed: StoredValue<HashSet<ImageId>>,
 }
 
 impl State {
@@ -168,9 +172,11 @@ impl State {
             begun: RwSignal::new(false),
             asked_for: RwSignal::new(None),
             due: StoredValue::new(false),
+            before: RwSignal::new_local(None),
             kept: StoredValue::new_local(Vec::new()),
             wish: StoredValue::new(0),
             sent: StoredValue::new((0, HashSet::new())),
+            removed: StoredValue::new(HashSet::new()),
         }
     }
 
@@ -303,10 +309,37 @@ fn fill(store: Store, described: Described) {
         });
         Class { id: store.number(), name, shots: shots.collect() }
     });
-    let classes: Vec<Class> = classes.collect();
+    replace(store, classes.collect());
+}
+
+/// Puts classes in the place of those that are here. Pictures of the visitor's own can be brought back until the next time.
+fn replace(store: Store, classes: Vec<Class>) {
     let state = store.rooms.probe;
-    state.classes.get_untracked().iter().flat_map(|class| &class.shots).for_each(|shot| forget(store, shot));
-    state.classes.set(classes);
+    let old = state.classes.get_untracked();
+    let stays: HashSet<ImageId> = classes.iter().flat_map(|class| &class.shots).map(|shot| shot.id).collect();
+    let kept = has_own(&old);
+    let gone = if kept { state.before.get_untracked().unwrap_or_default() } else { old.clone() };
+    let held: HashSet<ImageId> =
+        old.iter().filter(|_| kept).flat_map(|class| &class.shots).map(|shot| shot.id).chain(stays).collect();
+    gone.iter()
+        .flat_map(|class| &class.shots)
+        .filter(|shot| !held.contains(&shot.id))
+        .for_each(|shot| forget(store, shot));
+    batch(|| {
+        if kept {
+            state.before.set(Some(old));
+        }
+        state.classes.set(classes);
+    });
+}
+
+/// Puts the classes that gave way last in their place again.
+fn bring_back(store: Store) {
+    let state = store.rooms.probe;
+    if let Some(before) = state.before.get_untracked() {
+        state.before.set(None);
+        replace(store, before);
+    }
 }
 
 /// A picture of this room, with a number and a thumbnail of its own.
@@ -324,7 +357,11 @@ fn shown(store: Store, picture: Picture) -> Shot {
 fn forget(store: Store, shot: &Shot) {
     drop(Url::revoke_object_url(&shot.url));
     let known = store.rooms.probe.sent.try_update_value(|(_, sent)| sent.remove(&shot.id)).unwrap_or(false);
-    if let (true, Some(link)) = (known, store.link.get_untracked()) {
+    if !known {
+        store.rooms.probe.removed.update_value(|removed| {
+            removed.insert(shot.id);
+        });
+    } else if let Some(link) = store.link.get_untracked() {
         let image = shot.id;
         spawn_local(async move { drop(link.ask(Command::RemoveImage { image }, &[]).await) });
     }
@@ -338,11 +375,16 @@ async fn send(store: Store, link: &Link, shots: &[Shot]) -> Result<(), String> {
         state.sent.set_value((era, HashSet::new()));
     }
     for shot in shots {
-        if state.sent.with_value(|(_, sent)| sent.contains(&shot.id)) {
+        let removed = || state.removed.with_value(|removed| removed.contains(&shot.id));
+        if removed() || state.sent.with_value(|(_, sent)| sent.contains(&shot.id)) {
             continue;
         }
         let command = Command::AddImage { image: shot.id, name: shot.name.clone() };
         link.ask(command, &[shot.blob.clone().into()]).await?;
+        if removed() {
+            link.ask(Command::RemoveImage { image: shot.id }, &[]).await?;
+            continue;
+        }
         state.sent.update_value(|(of, sent)| {
             // Another engine may have come meanwhile, which holds none of them.
             if *of == era {
@@ -465,4 +507,43 @@ fn close_camera(store: Store) {
     let state = store.rooms.probe;
     state.camera.close();
     let _ = state.video.try_set(None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn pictures_of_ones_own_give_way_and_come_back() {
+        let owner = Owner::new();
+        owner.set();
+        let store = Store::new(&Address::parse("#room=probe"));
+        let state = store.rooms.probe;
+        let class = |shots| vec![Class { id: store.number(), name: "one".to_owned(), shots }];
+        let mine = || shot(store, Blob::new().unwrap(), "mine.jpg".to_owned());
+        let sample = || Shot { sample: Some("reef"), ..mine() };
+        let names =
+            || state.classes.with_untracked(|all| all.iter().map(|class| class.shots.len()).collect::<Vec<_>>());
+        let kept = || state.before.with_untracked(Option::is_some);
+        state.classes.set(class(vec![sample()]));
+        replace(store, class(vec![mine(), mine()]));
+        assert!(!kept(), "samples come again by themselves");
+        replace(store, class(Vec::new()));
+        assert_eq!((names(), kept()), (vec![0], true));
+        // What is put in their place takes nothing from them, also when it gives way itself.
+        replace(store, class(vec![sample()]));
+        assert!(kept());
+        bring_back(store);
+        assert_eq!((names(), kept()), (vec![2], false));
+        // A class alone: the other one's pictures are in both.
+        let both = [state.classes.get_untracked(), class(vec![mine()])].concat();
+        state.classes.set(both.clone());
+        replace(store, both[..1].to_vec());
+        bring_back(store);
+        assert_eq!(names(), [2, 1]);
+        let gone =
+            state.removed.with_value(|removed| both.iter().flat_map(|it| &it.shots).any(|it| removed.contains(&it.id)));
+        assert!(!gone, "a picture that stays was taken from the engine");
+    }
 }

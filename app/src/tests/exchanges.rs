@@ -12,15 +12,16 @@ use crate::rooms::see;
 use crate::{engine, texts};
 
 #[test]
-async fn an_engine_that_stops_where_its_panel_is_not_in_sight_is_told_in_a_notice() {
+async fn an_engine_that_stops_is_told_and_nothing_seems_to_go_on() {
     let _owner = owned();
-    let told = |hash: &str| {
+    for (hash, beside) in [("#room=train", true), ("#room=learn", false)] {
         let store = store(hash);
+        store.rooms.train.playing.set(true);
         engine::stopped(store, "It ran out of memory.".to_owned());
-        store.notices.get_untracked().into_iter().map(|notice| notice.text).collect::<Vec<_>>()
-    };
-    assert_eq!(told("#room=see"), [""; 0], "the panel says it");
-    assert_eq!(told("#room=learn"), [texts::stopped_elsewhere("It ran out of memory.")]);
+        let told = store.notices.get_untracked().into_iter().map(|notice| notice.text).collect::<Vec<_>>();
+        assert_eq!(told, [texts::stopped("It ran out of memory.", beside)]);
+        assert!(!store.rooms.train.playing.get_untracked());
+    }
 }
 
 #[test]

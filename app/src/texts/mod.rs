@@ -279,9 +279,10 @@ pub(crate) const ENGINE: &str = "Engine";
 pub(crate) const ENGINE_CHOICE: &str = "Compute on";
 pub(crate) const RESTART: &str = "Start again";
 
-/// The engine has stopped, and its panel is not in sight.
-pub(crate) fn stopped_elsewhere(sentence: &str) -> String {
-    format!("{sentence} No engine works now; the panel Engine, beside the other rooms, starts one again.")
+/// The engine has stopped; `beside` says whether its panel is in sight.
+pub(crate) fn stopped(sentence: &str, beside: bool) -> String {
+    let place = if beside { "" } else { ", beside the other rooms," };
+    format!("{sentence} No engine works now; the panel Engine{place} starts one again.")
 }
 pub(crate) const GET_WEBGPU: &str = "How to get WebGPU";
 pub(crate) const WEBGPU_ADVICE: [&str; 5] = [

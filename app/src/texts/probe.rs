@@ -20,6 +20,7 @@ pub(crate) const CAMERA_ON: &str = "Switch the camera on";
 pub(crate) const CAMERA_OFF: &str = "Switch it off";
 pub(crate) const CAMERA_LABEL: &str = "What the camera sees";
 pub(crate) const CLEAR: &str = "Start empty";
+pub(crate) const BRING_BACK: &str = "Bring the classes back";
 pub(crate) const EXAMPLE: &str = "Load the example";
 pub(crate) const SAVE_PROJECT: &str = "Save classes…";
 pub(crate) const SAVE_PROJECT_MEANS: &str =

@@ -200,7 +200,12 @@ fn nearest(key: &str, known: &Table) -> String {
     let mut best = (usize::MAX, String::new());
     walk(known, "", &mut |candidate, _| {
         // A right name in a wrong section is as near as one wrong letter.
-        let distance = edit_distance(key, candidate).min(1 + edit_distance(&last(key), &last(candidate)));
+        let mut distance = edit_distance(key, candidate).min(1 + edit_distance(&last(key), &last(candidate)));
+        // So is a part of a longer name in the right section.
+        let section = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
+        if section(key) == section(candidate) && last(key).len() > 1 && last(candidate).contains(&last(key)) {
+            distance = distance.min(1);
+        }
         if distance < best.0 {
             best = (distance, candidate.to_owned());
         }
@@ -268,6 +273,7 @@ mod tests {
             ("TRAIN.EPOCHS=1", "train.epochs"),
             ("optim.base_rl=1", "optim.base_lr"),
             ("base_lr=1", "optim.base_lr"),
+            ("optim.lr=1", "optim.base_lr"),
             ("train.weight_decay=1", "optim.weight_decay"),
             ("optim=1", "optim.eps"),
         ] {

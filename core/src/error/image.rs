@@ -5,6 +5,9 @@ use thiserror::Error;
 /// Why an image, or a recipe for preparing images, was refused.
 #[derive(Debug, Error)]
 pub enum ImageError {
+    /// There are no bytes.
+    #[error("the file is empty, 0 bytes: fetch or copy it again")]
+    Empty,
     /// The first bytes belong to no format we read.
     #[error("not an image we read: it starts with {head:02x?}; supported are JPEG, PNG, WebP, GIF, TIFF and BMP")]
     UnknownFormat {

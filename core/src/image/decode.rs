@@ -52,6 +52,9 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Opened<'a>, I
     if bytes.len() as u64 > limits.max_bytes {
         return Err(ImageError::TooManyBytes { bytes: bytes.len() as u64, max_bytes: limits.max_bytes });
     }
+    if bytes.is_empty() {
+        return Err(ImageError::Empty);
+    }
     let unknown = || ImageError::UnknownFormat { head: bytes[..bytes.len().min(8)].to_vec() };
     let guessed = image::guess_format(bytes).map_err(|_| unknown())?;
     let &(guessed, format) = FORMATS.iter().find(|(known, _)| *known == guessed).ok_or_else(unknown)?;

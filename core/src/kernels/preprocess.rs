@@ -11,6 +11,10 @@ use crate::error::ImageError;
 use crate::image::Rgb8;
 use crate::image::preprocess::Preprocess;
 
+/// So many times as long as the crop a side may be resized to on the GPU.
+#[cfg(feature = "wgpu")]
+const STRIP: u32 = 16;
+
 /// A picture to f32 `[1, 3, H, W]` on the device.
 ///
 /// # Errors
@@ -20,8 +24,10 @@ pub fn preprocess(image: &Rgb8, recipe: &Preprocess, device: &Device) -> Result<
     #[cfg(feature = "wgpu")]
     if mode::runs(Kernel::Preprocess, device) && !device.is_autodiff() {
         let plan = recipe.plan(image.width(), image.height())?;
-        // Padding, which only pictures smaller than the crop need, is left to the CPU.
-        if plan.offset.iter().all(|&offset| offset >= 0) {
+        // Padding, which only pictures smaller than the crop need, is left to the CPU; and a strip, of which the crop shows
+        // little: the kernels take weights for all that it is resized to.
+        let strip = plan.resized.iter().zip(plan.output).any(|(&resized, output)| resized > STRIP * output);
+        if plan.offset.iter().all(|&offset| offset >= 0) && !strip {
             return Ok(launches::run(image, recipe, &plan, device));
         }
     }

@@ -40,3 +40,12 @@ fn the_gpu_prepares_pixels_as_the_cpu_does() {
         }
     }
 }
+
+#[test]
+fn a_strip_is_prepared_without_weights_for_all_of_it() {
+    let gpu = gpu();
+    // Its short side resized to 64 it is 15 million pixels long, of which the crop shows 56.
+    let (image, recipe) = (picture(240_000, 1), Preprocess::short_side_crop(64, 56));
+    let found = values(preprocess(&image, &recipe, &gpu.device).expect("the recipe fits"));
+    assert_eq!(found, values(reference(&image, &recipe, &lab_tests::cpu()).expect("the recipe fits")));
+}

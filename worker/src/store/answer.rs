@@ -86,7 +86,7 @@ pub fn decide(answer: &Answer, have: u64, etag: Option<&str>, total: Option<u64>
                 false => Next::Anew,
             }
         }
-        408 | 425 | 429 | 500 | 502 | 503 | 504 => Next::Later,
+        408 | 425 | 429 | 500..=599 => Next::Later,
         _ => Next::Refused,
     }
 }

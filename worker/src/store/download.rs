@@ -90,7 +90,10 @@ impl Desk {
             check_known(address, whole)?;
             return Ok((whole.clone(), 0));
         }
+        // A download that goes on is held to what was promised when it began, unless something else is now.
+        let wanted = address.sha256.clone().or(before.as_ref().and_then(|model| model.wanted.clone()));
         let mut model = StoredModel {
+            wanted,
             key: key.clone(),
             name: address.name.clone(),
             source: source.to_owned(),
@@ -167,18 +170,19 @@ struct Heard {
 
 impl Fetch<'_> {
     async fn everything(&mut self) -> Result<(), Failure> {
+        let promised = self.model.wanted.clone();
         self.ask_hub().await;
         for name in BESIDE {
             self.file(name, None).await?;
         }
         let chosen = self.address.weights.clone();
         if let Some(name) = &chosen {
-            let found = self.file(name, self.address.sha256.as_deref()).await?;
+            let found = self.file(name, promised.as_deref()).await?;
             return if found { Ok(()) } else { Err(self.refused(format!("there is no {name}"))) };
         }
         for name in CANONICAL {
             if !name.ends_with(".json") {
-                if self.file(name, self.address.sha256.as_deref()).await? {
+                if self.file(name, promised.as_deref()).await? {
                     return Ok(());
                 }
                 continue;
@@ -186,7 +190,7 @@ impl Fetch<'_> {
             if !self.file(name, None).await? {
                 continue;
             }
-            if self.address.sha256.is_some() {
+            if promised.is_some() {
                 return Err(self.refused(
                     "the weights lie in several files, for which one #sha256= cannot speak: leave it out".to_owned(),
                 ));
@@ -204,7 +208,12 @@ impl Fetch<'_> {
     }
 
     fn refused(&self, reason: String) -> Failure {
-        Failure::Refused(format!("{}: {reason} ({})", self.address.name, self.address.folder))
+        Failure::Refused(self.told(&reason))
+    }
+
+    /// A reason with whose it is.
+    fn told(&self, reason: &str) -> String {
+        format!("{}: {reason} ({})", self.address.name, self.address.folder)
     }
 
     /// What the hub says of its files; a hub that says nothing is asked file by file.
@@ -383,9 +392,10 @@ impl Fetch<'_> {
                     net::cancel(&heard.reader).await;
                     return Ok(false);
                 }
+                // An answer that says nothing against the bytes that are here: they stay.
                 Next::Missing => {
                     net::cancel(&heard.reader).await;
-                    return Err(self.refused(format!("{name} is no longer there")));
+                    return Err(Failure::Cut(self.told(&format!("{name} is no longer there"))));
                 }
                 Next::Refused => {
                     net::cancel(&heard.reader).await;
@@ -393,7 +403,8 @@ impl Fetch<'_> {
                         401 | 403 => "the model may ask for an account or a consent: fetch it there and drop its files",
                         _ => "check the address",
                     };
-                    return Err(self.refused(format!("the server answers {} to {name}: {advice}", heard.said)));
+                    let sentence = self.told(&format!("the server answers {} to {name}: {advice}", heard.said));
+                    return Err(Failure::Cut(sentence));
                 }
                 Next::Later => {
                     net::cancel(&heard.reader).await;

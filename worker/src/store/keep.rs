@@ -44,6 +44,7 @@ pub(super) async fn keep(name: &str, names: &[String], attachments: &Array) -> R
         folder: source.clone(),
         source,
         files,
+        wanted: None,
         complete: true,
         stored: shelf::now(),
         used: shelf::now(),

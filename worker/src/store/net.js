@@ -24,11 +24,14 @@ export async function request(url, from, etag) {
   // Not from the HTTP cache: it would keep a second copy of gigabytes.
   const response = await fetch(url, { headers, cache: "no-store", signal: controller.signal });
   const told = (name) => response.headers.get(name) ?? undefined;
+  // Another site shows a page the length of a body, and not whether that is the length of a packed one.
+  const packed = told("Content-Encoding") !== undefined
+    || (response.type === "cors" && /json|text|xml|javascript/.test(told("Content-Type") ?? ""));
   return {
     status: response.status,
     statusText: response.statusText,
     contentRange: told("Content-Range"),
-    contentLength: told("Content-Encoding") === undefined ? told("Content-Length") : undefined,
+    contentLength: packed ? undefined : told("Content-Length"),
     etag: told("ETag"),
     linkedEtag: told("X-Linked-ETag"),
     type: told("Content-Type") ?? "",

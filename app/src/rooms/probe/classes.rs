@@ -7,7 +7,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, Event, File, KeyboardEvent};
 
 use super::project::Project;
-use super::{Class, Shot, close_camera, forget, open_camera, shot};
+use super::{Class, Shot, bring_back, close_camera, forget, open_camera, replace, shot};
 use crate::inputs::{listed, picked, readable};
 use crate::signals::pause;
 use crate::state::{Severity, Store};
@@ -30,11 +30,8 @@ pub(super) fn Classes(store: Store) -> impl IntoView {
         });
     };
     let empty = move |_| {
-        let old = state.classes.get_untracked();
-        old.iter().flat_map(|class| &class.shots).for_each(|shot| forget(store, shot));
-        state.classes.set(
-            (1..=2).map(|number| Class { id: store.number(), name: texts::class(number), shots: Vec::new() }).collect(),
-        );
+        let class = |number| Class { id: store.number(), name: texts::class(number), shots: Vec::new() };
+        replace(store, (1..=2).map(class).collect());
         state.trained.set(None);
     };
     view! {
@@ -48,6 +45,9 @@ pub(super) fn Classes(store: Store) -> impl IntoView {
                 <button data-testid="add-class" on:click=add>{texts::ADD_CLASS}</button>
                 <button data-testid="start-empty" on:click=empty>{texts::CLEAR}</button>
                 <button on:click=move |_| super::example(store)>{texts::EXAMPLE}</button>
+                <Show when=move || state.before.with(Option::is_some)>
+                    <button data-testid="bring-back" on:click=move |_| bring_back(store)>{texts::BRING_BACK}</button>
+                </Show>
                 <Project store />
             </div>
             <Settings store />
@@ -168,12 +168,9 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
         take(store, id, listed(event.data_transfer().and_then(|data| data.files())));
     };
     let remove_class = move |_| {
-        state.classes.update(|classes| {
-            for class in classes.iter().filter(|class| class.id == id) {
-                class.shots.iter().for_each(|shot| forget(store, shot));
-            }
-            classes.retain(|class| class.id != id);
-        });
+        let mut classes = state.classes.get_untracked();
+        classes.retain(|class| class.id != id);
+        replace(store, classes);
     };
     let remove = move |image: lab_protocol::ImageId| {
         state.classes.update(|classes| {

@@ -12,7 +12,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, Event};
 
-use super::{Class, Shot, forget, shot};
+use super::{Class, Shot, replace, shot};
 use crate::download;
 use crate::inputs::picked;
 use crate::state::{Severity, Store};
@@ -56,9 +56,7 @@ pub(super) fn Project(store: Store) -> impl IntoView {
         spawn_local(async move {
             match unpack(store, &file).await {
                 Some(classes) => {
-                    let old = state.classes.get_untracked();
-                    old.iter().flat_map(|class| &class.shots).for_each(|shot| forget(store, shot));
-                    state.classes.set(classes);
+                    replace(store, classes);
                     state.kept.set_value(own(store));
                 }
                 None => store.tell(Severity::Error, texts::no_project(&file.name())),

@@ -6,7 +6,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Event;
 
-use super::{Given, Reports, Shot, Trained, ask_probe, forget};
+use super::{Given, Reports, Shot, Trained, ask_probe, replace};
 use crate::inputs::picked;
 use crate::state::{Severity, Store};
 use crate::texts::probe as texts;
@@ -115,13 +115,8 @@ async fn open(store: Store, files: Vec<JsValue>, known: bool) {
                 store.tell(severity, texts::imported(&classes, images, &model, same_weights));
             }
             state.opened.set_value(Given { files, edition });
-            state.classes.with_untracked(|classes| {
-                classes.iter().flat_map(|class| &class.shots).for_each(|shot| forget(store, shot));
-            });
-            batch(|| {
-                state.classes.set(Vec::new());
-                state.trained.set(Some(Trained { names: classes, shots: Vec::new(), reports: None }));
-            });
+            replace(store, Vec::new());
+            state.trained.set(Some(Trained { names: classes, shots: Vec::new(), reports: None }));
             super::ask::again(store).await;
         }
         Ok(_) => store.tell(Severity::Error, crate::texts::UNEXPECTED),

@@ -92,11 +92,12 @@ pub(crate) fn attend(store: Store) {
     }
 }
 
-/// Every image is embedded or has been refused.
+/// Every image is embedded or has been refused, and there is one to fit a basis on.
 fn settled(store: Store) -> bool {
     let (embedded, failed) = (store.embedded.get(), store.failed.get());
     let images = store.images.get();
     store.samples_done.get()
+        && !embedded.is_empty()
         && images.iter().all(|picture| embedded.contains(&picture.id) || failed.contains(&picture.id))
 }
 
@@ -106,7 +107,9 @@ pub(crate) fn fit(store: Store, slot: Slot) {
     let Some(link) = store.link.get_untracked() else { return };
     let failed = store.failed.get_untracked();
     let mut images = store.images.get_untracked();
-    images.retain(|picture| !failed.contains(&picture.id));
+    // Those on their way are not the engine's yet.
+    let sent = store.sent.get_untracked();
+    images.retain(|picture| sent.contains(&picture.id) && !failed.contains(&picture.id));
     images.sort_by(|a, b| a.name.cmp(&b.name));
     let images: Vec<ImageId> = images.iter().map(|picture| picture.id).collect();
     spawn_local(async move {

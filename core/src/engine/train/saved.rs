@@ -19,8 +19,8 @@ const DRAWN: &str = "lab.drawn";
 const CURVES: &str = "lab.curves";
 /// The name of a run's own pictures beside it.
 pub const PICTURES: &str = "images.safetensors";
-/// Largest file that is taken: what a session may need, thrice over.
-const MOST_BYTES: u64 = 3 << 30;
+/// Largest file that is taken: a session holds all that is in it, and may hold no more.
+const MOST_BYTES: u64 = super::session::MOST_MEMORY;
 
 /// A run that was saved.
 pub(super) struct Saved {

@@ -32,7 +32,7 @@ const HEALTH: usize = 128;
 /// Neighbours that vote on what a drawn picture shows.
 const NEIGHBOURS: usize = 5;
 /// Most memory of a run in bytes: a 32-bit engine has 4 GiB for everything.
-const MOST_MEMORY: u64 = 1 << 30;
+pub(super) const MOST_MEMORY: u64 = 1 << 30;
 
 /// A run in the page.
 #[derive(Debug)]

@@ -148,17 +148,24 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
     }
 }
 
-async fn work(store: Store, link: &Link, picture: &Picture) -> Result<(Event, Array), String> {
-    if !store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
-        let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
-        link.ask(command, &[picture.blob.clone().into()]).await?;
-        // Another engine may have come meanwhile, which holds none of them.
-        if store.runs_on(link) {
-            store.sent.update(|sent| {
-                sent.insert(picture.id);
-            });
-        }
+/// Hands an image to an engine that does not hold it yet.
+pub(crate) async fn send(store: Store, link: &Link, picture: &Picture) -> Result<(), String> {
+    if store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
+        return Ok(());
     }
+    let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
+    link.ask(command, &[picture.blob.clone().into()]).await?;
+    // Another engine may have come meanwhile, which holds none of them.
+    if store.runs_on(link) {
+        store.sent.update(|sent| {
+            sent.insert(picture.id);
+        });
+    }
+    Ok(())
+}
+
+async fn work(store: Store, link: &Link, picture: &Picture) -> Result<(Event, Array), String> {
+    send(store, link, picture).await?;
     link.ask(Command::Embed { image: picture.id, patches: false }, &[]).await
 }
 

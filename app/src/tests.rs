@@ -103,13 +103,13 @@ fn press(element: &HtmlElement, key: &str) -> bool {
 }
 
 /// Whose the signals of a test are, for as long as it runs.
-fn owned() -> Owner {
+pub(crate) fn owned() -> Owner {
     let owner = Owner::new();
     owner.set();
     owner
 }
 
-fn store(hash: &str) -> Store {
+pub(crate) fn store(hash: &str) -> Store {
     Store::new(&Address::parse(hash))
 }
 

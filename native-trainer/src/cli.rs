@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab_core::config::Budget;
 
+/// Largest side that `--size` takes.
+pub(crate) const MAX_SIZE: u32 = 8192;
+
 /// Train vision transformers on images alone, use them, inspect their checkpoints, and compare them with PyTorch.
 #[derive(Debug, Parser)]
 #[command(name = "native-trainer", version, max_term_width = 110)]
@@ -86,7 +89,7 @@ pub(crate) struct EmbedArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// Side of the image in pixels that the model receives [default: the model's own]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SIZE)))]
     pub(crate) size: Option<u32>,
     /// How pictures become squares [default: as preprocessor_config.json says, or as the model was trained]
     #[arg(long, value_enum)]

@@ -108,6 +108,13 @@ struct Given {
     edition: u32,
 }
 
+impl Given {
+    /// Whether there is an engine at work that does not hold them, for this model.
+    fn is_due(&self, store: Store) -> bool {
+        self.edition != store.edition.get_untracked() && store.link.with_untracked(Option::is_some)
+    }
+}
+
 /// The state of this room. Copies are the same state.
 #[derive(Clone, Copy)]
 pub(crate) struct State {
@@ -512,13 +519,13 @@ fn close_camera(store: Store) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests;
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn pictures_of_ones_own_give_way_and_come_back() {
-        let owner = Owner::new();
-        owner.set();
-        let store = Store::new(&Address::parse("#room=probe"));
+        let _owner = tests::owned();
+        let store = tests::store("#room=probe");
         let state = store.rooms.probe;
         let class = |shots| vec![Class { id: store.number(), name: "one".to_owned(), shots }];
         let mine = || shot(store, Blob::new().unwrap(), "mine.jpg".to_owned());

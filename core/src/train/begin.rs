@@ -125,9 +125,7 @@ impl Trainer {
         self.hand_out();
         Ok(begun)
     }
-}
 
-impl Trainer {
     /// That attention is split as it was: the tensors have the same shapes whatever the heads.
     fn check_heads_of(&self, checkpoint: &Checkpoint, layout: Option<&Layout>) -> Result<(), Error> {
         let (model, mae) = (&self.config.model, &self.config.mae);

@@ -14,15 +14,13 @@ use lab_core::models::{self, Model, ModelReport};
 use lab_protocol::{EngineInfo, EngineKind};
 
 use crate::bad::BadList;
-use crate::cli::{EmbedArgs, What};
+use crate::cli::{EmbedArgs, MAX_SIZE, What};
 use crate::inputs::Inputs;
 use crate::progress::{Progress, Unit, duration};
 use crate::sinks::{Format, Layout, Output, Row, json_len};
 use crate::watch::{INTERRUPTED, Stop, Work};
 use crate::{engine, host, loader, memory, recipe, text};
 
-/// Largest side that `--size` takes.
-const MAX_SIZE: u32 = 8192;
 /// Lines about bad images on the terminal; the list has them all.
 const SHOWN: u64 = 10;
 

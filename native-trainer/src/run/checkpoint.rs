@@ -8,9 +8,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use lab_core::config::Config;
 use lab_core::formats::Checkpoint;
 use lab_core::train::Trainer;
-use lab_core::train::state::{Counters, about};
+use lab_core::train::state::{Counters, about, read_about};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -69,7 +70,7 @@ impl Checkpoints {
             drop(std::fs::remove_dir_all(&aside));
         }
         result?;
-        let kept = self.steps()?;
+        let kept = steps_in(&self.folder)?;
         for (_, old) in kept.iter().skip(KEPT) {
             drop(std::fs::remove_dir_all(old));
         }
@@ -103,7 +104,7 @@ impl Checkpoints {
         &self,
         mut restore: impl FnMut(&Checkpoint, &Counters) -> Result<()>,
     ) -> Result<Option<(Counters, PathBuf)>> {
-        let steps = self.steps()?;
+        let steps = steps_in(&self.folder)?;
         let mut damaged = Vec::new();
         for (step, path) in &steps {
             let found = open(path);
@@ -147,24 +148,31 @@ impl Checkpoints {
 
     /// Whether there is any checkpoint.
     pub(crate) fn is_empty(&self) -> Result<bool> {
-        Ok(self.steps()?.is_empty())
+        Ok(steps_in(&self.folder)?.is_empty())
     }
+}
 
-    /// Checkpoints by their steps, the last first.
-    fn steps(&self) -> Result<Vec<(u64, PathBuf)>> {
-        let mut steps: Vec<(u64, PathBuf)> = Vec::new();
-        for entry in
-            std::fs::read_dir(&self.folder).with_context(|| format!("cannot list {}", self.folder.display()))?
-        {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
-                steps.push((step, path));
-            }
+/// Checkpoints in a folder by their steps, the last first.
+fn steps_in(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut steps: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
+            steps.push((step, path));
         }
-        steps.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
-        Ok(steps)
     }
+    steps.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
+    Ok(steps)
+}
+
+/// The configuration in the last checkpoint of a folder that tells it: those of older versions, and damaged ones, do not.
+pub(super) fn saved_config(folder: &Path) -> Option<Config> {
+    let config = |path: &Path| {
+        let checkpoint = host::open_checkpoint(&path.join(STATE)).ok()?;
+        read_about(&checkpoint).ok()?.map(|(config, _)| config)
+    };
+    steps_in(folder).ok()?.iter().find_map(|(_, path)| config(path))
 }
 
 /// Opens a checkpoint whose bytes are those that were written.

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use fs4::fs_std::FileExt as _;
 use lab_core::config::Config;
-use lab_core::train::state::read_about;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::checkpoint::saved_config;
 use super::{hex, sync_folder, write_text};
-use crate::host;
 use crate::inputs::Inputs;
 
 /// Keys that change no number that is computed, so that a run may go on with others.
@@ -177,7 +176,7 @@ pub(crate) fn kept_config(path: &Path) -> Result<Option<Config>> {
     }
     let text = std::fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?;
     let config = Config::from_toml(&kept.to_string_lossy(), &text)?;
-    if let Some(begun) = saved_config(path) {
+    if let Some(begun) = saved_config(&path.join("checkpoints")) {
         let changed = held_apart(&begun, &config);
         if !changed.is_empty() {
             bail!(
@@ -190,19 +189,6 @@ pub(crate) fn kept_config(path: &Path) -> Result<Option<Config>> {
         }
     }
     Ok(Some(config))
-}
-
-/// The configuration in the last checkpoint that tells it: those of older versions, and damaged ones, do not.
-fn saved_config(path: &Path) -> Option<Config> {
-    let mut steps: Vec<PathBuf> =
-        std::fs::read_dir(path.join("checkpoints")).ok()?.flatten().map(|e| e.path()).collect();
-    steps.retain(|step| step.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")));
-    steps.sort();
-    let config = |step: &PathBuf| {
-        let checkpoint = host::open_checkpoint(&step.join("state.safetensors")).ok()?;
-        read_about(&checkpoint).ok()?.map(|(config, _)| config)
-    };
-    steps.iter().rev().find_map(config)
 }
 
 #[cfg(test)]

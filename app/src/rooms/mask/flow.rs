@@ -154,14 +154,13 @@ fn hear(store: Store, answer: Result<Event, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::Address;
+    use crate::tests;
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_drawn_mask_that_comes_late_leaves_what_was_painted() {
-        let owner = Owner::new();
-        owner.set();
-        let store = Store::new(&Address::parse(""));
+        let _owner = tests::owned();
+        let store = tests::store("");
         let state = store.rooms.mask;
         let [drawn, painted, all] = [[true, false, true, false], [false, false, true, false], [true; 4]];
         let sampled = || {

@@ -137,7 +137,7 @@ pub(super) async fn again(store: Store) {
     let shown =
         state.trained.with_untracked(|trained| trained.as_ref().is_some_and(|trained| trained.reports.is_none()));
     let given = state.opened.get_value();
-    if shown && given.edition != store.edition.get_untracked() && store.link.with_untracked(Option::is_some) {
+    if shown && given.is_due(store) {
         open(store, given.files, true).await;
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn again(store: Store) {
     let state = store.rooms.probe;
     let open = state.found.with_untracked(|found| !found.about.is_empty());
     let given = state.searched.get_value();
-    if open && given.edition != store.edition.get_untracked() && store.link.with_untracked(Option::is_some) {
+    if open && given.is_due(store) {
         give(store, given.files, true).await;
     }
 }

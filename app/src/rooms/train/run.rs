@@ -19,6 +19,7 @@ use super::{DRAWN, Inside, Pace, Saved, State, cut, tab};
 use crate::debug;
 use crate::engine::{gone, is_loss};
 use crate::link::Link;
+use crate::pictures;
 use crate::rooms::Room;
 use crate::signals::{pause, put};
 use crate::state::{Severity, Store};
@@ -274,20 +275,11 @@ pub(super) async fn data(store: Store, link: &Link) -> Result<Data, String> {
 }
 
 async fn send_images(store: Store, link: &Link) -> Result<Vec<ImageId>, String> {
-    let pictures = store.images.get_untracked();
-    for picture in &pictures {
-        if !store.sent.with_untracked(|sent| sent.contains(&picture.id)) {
-            let command = Command::AddImage { image: picture.id, name: picture.name.clone() };
-            link.ask(command, &[picture.blob.clone().into()]).await?;
-            // Another engine may have come meanwhile, which holds none of them.
-            if store.runs_on(link) {
-                store.sent.update(|sent| {
-                    sent.insert(picture.id);
-                });
-            }
-        }
+    let all = store.images.get_untracked();
+    for picture in &all {
+        pictures::send(store, link, picture).await?;
     }
-    Ok(pictures.iter().map(|picture| picture.id).collect())
+    Ok(all.iter().map(|picture| picture.id).collect())
 }
 
 /// Carries out what the user asks of the run, when nothing else is under way.
@@ -553,15 +545,14 @@ fn note(curves: &mut lab_protocol::train::Curves, report: &lab_protocol::train::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::Address;
     use crate::link::worker_of;
+    use crate::tests;
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn what_an_engine_fails_to_do_when_another_is_at_work_stops_no_run() {
-        let owner = Owner::new();
-        owner.set();
-        let store = Store::new(&Address::parse("#room=train"));
+        let _owner = tests::owned();
+        let store = tests::store("#room=train");
         let link = || {
             let (worker, url) = worker_of("", "silent").unwrap();
             Link::to(worker, url, |_| {})

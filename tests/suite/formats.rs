@@ -264,6 +264,9 @@ fn what_is_no_state_dict_is_refused_by_name() {
     assert!(matches!(error, FormatError::NoTensors { .. }), "{error}");
     let error = refuse("old.pth", b"sys_info\0\0\0\0");
     assert!(matches!(error, FormatError::UnsupportedPth { .. }), "{error}");
+    let error = refuse("four.pth", b"\x80\x02}q");
+    assert!(matches!(error, FormatError::UnknownFormat { .. }), "{error}");
+    assert!(error.to_string().contains("neither safetensors nor a PyTorch file"), "{error}");
     let error = refuse("empty.pth", b"");
     assert!(matches!(error, FormatError::Truncated { found: 0, .. }), "{error}");
 }

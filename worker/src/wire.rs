@@ -25,14 +25,18 @@ pub fn write(reply_to: Option<u32>, event: Event) -> String {
     })
 }
 
-/// An error as a page shows it: a sentence that begins large, unless with the name of a file, and ends with a point.
+/// Words with which errors of ours begin. What begins otherwise may be the user's: the name of a file, a setting.
+const OURS: [&str; 23] = [
+    "a", "asked", "cannot", "delete", "each", "every", "expected", "found", "give", "it", "its", "no", "not", "nothing",
+    "only", "tensor", "the", "there", "these", "this", "to", "two", "what",
+];
+
+/// An error as a page shows it: a sentence that begins large, unless with a word of the user's, and ends with a point.
 pub fn sentence(error: &str) -> String {
-    let word = error.split_whitespace().next().unwrap_or_default().trim_end_matches(':');
+    let word = error.split_whitespace().next().unwrap_or_default();
     let mut letters = error.chars();
     let first = match letters.next() {
-        Some(first) if word.chars().all(|letter| letter.is_alphabetic() || letter == '\'') => {
-            first.to_uppercase().to_string()
-        }
+        Some(first) if OURS.contains(&word) => first.to_uppercase().to_string(),
         Some(first) => first.to_string(),
         None => String::new(),
     };

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use js_sys::{Date, Function, Promise, Reflect};
-use lab_protocol::{Command, EngineInfo, EngineKind, Event, ModelInfo, PROTOCOL};
+use lab_protocol::{Command, EngineInfo, EngineKind, Event, GONE, ModelInfo, PROTOCOL};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
@@ -139,6 +139,12 @@ async fn hand_over(store: Store, opened: Opened, start: u32) -> Result<(), Strin
         store.source.set_value(kept);
         store.awaited.set(None);
     }
+    // Nor is one that a link names and this page does not have.
+    if let Err(sentence) = registry::check(store, &store.source.get_value()).await {
+        store.tell(Severity::Warning, sentence);
+        store.weights.set(None);
+        store.source.set_value(Source::First);
+    }
     if matches!(store.source.get_value(), Source::First)
         && let Some(first) = registry::first(store).await
     {
@@ -146,14 +152,14 @@ async fn hand_over(store: Store, opened: Opened, start: u32) -> Result<(), Strin
     }
     let model = loop {
         let choices = CHOICES.get();
-        let model = match ask_for_model(&link, store.source.get_value()).await {
+        let model = match ask_for_model(store, &link, store.source.get_value()).await {
             Ok(model) => model,
             // The user's model may be too big for this engine; the built-in one still shows that all is well.
             Err(sentence) if info.kind == EngineKind::Cpu || store.wanted.get_untracked().is_some() => {
                 store.tell(Severity::Error, sentence);
                 stored::miss(store);
                 store.source.set_value(Source::BuiltIn);
-                ask_for_model(&link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
+                ask_for_model(store, &link, Source::BuiltIn).await.map_err(|sentence| closed(&link, sentence))?
             }
             Err(sentence) => return Err(closed(&link, sentence)),
         };
@@ -204,7 +210,7 @@ pub(crate) fn load_model(store: Store, source: Source) {
         unit: String::new(),
     }));
     spawn_local(async move {
-        let answer = ask_for_model(&link, source.clone()).await;
+        let answer = ask_for_model(store, &link, source.clone()).await;
         if !store.runs_on(&link) {
             // Another engine took over meanwhile, with the model of before; or one is about to.
             return load_model(store, source);
@@ -224,15 +230,45 @@ pub(crate) fn load_model(store: Store, source: Source) {
                 });
             }
             Err(sentence) => {
+                let gone = sentence.contains(GONE);
                 store.tell(Severity::Error, sentence);
+                // A link's weights were those of the model that did not come.
+                if store.awaited.with_untracked(Option::is_none) {
+                    store.weights.set(None);
+                }
+                if gone {
+                    return bring_back(store, &link).await;
+                }
                 // What shows the model at work shows it again: the menu stands on the one that was refused.
                 store.model.update(|_| {});
+                check_link(store);
             }
         }
     });
 }
 
-async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String> {
+/// Loads the model of before once more, which the engine has let go of; where that one does not come again, the built-in
+/// one. Meanwhile there is none.
+async fn bring_back(store: Store, link: &Link) {
+    store.model.set(None);
+    let mut answer = ask_for_model(store, link, store.source.get_value()).await;
+    if let Err(sentence) = &answer
+        && store.runs_on(link)
+    {
+        store.tell(Severity::Error, sentence);
+        CHOICES.set(CHOICES.get() + 1);
+        store.source.set_value(Source::BuiltIn);
+        answer = ask_for_model(store, link, Source::BuiltIn).await;
+    }
+    match answer {
+        _ if !store.runs_on(link) => {}
+        Ok(model) => batch(|| show_model(store, model)),
+        Err(sentence) => stopped(store, sentence),
+    }
+}
+
+async fn ask_for_model(store: Store, link: &Link, source: Source) -> Result<ModelInfo, String> {
+    registry::check(store, &source).await?;
     let (source, files) = source.told();
     let files: Vec<JsValue> = files.into_iter().map(JsValue::from).collect();
     match link.ask(Command::LoadModel { source }, &files).await? {
@@ -244,8 +280,8 @@ async fn ask_for_model(link: &Link, source: Source) -> Result<ModelInfo, String>
 fn show_model(store: Store, mut model: ModelInfo) {
     model.name = registry::title(store, store.source.get_value(), &model.name);
     let side = model.img_size.checked_div(model.patch_size).unwrap_or(0);
-    store.set_grid([side, side]);
     store.embedded.set(Default::default());
+    store.set_grid([side, side]);
     store.failed.set(Default::default());
     store.neighbours.set(Vec::new());
     store.model.set(Some(model));
@@ -270,6 +306,10 @@ pub(crate) fn check_link(store: Store) {
     }
     if !store.unchecked.get_untracked() {
         return;
+    }
+    // Of the picture that the link names, where it has one already.
+    if let Some(image) = store.selected.get_untracked() {
+        store.set_grid(untrack(|| store.grid_in(image)));
     }
     store.unchecked.set(false);
     let [rows, columns] = store.grid.get_untracked();

@@ -14,14 +14,30 @@ pub(crate) const NOTHING: &str = "-";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Address {
     parts: Vec<(String, String)>,
+    /// What of a hash was left out, as it stands there.
+    lost: Vec<String>,
 }
 
 impl Address {
-    /// Reads `location.hash`, with or without `#`; what cannot be read is left out.
+    /// Reads `location.hash`, with or without `#`; what cannot be read is left out, and of a key that stands twice the
+    /// second value.
     pub(crate) fn parse(hash: &str) -> Self {
-        let pairs = hash.trim_start_matches('#').split('&').filter_map(|part| part.split_once('='));
-        let parts = pairs.filter_map(|(key, value)| Some((key.to_owned(), decode(value)?)));
-        Self { parts: parts.filter(|(key, value)| !key.is_empty() && !value.is_empty()).collect() }
+        let mut address = Self::default();
+        for part in hash.trim_start_matches('#').split('&').filter(|part| !part.is_empty()) {
+            let pair = part.split_once('=').and_then(|(key, value)| Some((key, decode(value)?)));
+            match pair {
+                Some((key, value)) if !key.is_empty() && !value.is_empty() && address.get(key).is_none() => {
+                    address.parts.push((key.to_owned(), value));
+                }
+                _ => address.lost.push(part.to_owned()),
+            }
+        }
+        address
+    }
+
+    /// What of a hash was left out, as it stands there.
+    pub(crate) fn lost(&self) -> &[String] {
+        &self.lost
     }
 
     /// The hash without `#`.
@@ -54,7 +70,8 @@ impl Address {
     pub(crate) fn beyond(&self, other: &Self) -> Self {
         let own = self.iter().filter(|(key, value)| other.get(key) != Some(value));
         let gone = other.iter().filter(|(key, _)| self.get(key).is_none()).map(|(key, _)| (key, NOTHING));
-        Self { parts: own.chain(gone).map(|(key, value)| (key.to_owned(), value.to_owned())).collect() }
+        let parts = own.chain(gone).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self { parts, lost: Vec::new() }
     }
 
     /// This address with what [`beyond`](Self::beyond) found laid over it.
@@ -78,6 +95,12 @@ pub(crate) const SAFE: &str = "safe";
 /// How a link wants components coloured.
 pub(crate) fn palette(address: &Address) -> Palette {
     if address.get("palette") == Some(SAFE) { Palette::BlueYellow } else { Palette::Rgb }
+}
+
+/// The fingerprint of the weights that a link was made with.
+pub(crate) fn fingerprint(address: &Address) -> Option<String> {
+    let digits = address.get("weights").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    digits.map(str::to_owned)
 }
 
 /// `auto`, `cpu` or `gpu`.
@@ -170,6 +193,9 @@ mod tests {
         assert_eq!((address.get("patch"), address.name("sample")), (None, None));
         assert_eq!(address.get("engine").and_then(engine), None);
         assert_eq!((address.get("bad"), address.get("cut"), address.get("foo")), (None, None, None));
+        assert_eq!(address.lost(), ["patch=", "=", "foo", "bad=%zz", "cut=%e"]);
+        let twice = Address::parse("#layer=1&layer=2");
+        assert_eq!((twice.get("layer"), twice.lost()), (Some("1"), &["layer=2".to_owned()][..]));
         assert_eq!(Address::parse(""), Address::default());
     }
 }

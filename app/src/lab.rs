@@ -92,11 +92,15 @@ fn tell_nonsense(store: Store, address: &Address) {
 /// Writes the state into the address as it changes.
 fn keep_address(store: Store) {
     Effect::new(move || {
-        // Before a sample has come the address keeps the one that it asked for.
-        if store.selected.get().is_some() {
+        if settled(store) {
             write_address(store);
         }
     });
+}
+
+/// Whether the address follows the state: before a sample has come it keeps the one that it asked for.
+fn settled(store: Store) -> bool {
+    store.selected.with(Option::is_some) || store.samples_done.get()
 }
 
 /// Writes the state into the address.
@@ -122,7 +126,7 @@ fn arrive(store: Store, address: &Address) {
         store.rooms.read(room, address);
         store.unchecked.set(true);
         if named.is_some() {
-            store.weights.set(address.name("weights").map(str::to_owned));
+            store.weights.set(hash::fingerprint(address));
         }
         if at_work {
             put(store.awaited, None);
@@ -151,9 +155,11 @@ fn arrive(store: Store, address: &Address) {
         engine::check_link(store);
     }
     // Also what the link did not change: a model that stays, classes that stay.
-    if store.selected.with_untracked(Option::is_some) {
-        untrack(|| write_address(store));
-    }
+    untrack(|| {
+        if settled(store) {
+            write_address(store);
+        }
+    });
 }
 
 /// Moves the focus without touching the address.

@@ -7,6 +7,7 @@ mod debug;
 mod download;
 mod engine;
 mod fetch;
+mod focus;
 mod grid;
 mod hash;
 mod inputs;

@@ -1,6 +1,7 @@
 //! Images on their way to the engine: sent once an engine, embedded once a model, the one on show first.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
 use js_sys::{Array, Float32Array, Object, Reflect};
 use lab_protocol::{Command, Event, ImageId};
@@ -15,7 +16,7 @@ use crate::hash::engine_name;
 use crate::link::Link;
 use crate::state::{EngineState, Picture, Severity, Store};
 
-/// How many neighbours to ask for.
+/// How many neighbours are kept.
 const NEIGHBOURS: usize = 64;
 
 thread_local! {
@@ -79,9 +80,9 @@ pub(crate) fn attend(store: Store) {
         }
     });
     Effect::new(move || {
-        let embedded = store.embedded.get();
-        let picture = store.picture().filter(|picture| embedded.contains(&picture.id));
-        if let Some(picture) = picture {
+        let Some(picture) = store.picture() else { return };
+        if let Some(grid) = store.embedded.with(|embedded| embedded.get(&picture.id).copied()) {
+            store.set_grid(grid);
             let _ = lift(&picture.name);
         }
     });
@@ -89,7 +90,7 @@ pub(crate) fn attend(store: Store) {
         let embedded = store.embedded.get();
         let link = store.link.get();
         if let (Some(id), Some(link)) = (store.selected.get(), link)
-            && embedded.contains(&id)
+            && embedded.contains_key(&id)
             && embedded.len() > 1
         {
             spawn_local(ask_nearest(store, link, id));
@@ -104,7 +105,7 @@ fn next(store: Store) -> Option<(Link, Picture)> {
     let selected = store.selected.get_untracked();
     let embedded = store.embedded.get_untracked();
     let failed = store.failed.get_untracked();
-    let waits = |picture: &&Picture| !embedded.contains(&picture.id) && !failed.contains(&picture.id);
+    let waits = |picture: &&Picture| !embedded.contains_key(&picture.id) && !failed.contains(&picture.id);
     let picture = store.images.with_untracked(|images| {
         let first = images.iter().find(|picture| Some(picture.id) == selected).filter(waits);
         first.or_else(|| images.iter().find(waits)).cloned()
@@ -116,17 +117,15 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
     let edition = store.edition.get_untracked();
     let answer = work(store, link, picture).await;
     let stale = store.edition.get_untracked() != edition
+        || store.model.with_untracked(Option::is_none)
         || !store.runs_on(link)
         || !store.images.with_untracked(|images| images.iter().any(|other| other.id == picture.id));
     match answer {
         _ if stale => {}
         Ok((Event::Embedded { dim, grid, .. }, vectors)) => {
             store.embedded.update(|embedded| {
-                embedded.insert(picture.id);
+                embedded.insert(picture.id, grid);
             });
-            if store.selected.get_untracked() == Some(picture.id) {
-                store.set_grid(grid);
-            }
             let _ = publish(store, picture, dim, grid, &vectors);
         }
         Ok(_) => store.failed.update(|failed| {
@@ -170,12 +169,20 @@ async fn work(store: Store, link: &Link, picture: &Picture) -> Result<(Event, Ar
 }
 
 async fn ask_nearest(store: Store, link: Link, id: ImageId) {
-    let answer = link.ask(Command::Nearest { image: id, count: NEIGHBOURS }, &[]).await;
+    // All: the engine also holds the room Probe's, which are no neighbours here.
+    let answer = link.ask(Command::Nearest { image: id, count: usize::MAX }, &[]).await;
     if let Ok((Event::Neighbours { image, nearest }, _)) = answer
         && store.selected.get_untracked() == Some(image)
     {
-        store.neighbours.set(nearest);
+        store.neighbours.set(store.embedded.with_untracked(|embedded| among(embedded, nearest)));
     }
+}
+
+/// The nearest of the page's own pictures.
+fn among(embedded: &HashMap<ImageId, [usize; 2]>, mut nearest: Vec<(ImageId, f32)>) -> Vec<(ImageId, f32)> {
+    nearest.retain(|(image, _)| embedded.contains_key(image));
+    nearest.truncate(NEIGHBOURS);
+    nearest
 }
 
 /// Leaves the numbers in `window.lab.debug.images`, for tests and the curious.
@@ -207,4 +214,18 @@ fn lift(name: &str) -> Result<(), JsValue> {
     let entry = Reflect::get(&Reflect::get(&debug, &"images".into())?, &name.into())?;
     Object::assign(debug.unchecked_ref(), &Object::from(entry));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn pictures_of_another_room_take_no_neighbours_place() {
+        let nearest = (1..=300).map(|number| (ImageId(number), 0.5)).collect();
+        let ours = (201..=300).map(|number| (ImageId(number), [2, 2])).collect();
+        let found: Vec<u32> = among(&ours, nearest).into_iter().map(|(image, _)| image.0).collect();
+        assert_eq!(found, (201..=264).collect::<Vec<_>>());
+    }
 }

@@ -6,7 +6,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::fetch::fetch;
-use crate::offers::parse;
+use crate::offers::{Offer, parse};
 use crate::signals::pause;
 use crate::state::{Source, Store};
 use crate::texts::{see as texts, storage};
@@ -24,15 +24,30 @@ pub(crate) fn read(store: Store) {
     });
 }
 
-/// The model that a visitor meets who asks for none, which is trained; nothing where none lies beside the page.
-pub(crate) async fn first(store: Store) -> Option<Source> {
-    let offers = loop {
+/// What lies beside the page, once that is known.
+async fn offers(store: Store) -> Vec<Offer> {
+    loop {
         match store.offers.get_untracked() {
-            Some(offers) => break offers,
+            Some(offers) => return offers,
             None => pause(ASK).await,
         }
-    };
-    offers.into_iter().find(|offer| offer.first).map(|offer| Source::Beside(offer.id))
+    }
+}
+
+/// The model that a visitor meets who asks for none, which is trained; nothing where none lies beside the page.
+pub(crate) async fn first(store: Store) -> Option<Source> {
+    offers(store).await.into_iter().find(|offer| offer.first).map(|offer| Source::Beside(offer.id))
+}
+
+/// Whether a model that shall lie beside the page does, or a sentence: no server is asked for what is not there. Where the
+/// manifest did not come it is.
+pub(crate) async fn check(store: Store, source: &Source) -> Result<(), String> {
+    let Source::Beside(id) = source else { return Ok(()) };
+    let offers = offers(store).await;
+    match offers.is_empty() || offers.iter().any(|offer| offer.id == *id) {
+        true => Ok(()),
+        false => Err(crate::texts::no_offer(id, offers.iter().map(|offer| &*offer.id))),
+    }
 }
 
 async fn manifest() -> Option<String> {

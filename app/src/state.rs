@@ -1,11 +1,12 @@
 //! One store: everything the page knows. Plain signals; who changes them is written beside each.
 
 use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
 use std::time::Duration;
 
 use lab_protocol::{EngineInfo, EngineKind, ImageId, MADE, ModelInfo, ModelSource, Palette, Summary};
 use leptos::prelude::*;
-use web_sys::{Blob, File};
+use web_sys::{Blob, Event, File, HtmlInputElement};
 
 use crate::grid;
 use crate::hash::{self, Address};
@@ -208,11 +209,11 @@ pub(crate) struct Store {
     pub(crate) source: StoredValue<Source, LocalStorage>,
     /// Images that the engine holds.
     pub(crate) sent: RwSignal<HashSet<ImageId>>,
-    /// Images whose tokens the engine holds for this model.
-    pub(crate) embedded: RwSignal<HashSet<ImageId>>,
+    /// Images whose embedding the engine holds for this model, and how many patch rows and columns each has.
+    pub(crate) embedded: RwSignal<HashMap<ImageId, [usize; 2]>>,
     /// Images that this model could not take.
     pub(crate) failed: RwSignal<HashSet<ImageId>>,
-    /// Patch rows and columns.
+    /// Patch rows and columns of the image on show.
     pub(crate) grid: RwSignal<[usize; 2]>,
     /// The chosen patch; `None` is the middle one.
     pub(crate) patch: RwSignal<Option<u32>>,
@@ -264,10 +265,10 @@ impl Store {
             awaited: RwSignal::new(awaited),
             offered: RwSignal::new(String::new()),
             unchecked: RwSignal::new(true),
-            weights: RwSignal::new(address.name("weights").map(str::to_owned)),
+            weights: RwSignal::new(hash::fingerprint(address)),
             source: StoredValue::new_local(source),
             sent: RwSignal::new(HashSet::new()),
-            embedded: RwSignal::new(HashSet::new()),
+            embedded: RwSignal::new(HashMap::new()),
             failed: RwSignal::new(HashSet::new()),
             grid: RwSignal::new([0, 0]),
             patch: RwSignal::new(address.number("patch")),
@@ -299,6 +300,25 @@ impl Store {
         if severity == Severity::Done {
             set_timeout(move || self.unsay(id), READ);
         }
+    }
+
+    /// Takes a number that was typed into a field where it fits; else as [`refuse`](Self::refuse). Whether it was taken.
+    pub(crate) fn typed<T>(self, event: &Event, signal: RwSignal<T>, fits: impl Fn(&T) -> bool, expected: &str) -> bool
+    where
+        T: Copy + FromStr + ToString + Send + Sync + 'static,
+    {
+        let value = event_target_value(event).parse().ok().filter(fits);
+        match value {
+            Some(value) => signal.set(value),
+            None => self.refuse(event, &signal.get_untracked().to_string(), expected),
+        }
+        value.is_some()
+    }
+
+    /// What was typed into a field does not fit: it shows what stands again, and why is said.
+    pub(crate) fn refuse(self, event: &Event, stands: &str, expected: &str) {
+        event_target::<HtmlInputElement>(event).set_value(stands);
+        self.tell(Severity::Warning, texts::stands(expected, stands));
     }
 
     /// Takes a notice away.
@@ -335,8 +355,13 @@ impl Store {
         self.patch.get().filter(|&patch| patch < count).unwrap_or_else(|| grid::middle(grid))
     }
 
-    /// Lays another grid below the chosen patch and the kept one, which stay where they are on the picture. What a link
-    /// has just brought speaks of the grid that comes.
+    /// Patch rows and columns of an image: until it is embedded those of the one on show.
+    pub(crate) fn grid_in(self, image: ImageId) -> [usize; 2] {
+        self.embedded.with(|embedded| embedded.get(&image).copied()).unwrap_or_else(|| self.grid.get())
+    }
+
+    /// Lays another grid below the chosen patch and the kept one, which stay where they are on the picture; a kept one whose
+    /// own picture is embedded has that one's. What a link has just brought speaks of the grid that comes.
     pub(crate) fn set_grid(self, grid: [usize; 2]) {
         let before = self.grid.get_untracked();
         let moves = before != grid && before != [0, 0] && !self.unchecked.get_untracked();
@@ -344,7 +369,9 @@ impl Store {
         let pin = self.rooms.see.pin;
         batch(|| {
             signals::put(self.patch, self.patch.get_untracked().map(moved));
-            signals::put(pin, pin.get_untracked().map(|(name, patch)| (name, moved(patch))));
+            if untrack(|| self.pin_image().is_none_or(|image| !self.embedded.with(|all| all.contains_key(&image)))) {
+                signals::put(pin, pin.get_untracked().map(|(name, patch)| (name, moved(patch))));
+            }
             signals::put(self.grid, grid);
         });
     }

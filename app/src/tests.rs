@@ -8,6 +8,8 @@ mod exchanges;
 mod stand_in;
 mod train;
 
+use std::collections::HashMap;
+
 use js_sys::{Array, Function, Object, Reflect};
 use lab_protocol::{EngineInfo, EngineKind, KernelCheck, ModelInfo, SelfCheck};
 use leptos::mount::{UnmountHandle, mount_to};
@@ -15,11 +17,13 @@ use leptos::prelude::*;
 use leptos::task::tick;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_test::{wasm_bindgen_test as test, wasm_bindgen_test_configure};
-use web_sys::{Element, HtmlElement, KeyboardEvent};
+use web_sys::{Blob, Element, Event, HtmlElement, HtmlInputElement, KeyboardEvent};
 
 use crate::engine::check_link;
 use crate::hash::Address;
 use crate::panels::{EnginePanel, Notices};
+use crate::pictures;
+use crate::rooms::mask::Controls;
 use crate::rooms::{Navigation, Room};
 use crate::state::{EngineState, Progress, Severity, Store};
 use crate::texts;
@@ -28,6 +32,7 @@ use crate::widgets::bars::Bars;
 use crate::widgets::curves::{Curve, Curves};
 use crate::widgets::menu::Menu;
 use crate::widgets::segments::Segments;
+use stand_in::until;
 
 wasm_bindgen_test_configure!(run_in_browser);
 
@@ -205,6 +210,8 @@ async fn notices_wait_until_they_are_sent_away() {
     it.one("p.error button").click();
     tick().await;
     assert!(it.all("p.error").is_empty() && it.all("p").len() == 1, "{}", it.text());
+    // The keyboard is on the next one's button.
+    until(|| document().active_element().as_ref() == Some(it.one("p button").as_ref())).await;
     // What was done interrupts nobody; three are sent away together.
     store.tell(Severity::Done, "The model is kept.");
     store.tell(Severity::Error, "The network is gone.");
@@ -281,6 +288,45 @@ async fn another_grid_leaves_the_chosen_patch_and_the_kept_one_where_they_are_on
     store.set_grid([8, 8]);
     assert_eq!(said(), "patch=52&from=reef&from-patch=52");
     assert_eq!(store.patch_untracked(), 52);
+}
+
+#[test]
+async fn each_picture_has_a_patch_grid_of_its_own() {
+    let _owner = owned();
+    let store = store("#patch=5");
+    store.unchecked.set(false);
+    pictures::attend(store);
+    let [wide, tall] = ["wide", "tall"].map(|name| pictures::add(store, Blob::new().unwrap(), name.to_owned(), None));
+    store.embedded.set(HashMap::from([(wide, [2, 4]), (tall, [4, 2])]));
+    let show = async |picture| {
+        store.selected.set(Some(picture));
+        tick().await;
+        (store.grid.get_untracked(), store.patch_untracked())
+    };
+    assert_eq!(show(wide).await, ([2, 4], 5));
+    store.pin_here();
+    // The chosen patch stays where it is on the picture, the kept one on its own.
+    assert_eq!(show(tall).await, ([4, 2], 6));
+    assert_eq!(untrack(|| store.pinned()), Some((wide, 5)));
+}
+
+#[test]
+async fn what_a_field_cannot_take_is_said_and_the_field_shows_what_stands() {
+    let _owner = owned();
+    let store = store("#room=mask&seed=7");
+    let it = mounted(move || view! { <Controls store /> });
+    let field = it.one("[data-testid=seed]").unchecked_into::<HtmlInputElement>();
+    let seed = store.rooms.mask.seed;
+    let mut told = Vec::new();
+    for (typed, stands) in [("-3", 7), ("1.5", 7), ("", 7), ("4294967296", 7), ("012", 12)] {
+        field.set_value(typed);
+        field.dispatch_event(&Event::new("change").unwrap()).unwrap();
+        tick().await;
+        assert_eq!((seed.get_untracked(), field.value()), (stands, stands.to_string()), "{typed}");
+        told.push(store.notices.get_untracked().len());
+        store.notices.set(Vec::new());
+    }
+    assert_eq!(told, [1, 1, 1, 1, 0]);
 }
 
 #[test]

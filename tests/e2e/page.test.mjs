@@ -50,6 +50,55 @@ test('a visitor meets a network that has learned', { timeout: 240_000 }, async (
   assert.match(await without.page.locator(byTest('untrained')).textContent(), /untrained/);
 });
 
+test('a link to a model that the page does not have opens the one of every visitor, and says what there is', { timeout: 240_000 }, async (t) => {
+  const { page, requests, check } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, trained: true, path: '#model=nonsense&weights=0123' });
+  await embedded(page, 'ginger-cat.jpg');
+  const [told, ...more] = await page.locator('[role=alert] p').allTextContents();
+  assert.match(told, /^This page has no model “nonsense”, only built-in, untrained-mae, tiny-dino, tiny-mae\. /);
+  assert.deepEqual(more, [], 'one cause, one sentence');
+  assert.match(await page.locator(byTest('model-select')).textContent(), /tiny DINO/);
+  await waitFor(page, 'the address', () => /model=tiny-dino&weights=[0-9a-f]{16}/.test(location.hash));
+  // In the open page the one at work stays.
+  await page.evaluate(() => { location.hash = '#model=rubbish'; });
+  await waitFor(page, 'a word', () => /no model “rubbish”/.test(document.querySelector('[role=alert]').textContent));
+  await waitFor(page, 'the address', () => /model=tiny-dino&weights=[0-9a-f]{16}/.test(location.hash));
+  assert.deepEqual(requests.filter((url) => /nonsense|rubbish/.test(new URL(url).pathname)), []);
+  check();
+});
+
+test('where the weights of another model are broken, the one before comes back, or else the built-in one', { timeout: 240_000 }, async (t) => {
+  const { page, context } = await openLab(t, { ...ONE_SAMPLE_ON_CPU, allow: [...WITHOUT_WEBGPU.allow, /404/, /tiny-dino.* net::ERR_ABORTED/] });
+  await embedded(page, 'ginger-cat.jpg');
+  const golden = (name) => readFile(fileURLToPath(new URL(`../golden/models/dinov2-mlp/${name}`, import.meta.url)));
+  const weights = await golden('model.safetensors');
+  // The last number is none: the header is sound, and the reading breaks off.
+  weights.writeUInt32LE(0x7fc00000, weights.length - 4);
+  const files = [{ name: 'config.json', mimeType: '', buffer: await golden('config.json') }, { name: 'model.safetensors', mimeType: '', buffer: weights }];
+  /** Opens them; what is told. */
+  const refused = async () => {
+    await page.evaluate(() => { delete window.lab.debug.images; });
+    await page.setInputFiles(byTest('model-files'), files);
+    await waitFor(page, 'a word', () => /had already made room/.test(document.querySelector('[role=alert]').textContent));
+    await embedded(page, 'ginger-cat.jpg');
+    const told = await page.locator('[role=alert]').textContent();
+    await page.locator('[role=alert] p button').last().click();
+    return told;
+  };
+  const menu = () => page.locator(byTest('built-in')).inputValue();
+  await refused();
+  assert.equal(await menu(), 'built-in');
+  await page.locator(byTest('built-in')).selectOption('tiny-dino');
+  await waitFor(page, 'the trained one', () => !document.querySelector('[data-testid="untrained"]'));
+  await embedded(page, 'ginger-cat.jpg');
+  await refused();
+  assert.equal(await menu(), 'tiny-dino');
+  await picture(page, 'view-similarity');
+  await context.route('**/tiny-dino/*', (route) => route.fulfill({ status: 404 }));
+  assert.match(await refused(), /tiny-dino\/ is no model/);
+  assert.equal(await menu(), 'built-in');
+  assert.equal(await page.locator(byTest('untrained')).count(), 1);
+});
+
 test('a software adapter is not taken for a GPU', async (t) => {
   const { page } = await openLab(t);
   await embedded(page, 'ginger-cat.jpg');

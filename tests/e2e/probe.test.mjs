@@ -252,6 +252,31 @@ test('embeddings made natively are searched by an image and by a patch, exactly'
   check();
 });
 
+test('what a field of the room Probe cannot take is said, and the field shows what stands', { timeout: 120_000 }, async (t) => {
+  const { page, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: '#room=probe' });
+  await trained(page);
+  await page.locator(`details:has(${byTest('probe-k')}) summary`).click();
+  const name = byTest('class-name');
+  for (const [field, typed, stands, word] of [
+    [byTest('probe-k'), '0', '3', /k is a whole number from 1 to 1000\. It stays 3\./],
+    [byTest('probe-k'), '', '3', /k is a whole number/],
+    [byTest('probe-c'), '-1', '1', /C is a number above 0\. It stays 1\./],
+    [name, ' ', 'cat', /A class has a name, and a name one class\. It stays cat\./],
+    [name, 'fruit', 'cat', /A class has a name/],
+  ]) {
+    const input = page.locator(field).first();
+    await input.fill(typed);
+    await input.blur();
+    await said(page, word);
+    assert.equal(await input.inputValue(), stands);
+    await page.locator('[role=alert] p button').click();
+  }
+  await page.locator(byTest('probe-k')).fill('5');
+  await page.locator(byTest('probe-k')).blur();
+  await waitFor(page, 'the address', () => /k=5/.test(location.hash));
+  check();
+});
+
 test('a link holds the classes, and the answers are kept as CSV', { timeout: 120_000 }, async (t) => {
   const hash = '#room=probe&sample=reef&class1=wet%20%26%20blue:harbour,reef&class2=food:apples,lemons&class3=nothing:';
   const { page, context, check } = await openLab(t, { ...WITHOUT_WEBGPU, path: hash });

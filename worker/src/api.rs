@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use js_sys::{Array, Float32Array, Function, Uint8Array};
 use lab_core::engine::{self, Picture, paint};
 use lab_core::host::ReadAt;
-use lab_protocol::{CanvasId, Command, Event, ModelSource, PROTOCOL, Slot};
+use lab_protocol::{CanvasId, Command, Event, GONE, ModelSource, PROTOCOL, Slot};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, OffscreenCanvas};
@@ -326,7 +326,11 @@ impl Engine {
             let _ = reply.send(Event::Warning { message: message.clone() }, &[]);
         }
         let mut progress = reply.bytes("reading weights");
-        let model = self.engine.load_fitting(fitting, &name, &mut progress).await.map_err(said)?;
+        let held = slot == Slot::Main && self.engine.model().is_some();
+        let model = self.engine.load_fitting(fitting, &name, &mut progress).await.map_err(|error| match held {
+            true => format!("{error}; {GONE}"),
+            false => said(error),
+        })?;
         Ok(Event::ModelLoaded { model }.into())
     }
 
@@ -436,7 +440,7 @@ mod gpu {
 
     /// The GPU that the browser offers.
     pub(super) async fn open() -> Result<(OpenDevice, Gpu), String> {
-        let gpu = open_gpu(Default::default()).await.map_err(|error| error.to_string())?;
+        let gpu = open_gpu(Default::default(), Default::default()).await.map_err(|error| error.to_string())?;
         let setup = gpu.setup;
         setup.device.set_device_lost_callback(|reason, message| {
             super::lost::note(&format!("{reason:?}: {message}"));

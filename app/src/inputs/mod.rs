@@ -7,13 +7,13 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::{Blob, DragEvent, Event, File, FileList, HtmlInputElement};
+use web_sys::{Blob, DragEvent, Event, File, FileList, HtmlInputElement, MouseEvent};
 
 use self::dropped::Dropped;
 use crate::fetch::fetch;
 use crate::link::words;
 use crate::state::{Picture, Severity, Source, Store};
-use crate::{engine, pictures, texts};
+use crate::{engine, focus, pictures, texts};
 
 /// Images taken of a dropped folder: each is decoded, embedded and kept. The room Probe searches among more.
 const MOST: usize = 500;
@@ -184,6 +184,10 @@ fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
     };
     let broken = RwSignal::new(false);
     let remove_label = texts::remove(&name);
+    let remove = move |event: MouseEvent| {
+        focus::pass_on(&event);
+        pictures::remove(store, id);
+    };
     // The picture has no text of its own: its name stands beside it and would be read twice.
     view! {
         <li class:chosen=chosen>
@@ -201,7 +205,7 @@ fn Thumbnail(store: Store, picture: Picture) -> impl IntoView {
                 <span class="name">{name.clone()}</span>
                 <span class="cosine">{cosine}</span>
             </button>
-            <button class="remove" aria-label=remove_label on:click=move |_| pictures::remove(store, id)>
+            <button class="remove" aria-label=remove_label on:click=remove>
                 "×"
             </button>
         </li>

@@ -26,13 +26,6 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
             source => source.key().unwrap_or_default(),
         }
     };
-    let menu = NodeRef::<leptos::html::Select>::new();
-    Effect::new(move || {
-        let key = key();
-        if let Some(menu) = menu.get() {
-            menu.set_value(&key);
-        }
-    });
     let choose = move |event: Event| {
         let chosen = event_target_value(&event);
         if chosen != "own" {
@@ -87,7 +80,7 @@ pub(crate) fn ModelPanel(store: Store) -> impl IntoView {
             <div class="buttons">
                 <label class="choice">
                     <span>{texts::BUILT_IN}</span>
-                    <select node_ref=menu data-testid="built-in" prop:value=key on:change=choose>
+                    <select data-testid="built-in" prop:value=key on:change=choose>
                         <option value="built-in" selected=move || key() == "built-in">{texts::BUILT_IN_VIT}</option>
                         <option value="untrained-mae" selected=move || key() == "untrained-mae">
                             {texts::BUILT_IN_MAE}

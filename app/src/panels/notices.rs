@@ -1,9 +1,10 @@
 //! Sentences that wait to be read, and the bar of what takes long.
 
 use leptos::prelude::*;
+use web_sys::MouseEvent;
 
 use crate::state::{Notice, Progress, Severity, Store};
-use crate::texts;
+use crate::{focus, texts};
 
 /// So many are sent away together.
 const MANY: usize = 3;
@@ -18,19 +19,32 @@ pub(crate) fn Notices(store: Store) -> impl IntoView {
             store.notices.with(|all| all.iter().filter(|notice| kind(notice)).cloned().collect::<Vec<_>>())
         };
         view! {
-            <For each=of key=|notice| notice.id let(notice)>
-                <p class:error=notice.severity == Severity::Error>
-                    {notice.text.clone()}
-                    <button aria-label=texts::DISMISS on:click=move |_| store.unsay(notice.id)>"×"</button>
-                </p>
-            </For>
+            <For
+                each=of
+                key=|notice| notice.id
+                children=move |Notice { id, severity, text }| {
+                    let dismiss = move |event: MouseEvent| {
+                        focus::pass_on(&event);
+                        store.unsay(id);
+                    };
+                    view! {
+                        <p class:error=severity == Severity::Error>
+                            {text} <button aria-label=texts::DISMISS on:click=dismiss>"×"</button>
+                        </p>
+                    }
+                }
+            />
         }
+    };
+    let dismiss_all = move |event: MouseEvent| {
+        focus::pass_on(&event);
+        store.notices.set(Vec::new());
     };
     let many = move || store.notices.with(Vec::len) >= MANY;
     view! {
         <div class="notices" data-testid="alert">
             <Show when=many>
-                <button class="all" data-testid="dismiss-all" on:click=move |_| store.notices.set(Vec::new())>
+                <button class="all" data-testid="dismiss-all" on:click=dismiss_all>
                     {move || texts::dismiss_all(store.notices.with(Vec::len))}
                 </button>
             </Show>

@@ -15,7 +15,7 @@ use crate::texts::{mask as texts, number, see};
 use crate::views::surface::{CanvasSlot, Surface};
 use crate::views::{Figure, Paint};
 use crate::widgets::legend::Legend;
-use controls::Controls;
+pub(crate) use controls::Controls;
 pub(crate) use flow::attend;
 use painter::Painter;
 

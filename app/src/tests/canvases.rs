@@ -12,7 +12,7 @@ use web_sys::HtmlElement;
 
 use super::stand_in::{BROKEN, COLOUR, StandIn, until};
 use super::{Mounted, attribute, mounted, owned, store};
-use crate::state::{Severity, Shown, Store};
+use crate::state::{EngineState, Severity, Shown, Store};
 use crate::views::Paint;
 use crate::views::heads::Heads;
 use crate::views::reading::reading;
@@ -164,6 +164,9 @@ async fn a_surface_draws_anew_for_another_view_image_model_or_size_and_for_nothi
     assert_eq!(asked(1).await, [(SECOND, View::Input)], "another size");
     it.store.selected.set(Some(ImageId(99)));
     assert_eq!((asked(0).await, busy(&page)), (Vec::new(), true), "an image that the engine does not hold yet");
+    it.store.engine.set(EngineState::Stopped("It ran out of memory.".to_owned()));
+    tick().await;
+    assert!(!busy(&page), "no engine will ever draw it");
 }
 
 #[test]

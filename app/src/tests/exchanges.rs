@@ -69,7 +69,7 @@ async fn a_second_model_that_is_wanted_no_more_is_forgotten_by_the_engine() {
     };
     assert_eq!(of_slots(engine.hears(0).await), [false; 0], "there was none");
     // This engine loads none: the wish is dropped, and whatever the slot held let go.
-    compare.set(Some("untrained".to_owned()));
+    compare.set(Some("untrained-mae".to_owned()));
     assert_eq!(of_slots(engine.hears(2).await), [true, false]);
     assert_eq!(compare.get_untracked(), None);
 }

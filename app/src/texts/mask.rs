@@ -30,6 +30,7 @@ pub(crate) const BRUSH: &str = "Drawing";
 pub(crate) const HIDE: &str = "hides";
 pub(crate) const SHOW: &str = "shows";
 pub(crate) const SEED: &str = "Seed";
+pub(crate) const SEED_EXPECTED: &str = "The seed is a whole number from 0 to 4294967295";
 pub(crate) const RESAMPLE: &str = "Draw another";
 pub(crate) const SHOW_ALL: &str = "Show all";
 pub(crate) const EVERYWHERE: &str = "Show what it paints everywhere";

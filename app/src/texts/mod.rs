@@ -154,6 +154,12 @@ pub(crate) fn not_saved(reason: &str) -> String {
     format!("The browser did not save the file ({reason}): allow downloads for this page.")
 }
 
+/// A word that names no model of this page.
+pub(crate) fn no_offer<'a>(id: &str, there: impl Iterator<Item = &'a str>) -> String {
+    let there = ["built-in", "untrained-mae"].into_iter().chain(there).collect::<Vec<_>>().join(", ");
+    format!("This page has no model “{id}”, only {there}. One from elsewhere is opened in the model panel.")
+}
+
 /// A link that asks for a model on another host.
 pub(crate) fn link_asks(url: &str) -> String {
     format!(
@@ -169,11 +175,16 @@ pub(crate) fn other_weights(fingerprint: &str) -> String {
     )
 }
 
-/// Parts of a link that mean nothing.
+/// A field keeps what it had.
+pub(crate) fn stands(expected: &str, value: &str) -> String {
+    format!("{expected}. It stays {value}.")
+}
+
+/// Parts of a link that mean nothing, or were said before.
 pub(crate) fn nonsense(parts: &[String]) -> String {
     format!(
-        "This link says what no room understands: {}. The page shows its default instead; if the link was typed or cut, \
-         copy it anew.",
+        "This link says what no room understands, or a key twice: {}. It was left out; if the link was typed or cut, copy it \
+         anew.",
         parts.join(", ")
     )
 }

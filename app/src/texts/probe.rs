@@ -10,6 +10,7 @@ pub(crate) const LEAD: &str = "Give each class a few pictures. The features stay
 // Classes.
 pub(crate) const CLASSES: &str = "Classes";
 pub(crate) const NAME: &str = "Name of the class";
+pub(crate) const NAME_EXPECTED: &str = "A class has a name, and a name one class";
 pub(crate) const ADD_CLASS: &str = "Add a class";
 pub(crate) const REMOVE_CLASS: &str = "Remove this class";
 pub(crate) const ADD: &str = "Add pictures…";
@@ -61,6 +62,8 @@ pub(crate) const SETTINGS: &str = "How it learns";
 pub(crate) const FEATURES: &str = "Features";
 pub(crate) const K: &str = "k, the neighbours that vote";
 pub(crate) const C: &str = "C, how far the linear classifier trusts the pictures";
+pub(crate) const K_EXPECTED: &str = "k is a whole number from 1 to 1000";
+pub(crate) const C_EXPECTED: &str = "C is a number above 0";
 pub(crate) const STANDARDISE: &str = "Standardise each dimension";
 
 /// What is taken of an image.

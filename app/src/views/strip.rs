@@ -35,7 +35,7 @@ pub(crate) fn Strip(store: Store) -> impl IntoView {
         let shown = store.selected.get();
         let embedded = store.embedded.get();
         let images = store.images.get();
-        let others = images.iter().filter(|picture| Some(picture.id) != shown && embedded.contains(&picture.id));
+        let others = images.iter().filter(|picture| Some(picture.id) != shown && embedded.contains_key(&picture.id));
         let others: Vec<_> = others.map(|picture| (picture.id, picture.sample.is_none())).collect();
         let name = |id| images.iter().find(|picture| picture.id == id).map(|picture| (id, picture.name.clone()));
         store.neighbours.with(|nearest| chosen(&others, nearest)).into_iter().filter_map(name).collect::<Vec<_>>()

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::HtmlCanvasElement;
 
 use crate::link::{Link, words};
-use crate::state::{Severity, Shown, Store};
+use crate::state::{EngineState, Severity, Shown, Store};
 use crate::texts;
 use crate::views::paint::Paint;
 use crate::widgets::width;
@@ -77,8 +77,9 @@ pub(crate) fn Surface(
             store.shown.update(|all| drop(all.remove(test)));
         }
     });
-    // Also while it waits for what it needs; without a picture it waits for nothing.
-    let busy = move || (!store.bare() && wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get())).to_string();
+    // Also while it waits for what it needs; without a picture, or an engine that might come, it waits for nothing.
+    let hopeless = move || store.bare() || matches!(store.engine.get(), EngineState::Stopped(_));
+    let busy = move || (!hopeless() && wanted.with(|wanted| wanted.is_none() || *wanted != drawn.get())).to_string();
     let ratio = move || {
         let [rows, columns] = shape();
         format!("{columns} / {rows}")

@@ -54,11 +54,11 @@ impl Engine {
         Ok(Fitting { slot, files, half: weighed.half, advice })
     }
 
-    /// Loads a model that fits into its slot and forgets the one before.
+    /// Loads a model that fits into its slot and forgets the one before: at once, for there may be no room for both.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with the weights.
+    /// Whatever is wrong with the weights; the slot is empty then.
     pub async fn load_fitting(
         &mut self,
         fitting: Fitting,

@@ -22,7 +22,7 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
     Effect::new(move || {
         let (embedded, link) = (store.embedded.get(), store.link.get());
         let mut images = store.images.get();
-        images.retain(|picture| embedded.contains(&picture.id));
+        images.retain(|picture| embedded.contains_key(&picture.id));
         images.sort_by(|a, b| a.name.cmp(&b.name));
         images.truncate(MOST);
         let ids: Vec<ImageId> = images.iter().map(|picture| picture.id).collect();

@@ -23,8 +23,9 @@ pub(crate) fn Controls(store: Store) -> impl IntoView {
     };
     let seed = move |event| {
         batch(|| {
-            state.seed.set(event_target_value(&event).parse().unwrap_or(0));
-            again();
+            if store.typed(&event, state.seed, |_| true, mask::SEED_EXPECTED) {
+                again();
+            }
         });
     };
     let another = move |_| {

@@ -88,7 +88,7 @@ fn usable(mask: &PatchMask, patches: usize) -> Option<Vec<bool>> {
 async fn load(store: Store, link: Link, key: String) {
     let state = store.rooms.mask;
     let source = Source::of_key(&key, 0);
-    let answer = load_into(&link, Slot::Mae, source.clone()).await;
+    let answer = load_into(store, &link, Slot::Mae, source.clone()).await;
     if !store.runs_on(&link) {
         return;
     }

@@ -8,6 +8,7 @@ use web_sys::{DragEvent, Event, File, KeyboardEvent};
 
 use super::project::Project;
 use super::{Class, Shot, bring_back, close_camera, forget, open_camera, replace, shot};
+use crate::focus::pass_on;
 use crate::inputs::{listed, picked, readable};
 use crate::signals::pause;
 use crate::state::{Severity, Store};
@@ -25,7 +26,8 @@ pub(super) fn Classes(store: Store) -> impl IntoView {
     let ids = move || state.classes.with(|classes| classes.iter().map(|class| class.id).collect::<Vec<_>>());
     let add = move |_| {
         state.classes.update(|classes| {
-            let name = texts::class(classes.len() + 1);
+            let free = |name: &String| classes.iter().all(|class| class.name != *name);
+            let name = (classes.len() + 1..).map(texts::class).find(free).unwrap_or_default();
             classes.push(Class { id: store.number(), name, shots: Vec::new() });
         });
     };
@@ -150,12 +152,14 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
     let name = move || class().map(|class| class.name).unwrap_or_default();
     let shots = move || class().map(|class| class.shots).unwrap_or_default();
     let rename = move |event: Event| {
-        let name = event_target_value(&event).trim().to_owned();
-        if !name.is_empty() {
-            state.classes.update(|classes| {
-                classes.iter_mut().filter(|class| class.id == id).for_each(|class| class.name.clone_from(&name));
-            });
+        let new = event_target_value(&event).trim().to_owned();
+        let other = |class: &Class| class.id != id && class.name == new;
+        if new.is_empty() || state.classes.with_untracked(|classes| classes.iter().any(other)) {
+            return store.refuse(&event, &untrack(name), texts::NAME_EXPECTED);
         }
+        state.classes.update(|classes| {
+            classes.iter_mut().filter(|class| class.id == id).for_each(|class| class.name.clone_from(&new));
+        });
     };
     let pick = move |event: Event| {
         take(store, id, picked(&event));
@@ -167,12 +171,14 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
         over.set(false);
         take(store, id, listed(event.data_transfer().and_then(|data| data.files())));
     };
-    let remove_class = move |_| {
+    let remove_class = move |event| {
+        pass_on(&event);
         let mut classes = state.classes.get_untracked();
         classes.retain(|class| class.id != id);
         replace(store, classes);
     };
-    let remove = move |image: lab_protocol::ImageId| {
+    let remove = move |event, image: lab_protocol::ImageId| {
+        pass_on(&event);
         state.classes.update(|classes| {
             if let Some(class) = classes.iter_mut().find(|class| class.id == id) {
                 class.shots.iter().filter(|shot| shot.id == image).for_each(|shot| forget(store, shot));
@@ -223,7 +229,7 @@ fn OneClass(store: Store, id: u32) -> impl IntoView {
                         <button
                             class="remove"
                             aria-label=crate::texts::remove(&shot.name)
-                            on:click=move |_| remove(shot.id)
+                            on:click=move |event| remove(event, shot.id)
                         >
                             "×"
                         </button>
@@ -268,14 +274,10 @@ fn Settings(store: Store) -> impl IntoView {
     let state = store.rooms.probe;
     let options = [Cls, Mean, Both].map(|which| (which, texts::features(which))).to_vec();
     let set_k = move |event| {
-        if let Some(k) = event_target_value(&event).parse().ok().filter(|k| (1..=1000).contains(k)) {
-            state.k.set(k);
-        }
+        store.typed(&event, state.k, |k| (1..=1000).contains(k), texts::K_EXPECTED);
     };
     let set_c = move |event| {
-        if let Some(c) = event_target_value(&event).parse().ok().filter(|c: &f64| c.is_finite() && *c > 0.0) {
-            state.c.set(c);
-        }
+        store.typed(&event, state.c, |c| c.is_finite() && *c > 0.0, texts::C_EXPECTED);
     };
     view! {
         <details>

@@ -53,15 +53,18 @@ impl Store {
         }
     }
 
+    /// The pinned patch's image, where it is here.
+    pub(crate) fn pin_image(self) -> Option<ImageId> {
+        let (name, _) = self.rooms.see.pin.get()?;
+        self.images.with(|images| images.iter().find(|picture| picture.name == name).map(|picture| picture.id))
+    }
+
     /// The pinned patch, where its image is here.
     pub(crate) fn pinned(self) -> Option<(ImageId, u32)> {
-        let (name, patch) = self.rooms.see.pin.get()?;
+        let (image, (_, patch)) = (self.pin_image()?, self.rooms.see.pin.get()?);
         // A link's patch may be one of a model that is still on its way.
-        let [rows, columns] = self.grid.get();
-        ((patch as usize) < rows * columns).then_some(())?;
-        let id =
-            self.images.with(|images| images.iter().find(|picture| picture.name == name).map(|picture| picture.id));
-        id.map(|id| (id, patch))
+        let [rows, columns] = self.grid_in(image);
+        ((patch as usize) < rows * columns).then_some((image, patch))
     }
 
     /// Whose patch every similarity is with, in a model's own grid: the pinned one, else the chosen one.
@@ -70,7 +73,8 @@ impl Store {
             Some(pinned) => pinned,
             None => (self.selected.get()?, self.patch()),
         };
-        let (main, own) = (self.grid.get(), self.grid_of(slot).get());
+        let main = self.grid_in(image);
+        let own = if slot == Slot::Main { main } else { self.grid_of(slot).get() };
         Some((image, if main == own { patch } else { patch_in_grid(patch, main, own) }))
     }
 

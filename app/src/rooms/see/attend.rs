@@ -65,7 +65,7 @@ pub(crate) fn attend(store: Store) {
         };
         let source = see.compare_source.get_value().unwrap_or_else(|| Source::of_key(key, *seed));
         spawn_local(async move {
-            let answer = load_into(&link, Slot::Other, source.clone()).await;
+            let answer = load_into(store, &link, Slot::Other, source.clone()).await;
             // A model that has made way for another one meanwhile, as a twin does, has no views any more.
             if store.runs_on(&link) && wish.get_untracked() == now {
                 take(store, source, answer);
@@ -98,7 +98,7 @@ fn settled(store: Store) -> bool {
     let images = store.images.get();
     store.samples_done.get()
         && !embedded.is_empty()
-        && images.iter().all(|picture| embedded.contains(&picture.id) || failed.contains(&picture.id))
+        && images.iter().all(|picture| embedded.contains_key(&picture.id) || failed.contains(&picture.id))
 }
 
 /// Fits a model's basis on the images at hand, in the order of their names: the same images give the same colours.
@@ -159,7 +159,8 @@ fn take(store: Store, source: Source, answer: Result<ModelInfo, String>) {
 }
 
 /// Loads a model into a slot of an engine.
-pub(crate) async fn load_into(link: &Link, slot: Slot, source: Source) -> Result<ModelInfo, String> {
+pub(crate) async fn load_into(store: Store, link: &Link, slot: Slot, source: Source) -> Result<ModelInfo, String> {
+    registry::check(store, &source).await?;
     let (source, files) = source.told();
     let files: Vec<JsValue> = files.into_iter().map(JsValue::from).collect();
     match link.ask(Command::See(SeeCommand::Load { slot, source }), &files).await? {

@@ -136,7 +136,7 @@ pub(crate) fn PinControls(store: Store) -> impl IntoView {
     let state = store.rooms.see;
     let pinned = move || {
         let (image, patch) = store.pinned()?;
-        Some(see::pinned(&store.name_of(image)?, &place(patch, store.grid.get())))
+        Some(see::pinned(&store.name_of(image)?, &place(patch, store.grid_in(image))))
     };
     view! {
         <div class="controls">

@@ -58,7 +58,7 @@ impl Address {
 
     /// A name of letters, digits and dashes, fit for a path.
     pub(crate) fn name(&self, key: &str) -> Option<&str> {
-        self.get(key).filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        self.get(key).filter(|name| is_name(name))
     }
 
     /// Every key with what it says, in order.
@@ -95,6 +95,11 @@ pub(crate) const SAFE: &str = "safe";
 /// How a link wants components coloured.
 pub(crate) fn palette(address: &Address) -> Palette {
     if address.get("palette") == Some(SAFE) { Palette::BlueYellow } else { Palette::Rgb }
+}
+
+/// Letters, digits and dashes alone.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 /// The fingerprint of the weights that a link was made with.

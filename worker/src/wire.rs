@@ -27,8 +27,8 @@ pub fn write(reply_to: Option<u32>, event: Event) -> String {
 
 /// Words with which errors of ours begin. What begins otherwise may be the user's: the name of a file, a setting.
 const OURS: [&str; 23] = [
-    "a", "asked", "cannot", "delete", "each", "every", "expected", "found", "give", "it", "its", "no", "not", "nothing",
-    "only", "tensor", "the", "there", "these", "this", "to", "two", "what",
+    "a", "asked", "cannot", "delete", "each", "every", "expected", "found", "give", "it", "its", "no", "not",
+    "nothing", "only", "tensor", "the", "there", "these", "this", "to", "two", "what",
 ];
 
 /// An error as a page shows it: a sentence that begins large, unless with a word of the user's, and ends with a point.

@@ -27,6 +27,7 @@ fn means(key: &str, value: &str, steps: usize) -> bool {
     let real = |holds: fn(f64) -> bool| value.parse::<f64>().is_ok_and(holds);
     match key {
         "weights" => value.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        "mae" => hash::is_name(value),
         "from" => is_sample(value),
         "room" => ALL.into_iter().map(Room::key).any(|room| room == value),
         "engine" => value == "auto" || hash::engine(value).is_some(),
@@ -84,8 +85,8 @@ mod tests {
             ["room=nothing", "layer=-1", "engine=tpu", "foreground=2"]
         );
         assert_eq!(
-            found("#layer=1&layer=2&patch=%zz&weights=x-y&from=nobody&class1=a:reef,nobody&class2=b"),
-            ["weights=x-y", "from=nobody", "class1=a:reef,nobody", "layer=2", "patch=%zz"]
+            found("#layer=1&layer=2&patch=%zz&weights=x-y&mae=a/b&from=nobody&class1=a:reef,nobody&class2=b"),
+            ["weights=x-y", "mae=a/b", "from=nobody", "class1=a:reef,nobody", "layer=2", "patch=%zz"]
         );
         let sound = [
             "#sample=reef&patch=40&layer=2&query=patch&map=heads&basis=shared&foreground=-0.4&compare=twin&seed=5",

@@ -98,6 +98,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines[0]["path"], "a \"b\".jpg");
         assert_eq!(lines[1]["reason"], "empty");
+        drop(bad);
         let bad = BadList::new(&out, 1).expect("the old list goes");
         assert!(!bad.path().exists());
     }

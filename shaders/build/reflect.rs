@@ -49,11 +49,7 @@ pub(crate) fn reflect(source: &str, kind: Kind) -> Result<Reflection, String> {
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .validate(&module)
         .map_err(|error| error.emit_to_string(source))?;
-    // As Vulkan will have it. naga's writer takes less than its validator, and says so by a panic.
-    let options = naga::back::spv::Options::default();
-    std::panic::catch_unwind(|| naga::back::spv::write_vec(&module, &info, &options, None))
-        .map_err(|_| "naga cannot write it as SPIR-V: its panic is above".to_owned())?
-        .map_err(|error| error.to_string())?;
+    translate(&module, &info, kind, needs_f16)?;
     let mut entries: Vec<_> = module.entry_points.iter().map(|entry| (entry.stage, entry.name.as_str())).collect();
     entries.sort_by_key(|(_, name)| *name);
     let expected: &[(ShaderStage, &str)] = match kind {
@@ -106,6 +102,31 @@ pub(crate) fn reflect(source: &str, kind: Kind) -> Result<Reflection, String> {
     }
     let bindings = bindings.into_iter().map(|(_, name, writes)| (name, writes)).collect();
     Ok(Reflection { workgroup_size, bindings, params, needs_f16 })
+}
+
+/// As Vulkan will have it, and Metal and DX12, which few of those who change a shader can try. naga's writers take less than
+/// its validator, and say so by a panic.
+fn translate(module: &naga::Module, info: &naga::valid::ModuleInfo, kind: Kind, needs_f16: bool) -> Result<(), String> {
+    use naga::back::{hlsl, msl, spv};
+    fn writes<E: ToString>(what: &str, write: impl FnOnce() -> Result<(), E>) -> Result<(), String> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(write))
+            .map_err(|_| format!("naga cannot write it as {what}: its panic is above"))?
+            .map_err(|error| format!("naga cannot write it as {what}: {}", error.to_string()))
+    }
+    writes("SPIR-V", || spv::write_vec(module, info, &spv::Options::default(), None).map(drop))?;
+    if kind == Kind::Native {
+        return Ok(()); // written for what Vulkan alone offers
+    }
+    writes("MSL", || {
+        let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+        msl::write_string(module, info, &options, &msl::PipelineOptions::default()).map(drop)
+    })?;
+    writes("HLSL", || {
+        let shader_model = if needs_f16 { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V5_1 };
+        let options = hlsl::Options { shader_model, ..Default::default() };
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default()).write(module, info, None).map(drop)
+    })
 }
 
 fn fields(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Result<Vec<(String, &'static str)>, String> {

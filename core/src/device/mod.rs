@@ -1,5 +1,7 @@
 //! The one door to the device: what there is, opening one, its limits, and bringing numbers home.
 
+#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
+mod adapters;
 pub mod exact_memory;
 pub mod mode;
 #[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
@@ -19,6 +21,8 @@ pub struct DeviceDescription {
     pub info: EngineInfo,
     /// The graphics API, or `Flex`.
     pub backend: String,
+    /// The device listed before that is the same card by another graphics API.
+    pub same_as: Option<String>,
     /// Names and values of its limits, but for the largest binding, which [`EngineInfo`] tells; bytes are plain numbers.
     pub limits: Vec<(String, String)>,
 }
@@ -101,10 +105,10 @@ pub async fn readback<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Dev
     data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
+#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
+pub use adapters::{list, open, open_with_setup};
 #[cfg(feature = "wgpu")]
 pub use gpu::{OpenGpu, open_gpu};
-#[cfg(all(feature = "wgpu", not(target_family = "wasm")))]
-pub use gpu::{list, open, open_with_setup};
 #[cfg(all(feature = "remote", not(target_family = "wasm")))]
 pub use other::serve;
 
@@ -112,7 +116,7 @@ pub use other::serve;
 mod gpu {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use burn::tensor::wgpu::{WgpuSetup, wgpu};
+    use burn::tensor::wgpu::{WgpuBackend, WgpuSetup, wgpu};
     use burn::tensor::{Device, DeviceKind};
     use lab_protocol::{EngineInfo, EngineKind};
 
@@ -162,17 +166,17 @@ mod gpu {
         pub setup: WgpuSetup,
     }
 
-    /// Opens the GPU of a kind; in a browser, the one that the browser offers.
+    /// Opens the GPU of a kind by a graphics API; in a browser, the one that the browser offers.
     ///
     /// # Errors
     ///
     /// [`DeviceError::Open`] when there is none, or the driver refuses.
-    pub async fn open_gpu(kind: DeviceKind) -> Result<OpenGpu, DeviceError> {
+    pub async fn open_gpu(kind: DeviceKind, api: WgpuBackend) -> Result<OpenGpu, DeviceError> {
         let failed = |error: burn::tensor::wgpu::WgpuInitError| DeviceError::Open {
             device: "GPU".to_owned(),
             reason: error.to_string(),
         };
-        let options = Device::wgpu_options().device_kind(kind);
+        let options = Device::wgpu_options().device_kind(kind).graphics_api(api);
         let (device, setup) = options.init_with_setup_async().await.map_err(failed)?;
         #[cfg(not(target_family = "wasm"))]
         listen(&setup.device);
@@ -192,7 +196,7 @@ mod gpu {
     /// Whether an adapter multiplies 16x16 matrices of 16-bit floats into sums of 32 bits, by subgroups of 32 invocations:
     /// what `native/matmul_cooperative.wgsl` is written for. NVIDIA's do.
     #[cfg(not(target_family = "wasm"))]
-    fn matrix_units(adapter: &wgpu::Adapter) -> bool {
+    pub(super) fn matrix_units(adapter: &wgpu::Adapter) -> bool {
         use wgpu::{CooperativeScalarType, Features};
         let needed = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP;
         let info = adapter.get_info();
@@ -205,7 +209,7 @@ mod gpu {
             })
     }
 
-    fn describe(adapter: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> EngineInfo {
+    pub(super) fn describe(adapter: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> EngineInfo {
         let name = adapter.name.to_lowercase();
         // Browsers hide what the adapter is, but SwiftShader's name shows through.
         let imitates = ["swiftshader", "llvmpipe", "lavapipe", "software", "basic render"];
@@ -221,132 +225,6 @@ mod gpu {
             software,
             f16: features.contains(wgpu::Features::SHADER_F16),
             max_binding_bytes: limits.max_storage_buffer_binding_size,
-        }
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    pub use native::{list, open, open_with_setup};
-
-    #[cfg(not(target_family = "wasm"))]
-    mod native {
-        use burn::tensor::DeviceKind;
-        use burn::tensor::wgpu::{WgpuSetup, wgpu};
-        use lab_protocol::{EngineInfo, EngineKind};
-
-        use super::super::{DeviceDescription, OpenDevice, cpu, other};
-        use super::{describe, matrix_units, open_gpu};
-        use crate::error::DeviceError;
-
-        /// A kind of device as cubecl numbers its adapters, within each kind.
-        fn kinds(adapters: &[wgpu::AdapterInfo]) -> Vec<DeviceKind> {
-            let mut counts = [0usize; 4];
-            let mut number = |slot: usize| {
-                counts[slot] += 1;
-                counts[slot] - 1
-            };
-            adapters
-                .iter()
-                .map(|info| match info.device_type {
-                    wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(number(0)),
-                    wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(number(1)),
-                    wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(number(2)),
-                    _ => DeviceKind::Cpu,
-                })
-                .collect()
-        }
-
-        fn adapters() -> Vec<wgpu::Adapter> {
-            // OpenGL is left out: it computes nothing here, and its loader complains where there is no screen.
-            let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-            descriptor.backends = wgpu::Backends::PRIMARY;
-            let instance = wgpu::Instance::new(descriptor);
-            pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY))
-        }
-
-        /// Every device of this machine: GPUs in the driver's order, then the CPU. Nothing is opened.
-        pub fn list() -> Vec<DeviceDescription> {
-            let mut all: Vec<_> = adapters()
-                .iter()
-                .enumerate()
-                .map(|(index, adapter)| {
-                    let (info, limits) = (adapter.get_info(), adapter.limits());
-                    DeviceDescription {
-                        id: format!("gpu:{index}"),
-                        info: describe(&info, &limits, adapter.features()),
-                        backend: info.backend.to_string(),
-                        limits: vec![
-                            ("matrix units".to_owned(), if matrix_units(adapter) { "f16" } else { "none" }.to_owned()),
-                            ("max buffer".to_owned(), limits.max_buffer_size.to_string()),
-                            ("workgroup memory".to_owned(), limits.max_compute_workgroup_storage_size.to_string()),
-                            ("workgroup size".to_owned(), limits.max_compute_invocations_per_workgroup.to_string()),
-                            ("workgroups".to_owned(), limits.max_compute_workgroups_per_dimension.to_string()),
-                        ],
-                    }
-                })
-                .collect();
-            all.extend(other::list().into_iter().map(|(id, backend)| DeviceDescription {
-                info: EngineInfo {
-                    kind: EngineKind::Gpu,
-                    device: format!("{backend} device"),
-                    software: false,
-                    f16: false,
-                    max_binding_bytes: 0,
-                },
-                id,
-                backend: backend.to_owned(),
-                limits: Vec::new(),
-            }));
-            all.push(DeviceDescription {
-                id: "cpu".to_owned(),
-                info: cpu().info,
-                backend: "Flex".to_owned(),
-                limits: Vec::new(),
-            });
-            all
-        }
-
-        /// Opens a device by its name: `cpu`, `gpu:N` as [`list`] counts, `gpu` for the first, or `auto`: the first
-        /// that is not software, else the CPU. With their features also `cuda:N`, `rocm:N`, `ws://HOST:PORT`.
-        ///
-        /// # Errors
-        ///
-        /// [`DeviceError::Unknown`], [`DeviceError::Feature`], [`DeviceError::Open`].
-        pub async fn open(id: &str) -> Result<OpenDevice, DeviceError> {
-            Ok(open_with_setup(id).await?.0)
-        }
-
-        /// The same, with the handles that drawing shares where it is a GPU.
-        ///
-        /// # Errors
-        ///
-        /// As [`open`].
-        pub async fn open_with_setup(id: &str) -> Result<(OpenDevice, Option<WgpuSetup>), DeviceError> {
-            if id == "cpu" {
-                return Ok((cpu(), None));
-            }
-            if let Some(open) = other::open(id) {
-                return Ok((open?, None));
-            }
-            let infos: Vec<_> = adapters().iter().map(wgpu::Adapter::get_info).collect();
-            let kinds = kinds(&infos);
-            let index = match id {
-                "gpu" => (!kinds.is_empty()).then_some(0),
-                "auto" => match kinds.iter().position(|kind| *kind != DeviceKind::Cpu) {
-                    Some(index) => Some(index),
-                    None => return Ok((cpu(), None)),
-                },
-                _ => id.strip_prefix("gpu:").and_then(|index| index.parse().ok()).filter(|&index| index < kinds.len()),
-            };
-            match index {
-                Some(index) => {
-                    let gpu = open_gpu(kinds[index].clone()).await?;
-                    Ok((gpu.open, Some(gpu.setup)))
-                }
-                None => Err(DeviceError::Unknown {
-                    asked: id.to_owned(),
-                    known: list().into_iter().map(|device| device.id).collect(),
-                }),
-            }
         }
     }
 }

@@ -21,6 +21,9 @@ struct Row {
     #[serde(flatten)]
     info: EngineInfo,
     backend: String,
+    /// The device before it that is the same card by another graphics API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<String>,
     /// `None` where nothing tells.
     memory_bytes: Option<u64>,
     limits: Vec<Limit>,
@@ -69,9 +72,10 @@ fn row(device: DeviceDescription, no_check: bool) -> Row {
             Err(error) => Check::Failed(error.to_string()),
         })
     };
-    let limits = device.limits.into_iter().map(|(name, value)| Limit { name, value }).collect();
     let memory_bytes = memory(&device.info);
-    Row { id: device.id, info: device.info, backend: device.backend, memory_bytes, limits, check }
+    let limits = device.limits.into_iter().map(|(name, value)| Limit { name, value }).collect();
+    let DeviceDescription { id, info, backend, same_as, .. } = device;
+    Row { id, info, backend, same_as, memory_bytes, limits, check }
 }
 
 /// Bytes that it computes in: the machine's own for the CPU and for a GPU in software; of others wgpu tells nothing.
@@ -97,7 +101,13 @@ fn describe(row: &Row) -> String {
     };
     let mut facts = vec![
         ("kind", kind.to_owned()),
-        ("backend", row.backend.clone()),
+        (
+            "backend",
+            match &row.same_as {
+                Some(other) => format!("{}, the same card as {other}", row.backend),
+                None => row.backend.clone(),
+            },
+        ),
         ("f16", if row.info.f16 { "yes" } else { "no" }.to_owned()),
         ("memory", row.memory_bytes.map_or("not known: wgpu does not tell it".to_owned(), text::bytes)),
     ];

@@ -208,7 +208,9 @@ async fn body(response: &Response, name: &str, progress: &mut Progress<'_>) -> R
         let start = bytes.len();
         bytes.resize(start + piece.length() as usize, 0);
         piece.copy_to(&mut bytes[start..]);
-        progress(bytes.len() as u64, total.unwrap_or(0), name);
+        // A compressed body unpacks to more than its header says.
+        let so_far = bytes.len() as u64;
+        progress(so_far, total.filter(|&total| so_far <= total).unwrap_or(0), name);
     }
 }
 

@@ -592,7 +592,8 @@ impl Config {
             let expected = format!("at most {MOST_GRID} patches of {patch} pixels a side");
             must(size / patch <= MOST_GRID, key, size.to_string(), expected)?;
         }
-        let operations = self.most_operations();
+        let grid = crops.global_size.max(crops.local_size) / patch;
+        let operations = self.vit().flops(grid, grid) as f64;
         must(
             operations <= MOST_OPERATIONS,
             "model.embed_dim",
@@ -750,15 +751,6 @@ impl Config {
             }
         });
         wrong
-    }
-
-    /// Operations of the encoder for the larger crop, as [`VitConfig::flops`] counts them, but beyond 64 bits too.
-    fn most_operations(&self) -> f64 {
-        let model = &self.model;
-        let grid = self.crops.global_size.max(self.crops.local_size) / model.patch_size;
-        let tokens = (grid * grid + 1 + model.num_register_tokens) as f64;
-        let width = model.embed_dim as f64;
-        2.0 * model.depth as f64 * tokens * width * (4.0 * width + 2.0 * tokens + 3.0 * width * model.mlp_ratio)
     }
 
     /// Each number within the range that it means something in.

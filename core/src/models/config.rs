@@ -121,13 +121,23 @@ impl VitConfig {
 
     /// Floating-point operations of one image of `rows` by `columns` patches, a multiply-add counted as two; norms,
     /// softmax and activations, well below one percent, are left out.
-    pub fn flops(&self, rows: usize, columns: usize) -> u64 {
-        let [d, depth, p, c] = [self.embed_dim, self.depth, self.patch_size, self.in_chans].map(|size| size as u64);
-        let (n, hidden) = (self.tokens(rows, columns) as u64, self.ffn_hidden() as u64);
-        let factors = if matches!(self.ffn, Ffn::SwiGlu { .. }) { 3 } else { 2 };
-        let block = 2 * n * d * 4 * d + 4 * n * n * d + 2 * n * d * hidden * factors;
-        2 * (rows * columns) as u64 * c * p * p * d + depth * block
+    pub fn flops(&self, rows: usize, columns: usize) -> u128 {
+        let [d, p, c, patches] =
+            [self.embed_dim, self.patch_size, self.in_chans, rows * columns].map(|size| size as u128);
+        2 * patches * c * p * p * d + self.blocks_flops(self.tokens(rows, columns))
     }
+
+    /// The part of [`flops`](Self::flops) that the blocks have, over `tokens` tokens.
+    pub(crate) fn blocks_flops(&self, tokens: usize) -> u128 {
+        let factors = if matches!(self.ffn, Ffn::SwiGlu { .. }) { 3 } else { 2 };
+        self.depth as u128 * block_flops(self.embed_dim, self.ffn_hidden(), factors, tokens)
+    }
+}
+
+/// Operations of one block: four projections, the attention, and `factors` products in the MLP.
+pub(crate) fn block_flops(dim: usize, hidden: usize, factors: u128, tokens: usize) -> u128 {
+    let [dim, hidden, tokens] = [dim, hidden, tokens].map(|size| size as u128);
+    2 * tokens * dim * 4 * dim + 4 * tokens * tokens * dim + 2 * tokens * dim * hidden * factors
 }
 
 /// MAE's decoder and loss.

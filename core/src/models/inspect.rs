@@ -70,7 +70,7 @@ pub async fn inspect(files: &ModelFiles) -> Result<ModelReport, Error> {
     Ok(ModelReport {
         info,
         layout: layout.family.title(),
-        flops_per_image: config.flops(grid, grid),
+        flops_per_image: u64::try_from(config.flops(grid, grid)).unwrap_or(u64::MAX),
         activation_bytes_per_image: activation_bytes(config, grid),
         licence: licence_of(&released).map(str::to_owned),
         released,

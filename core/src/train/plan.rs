@@ -1,7 +1,7 @@
 //! What a run needs, from its configuration alone: parameters, operations, memory, disk.
 
 use crate::config::{Config, Method, Precision};
-use crate::models::config::{Ffn, MaeConfig, VitConfig};
+use crate::models::config::{Ffn, MaeConfig, VitConfig, block_flops};
 use crate::models::dino_head::DinoHeadConfig;
 use crate::models::mae;
 use crate::models::presets::decoder_parameters;
@@ -92,31 +92,25 @@ fn head_flops(head: &DinoHeadConfig) -> u128 {
     2 * (layers + head.n_prototypes as u128 * head.bottleneck_dim as u128)
 }
 
-/// Blocks of an encoder over `tokens` tokens.
-fn block_flops(dim: u128, hidden: u128, factors: u128, tokens: u128) -> u128 {
-    2 * tokens * dim * 4 * dim + 4 * tokens * tokens * dim + 2 * tokens * dim * hidden * factors
-}
-
 fn flops(config: &Config, vit: &VitConfig, mae: Option<&MaeConfig>, heads: [&Option<DinoHeadConfig>; 2]) -> u128 {
     let grid = vit.grid();
     let patches = grid * grid;
     if let Some(mae) = mae {
-        let kept = mae::kept(patches, mae.mask_ratio) as u128 + 1;
-        let [patches, patch, width, depth] =
-            [patches, vit.patch_size, vit.embed_dim, vit.depth].map(|size| size as u128);
+        let kept = mae::kept(patches, mae.mask_ratio) + 1;
+        let encoder = vit.blocks_flops(kept);
+        let decoder =
+            mae.decoder_depth as u128 * block_flops(mae.decoder_embed_dim, mae.decoder_hidden, 2, patches + 1);
+        let [kept, patches, patch, width, dim] =
+            [kept, patches, vit.patch_size, vit.embed_dim, mae.decoder_embed_dim].map(|size| size as u128);
         let embed = 2 * patches * 3 * patch.pow(2) * width;
-        let encoder = depth * block_flops(width, vit.ffn_hidden() as u128, 2, kept);
-        let [dim, hidden, depth] =
-            [mae.decoder_embed_dim, mae.decoder_hidden, mae.decoder_depth].map(|size| size as u128);
-        let decoder = depth * block_flops(dim, hidden, 2, patches + 1);
         let ends = 2 * (kept * width + (patches + 1) * 3 * patch.pow(2)) * dim;
         return 3 * (embed + encoder + decoder + ends);
     }
     let local = config.crops.local_size / vit.patch_size;
     let n_local = config.crops.local_number as u128;
-    let global = 2 * u128::from(vit.flops(grid, grid));
+    let global = 2 * vit.flops(grid, grid);
     // Stochastic depth leaves a share of the student's branches out.
-    let student = (global + n_local * u128::from(vit.flops(local, local))) as f64 * (1.0 - config.model.drop_path_rate);
+    let student = (global + n_local * vit.flops(local, local)) as f64 * (1.0 - config.model.drop_path_rate);
     let head = heads[0].as_ref().map_or(0, head_flops);
     let patch_head = heads[1].as_ref().or(heads[0].as_ref()).map_or(0, head_flops);
     let ibot = &config.ibot;

@@ -53,9 +53,10 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
     }
     let probe = pollster::block_on(file::read(host::open_file(&arguments.probe)?))?;
     let inputs = Inputs::list(&arguments.inputs)?;
-    if arguments.labels.is_some() {
-        inputs.tell_unlabelled("", " of the report");
-    }
+    let truths = match arguments.labels {
+        Some(_) => truths(&inputs, &probe.classes)?,
+        None => vec![None; inputs.len()],
+    };
     let files = host::open_model(&arguments.model)?;
     let about = pollster::block_on(models::inspect(&files))
         .with_context(|| format!("cannot make a model of {}", arguments.model.display()))?;
@@ -81,12 +82,6 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
     let answers: Result<Vec<Answer>, _> = found.values.chunks_exact(found.dim).map(|row| probe.ask(row)).collect();
     let answers = answers?;
 
-    let truth = |image: usize| -> Option<&str> {
-        inputs
-            .label(image)
-            .filter(|_| arguments.labels.is_some())
-            .map(|label| inputs.classes()[label as usize].as_str())
-    };
     let predictions: Vec<Line<'_>> = found
         .images
         .iter()
@@ -99,29 +94,21 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
                 confidence: answer.linear[linear],
                 knn_class: &probe.classes[knn],
                 knn_confidence: answer.knn[knn],
-                truth: truth(image),
+                truth: truths[image].map(|class| probe.classes[class].as_str()),
             }
         })
         .collect();
     let mut reports = None;
     if arguments.labels.is_some() {
         let (mut labels, mut knn, mut linear) = (Vec::new(), Vec::new(), Vec::new());
-        for (line, answer) in predictions.iter().zip(&answers) {
-            let Some(name) = line.truth else { continue };
-            let Some(class) = probe.classes.iter().position(|class| class == name) else {
-                bail!(
-                    "{} lies in the folder {}, the probe knows only {}",
-                    text::shown(line.path),
-                    text::shown(name),
-                    text::few(&probe.classes, 8)
-                );
-            };
+        for (&image, answer) in found.images.iter().zip(&answers) {
+            let Some(class) = truths[image] else { continue };
             labels.push(class as u32);
             knn.extend_from_slice(&answer.knn);
             linear.extend_from_slice(&answer.linear);
         }
         if labels.is_empty() {
-            bail!("--labels folder: no image lies in a class folder below the inputs");
+            bail!("--labels folder: none of the images that lie in class folders could be read");
         }
         let on = |scores: &[f64]| report(&labels, scores, &probe.classes, "held-out images", 1);
         reports = Some((on(&knn), on(&linear)));
@@ -153,6 +140,29 @@ pub(crate) fn run(arguments: &EvalArgs) -> Result<ExitCode> {
         if arguments.out.is_some() { text::print(&words)? } else { text::aside(words.trim_end()) }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The class of each image by the folder that it lies in, as the probe numbers it; told before anything is computed.
+fn truths(inputs: &Inputs, classes: &[String]) -> Result<Vec<Option<usize>>> {
+    inputs.tell_unlabelled("", " of the report");
+    let truth = |image: usize| {
+        let Some(label) = inputs.label(image) else { return Ok(None) };
+        let name = &inputs.classes()[label as usize];
+        let known = classes.iter().position(|class| class == name).with_context(|| {
+            format!(
+                "{} lies in the folder {}, the probe knows only {}",
+                text::shown(inputs.name(image)),
+                text::shown(name),
+                text::few(classes, 8)
+            )
+        })?;
+        Ok(Some(known))
+    };
+    let truths = (0..inputs.len()).map(truth).collect::<Result<Vec<_>>>()?;
+    if truths.iter().all(Option::is_none) {
+        bail!("--labels folder: no image lies in a class folder below the inputs");
+    }
+    Ok(truths)
 }
 
 fn csv_text(lines: &[Line<'_>]) -> Result<String> {

@@ -87,11 +87,9 @@ pub(crate) fn attend(store: Store) {
         }
     });
     Effect::new(move || {
-        let embedded = store.embedded.get();
         let link = store.link.get();
         if let (Some(id), Some(link)) = (store.selected.get(), link)
-            && embedded.contains_key(&id)
-            && embedded.len() > 1
+            && store.embedded.with(|embedded| embedded.contains_key(&id) && embedded.len() > 1)
         {
             spawn_local(ask_nearest(store, link, id));
         }
@@ -103,9 +101,9 @@ fn next(store: Store) -> Option<(Link, Picture)> {
     let link = store.link.get_untracked()?;
     store.model.with_untracked(Option::is_some).then_some(())?;
     let selected = store.selected.get_untracked();
-    let embedded = store.embedded.get_untracked();
     let failed = store.failed.get_untracked();
-    let waits = |picture: &&Picture| !embedded.contains_key(&picture.id) && !failed.contains(&picture.id);
+    let embedded = |id: ImageId| store.embedded.with_untracked(|embedded| embedded.contains_key(&id));
+    let waits = |picture: &&Picture| !embedded(picture.id) && !failed.contains(&picture.id);
     let picture = store.images.with_untracked(|images| {
         let first = images.iter().find(|picture| Some(picture.id) == selected).filter(waits);
         first.or_else(|| images.iter().find(waits)).cloned()

@@ -33,9 +33,9 @@ fn chosen(others: &[(ImageId, bool)], nearest: &[(ImageId, f32)]) -> Vec<ImageId
 pub(crate) fn Strip(store: Store) -> impl IntoView {
     let others = move || {
         let shown = store.selected.get();
-        let embedded = store.embedded.get();
+        let embedded = |id| store.embedded.with(|embedded| embedded.contains_key(&id));
         let images = store.images.get();
-        let others = images.iter().filter(|picture| Some(picture.id) != shown && embedded.contains_key(&picture.id));
+        let others = images.iter().filter(|picture| Some(picture.id) != shown && embedded(picture.id));
         let others: Vec<_> = others.map(|picture| (picture.id, picture.sample.is_none())).collect();
         let name = |id| images.iter().find(|picture| picture.id == id).map(|picture| (id, picture.name.clone()));
         store.neighbours.with(|nearest| chosen(&others, nearest)).into_iter().filter_map(name).collect::<Vec<_>>()

@@ -20,9 +20,8 @@ pub(crate) fn Teacher(store: Store) -> impl IntoView {
     let names = RwSignal::new(Vec::<String>::new());
     let (temperature, centred) = (store.rooms.learn.temperature, store.rooms.learn.centred);
     Effect::new(move || {
-        let (embedded, link) = (store.embedded.get(), store.link.get());
-        let mut images = store.images.get();
-        images.retain(|picture| embedded.contains_key(&picture.id));
+        let (mut images, link) = (store.images.get(), store.link.get());
+        store.embedded.with(|embedded| images.retain(|picture| embedded.contains_key(&picture.id)));
         images.sort_by(|a, b| a.name.cmp(&b.name));
         images.truncate(MOST);
         let ids: Vec<ImageId> = images.iter().map(|picture| picture.id).collect();

@@ -94,11 +94,12 @@ pub(crate) fn attend(store: Store) {
 
 /// Every image is embedded or has been refused, and there is one to fit a basis on.
 fn settled(store: Store) -> bool {
-    let (embedded, failed) = (store.embedded.get(), store.failed.get());
-    let images = store.images.get();
+    let (failed, images) = (store.failed.get(), store.images.get());
     store.samples_done.get()
-        && !embedded.is_empty()
-        && images.iter().all(|picture| embedded.contains_key(&picture.id) || failed.contains(&picture.id))
+        && store.embedded.with(|embedded| {
+            !embedded.is_empty()
+                && images.iter().all(|picture| embedded.contains_key(&picture.id) || failed.contains(&picture.id))
+        })
 }
 
 /// Fits a model's basis on the images at hand, in the order of their names: the same images give the same colours.

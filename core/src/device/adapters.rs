@@ -140,7 +140,7 @@ pub async fn open_with_setup(id: &str) -> Result<(OpenDevice, Option<WgpuSetup>)
     if let Some(open) = other::open(id) {
         return Ok((open?, None));
     }
-    let doors: Vec<Door> = adapters().into_iter().map(|(_, door)| door).collect();
+    let (adapters, doors): (Vec<_>, Vec<_>) = adapters().into_iter().unzip();
     let index = match id {
         "gpu" => best(&doors),
         "auto" => match best(&doors).filter(|&index| doors[index].kind != DeviceKind::Cpu) {
@@ -149,8 +149,13 @@ pub async fn open_with_setup(id: &str) -> Result<(OpenDevice, Option<WgpuSetup>)
         },
         _ => id.strip_prefix("gpu:").and_then(|index| index.parse().ok()),
     };
-    match index.and_then(|index: usize| doors.into_iter().nth(index)) {
-        Some(door) => {
+    match index.and_then(|index: usize| Some((adapters.get(index)?.get_info(), doors.into_iter().nth(index)?))) {
+        // Mesa's 22.3 and 25.0 end the process at the first pipeline (decision 25).
+        Some((info, _)) if cfg!(feature = "vulkan") && info.name.contains("llvmpipe") => Err(DeviceError::Open {
+            device: id.to_owned(),
+            reason: "llvmpipe crashes on what this build's feature vulkan compiles; take a build without it".to_owned(),
+        }),
+        Some((_, door)) => {
             let gpu = open_gpu(door.kind, door.api).await?;
             Ok((gpu.open, Some(gpu.setup)))
         }

@@ -121,6 +121,10 @@ async fn serve(store: Store, link: &Link, picture: &Picture) {
     match answer {
         _ if stale => {}
         Ok((Event::Embedded { dim, grid, .. }, vectors)) => {
+            // Before it has a grid of its own: a patch that is kept of it goes along.
+            if store.selected.get_untracked() == Some(picture.id) {
+                store.set_grid(grid);
+            }
             store.embedded.update(|embedded| {
                 embedded.insert(picture.id, grid);
             });

@@ -369,7 +369,8 @@ impl Store {
         let pin = self.rooms.see.pin;
         batch(|| {
             signals::put(self.patch, self.patch.get_untracked().map(moved));
-            if untrack(|| self.pin_image().is_none_or(|image| !self.embedded.with(|all| all.contains_key(&image)))) {
+            let has_its_own = |(image, _)| self.embedded.with_untracked(|embedded| embedded.contains_key(&image));
+            if !untrack(|| self.pin()).is_some_and(has_its_own) {
                 signals::put(pin, pin.get_untracked().map(|(name, patch)| (name, moved(patch))));
             }
             signals::put(self.grid, grid);

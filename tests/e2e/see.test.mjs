@@ -332,3 +332,39 @@ test('a second model elsewhere is named and not fetched, and files are no folder
     if (key !== 'files') assert.equal(await page.locator(byTest('compare-url')).inputValue(), key);
   }
 });
+
+test('where a model takes pictures as they are, each has a patch grid of its own', async (t) => {
+  const { page, check } = await openRoom(t, '', ONE_SAMPLE);
+  const golden = async (name) => ({ name, mimeType: '', buffer: await readFile(new URL(`../golden/models/dinov2-mlp/${name}`, import.meta.url)) });
+  // The short side to 28 pixels, four patches of seven, and no crop.
+  const recipe = { image_processor_type: 'BitImageProcessor', do_center_crop: false, size: { shortest_edge: 28 } };
+  await page.setInputFiles(byTest('model-files'), [
+    await golden('config.json'), await golden('model.safetensors'),
+    { name: 'preprocessor_config.json', mimeType: '', buffer: Buffer.from(JSON.stringify(recipe)) },
+  ]);
+  await waitFor(page, 'the model', () => /64 wide/.test(document.querySelector('[data-testid="model-select"]').textContent));
+  for (const [name, width, height] of [['wide.png', 80, 40], ['tall.png', 40, 80]]) {
+    const bytes = await page.evaluate(async ([width, height]) => {
+      const canvas = new OffscreenCanvas(width, height);
+      canvas.getContext('2d').fillRect(3, 3, 20, 20);
+      return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
+    }, [width, height]);
+    await page.setInputFiles(byTest('file-input'), { name, mimeType: 'image/png', buffer: Buffer.from(bytes) });
+    await waitFor(page, name, (name) => window.lab.debug.images[name], { argument: name });
+  }
+  const show = async (name) => {
+    await page.locator('.images .thumbnail', { hasText: name }).click();
+    await still(page);
+    return page.locator('figure.input figcaption').textContent();
+  };
+  assert.match(await show('wide.png'), /^4 × 8 patches/);
+  for (const key of ['ArrowUp', 'ArrowUp', 'End']) await page.locator(byTest('patch-grid')).press(key);
+  await page.locator(byTest('pin')).click();
+  // The chosen patch stays where it is on the picture, the kept one on its own picture.
+  assert.equal(await show('tall.png'), '8 × 4 patches. Chosen: row 2, column 4.');
+  assert.match(await page.locator(`div:has(> ${byTest('unpin')})`).textContent(), /row 1, column 8 of wide\.png/);
+  assert.match(await show('ginger-cat.jpg'), /^4 × 4 patches/);
+  assert.equal(await show('wide.png'), '4 × 8 patches. Chosen: row 1, column 8.');
+  assert.equal((await page.locator('[role=alert]').textContent()).trim(), '');
+  check();
+});

@@ -53,18 +53,20 @@ impl Store {
         }
     }
 
-    /// The pinned patch's image, where it is here.
-    pub(crate) fn pin_image(self) -> Option<ImageId> {
-        let (name, _) = self.rooms.see.pin.get()?;
-        self.images.with(|images| images.iter().find(|picture| picture.name == name).map(|picture| picture.id))
+    /// The pinned patch, where its image is here, whether or not the image has it.
+    pub(crate) fn pin(self) -> Option<(ImageId, u32)> {
+        let (name, patch) = self.rooms.see.pin.get()?;
+        let id =
+            self.images.with(|images| images.iter().find(|picture| picture.name == name).map(|picture| picture.id));
+        id.map(|id| (id, patch))
     }
 
-    /// The pinned patch, where its image is here.
+    /// The pinned patch, where its image is here and has it: a link's may be one of a model that is still on its way.
     pub(crate) fn pinned(self) -> Option<(ImageId, u32)> {
-        let (image, (_, patch)) = (self.pin_image()?, self.rooms.see.pin.get()?);
-        // A link's patch may be one of a model that is still on its way.
-        let [rows, columns] = self.grid_in(image);
-        ((patch as usize) < rows * columns).then_some((image, patch))
+        self.pin().filter(|&(image, patch)| {
+            let [rows, columns] = self.grid_in(image);
+            (patch as usize) < rows * columns
+        })
     }
 
     /// Whose patch every similarity is with, in a model's own grid: the pinned one, else the chosen one.

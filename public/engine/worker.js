@@ -129,7 +129,7 @@ function superseded({ command }, queue) {
 
 /** The canvas that a command draws on; rooms have `show` commands of their own. */
 function shown(command) {
-  return command.do === "show" || command[command.do] === "show" ? command.canvas : null;
+  return command?.do === "show" || command?.[command.do] === "show" ? command.canvas : null;
 }
 
 /** A trap leaves the wasm's memory in an unknown state: nothing more may be asked of it. */
@@ -144,8 +144,14 @@ function message(error) {
 function sentence(kind, error) {
   const text = message(error);
   if (error instanceof WebAssembly.RuntimeError && lastError) return `The engine stopped: ${lastError.split("\n")[0]}`;
+  if (/content security|unsafe-eval|by CSP/i.test(text)) {
+    return `The browser may not run WebAssembly here (${text}). Add 'wasm-unsafe-eval' to script-src in the page's Content-Security-Policy.`;
+  }
   if (/fetch|import|404|MIME|module script/i.test(text)) {
-    return `The ${kind} engine could not be loaded (${text}). Check that engine/${kind}/ lies beside the page.`;
+    return (
+      `The ${kind} engine could not be loaded (${text}). Check that engine/${kind}/ lies beside the page, and that the ` +
+      "page's policy has its host in connect-src."
+    );
   }
   if (/memory|allocation/i.test(text)) {
     return `The engine ran out of memory (${text}). Close other tabs or take a smaller model.`;

@@ -6,7 +6,8 @@ const status = document.querySelector("#status");
 window.lab = { Lab, Model, cosine };
 
 try {
-  // "builtin" is a tiny untrained model; a real one: Model.load("https://…/dinov2-small/resolve/main/").
+  // "builtin" is a tiny untrained model; a real one: Model.load("https://…/dinov2-small/resolve/main/"), whose host
+  // must stand in connect-src of embed.html.
   const model = await Model.load("builtin", {
     engine: new URLSearchParams(location.search).get("engine") ?? "cpu",
     onProgress: ({ task, done, total, unit }) => (status.textContent = `${task}: ${done} of ${total || "?"} ${unit}`),

@@ -18,6 +18,9 @@ pub(crate) type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
 /// Told in a sentence what the user should know.
 pub(crate) type Warn<'a> = dyn Fn(String) + 'a;
 
+/// What lies beside a model's weights.
+const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
+
 /// The files of the model in the folder at `url`.
 ///
 /// # Errors
@@ -28,15 +31,10 @@ pub(crate) async fn model_at(
     progress: &mut Progress<'_>,
     warn: &Warn<'_>,
 ) -> Result<Vec<Box<dyn ReadAt>>, HostError> {
-    let folder = format!("{}/", url.trim_end_matches('/'));
-    // A worker made from a blob has no folder of its own: what is relative is so to the site.
-    let site = format!("{}/", scope().location().origin());
-    let absolute = Url::new(&folder).or_else(|_| Url::new_with_base(&folder, &site));
-    let folder =
-        absolute.map_err(|_| broken(url, "this is no address; give the address of a folder".to_owned()))?.href();
+    let folder = Folder::of(url)?;
     let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
     // What nearly every model has is asked for at once: a server may be far away.
-    let beside = ["config.json", "preprocessor_config.json"].map(|name| (name, Asked::whole(&folder, name)));
+    let beside = BESIDE.map(|name| (name, Asked::whole(&folder, name)));
     let mut weights = Some(Asked::beginning(&folder, CANONICAL[0]));
     for (name, asked) in beside {
         if let Some(text) = whole(asked, name, progress).await? {
@@ -53,21 +51,57 @@ pub(crate) async fn model_at(
             continue;
         }
         let Some(index) = whole(Asked::whole(&folder, name), name, progress).await? else { continue };
-        let said = |error: FormatError| broken(&folder, error.to_string());
+        let said = |error: FormatError| broken(&folder.path, error.to_string());
         let listed = ShardIndex::read(&index).await.map_err(said)?;
         for shard in listed.beside().map_err(said)? {
             let file = ranged(Asked::beginning(&folder, shard), shard, progress, warn).await?;
-            files.push(file.ok_or_else(|| {
-                broken(&format!("{folder}{shard}"), "the index names it, the server has none".to_owned())
-            })?);
+            files.push(
+                file.ok_or_else(|| broken(&folder.file(shard), "the index names it, the server has none".to_owned()))?,
+            );
         }
         files.push(Box::new(index));
         return Ok(files);
     }
+    let found: Vec<&str> = files.iter().map(|file| file.name()).collect();
+    let found = if found.is_empty() { "neither".to_owned() } else { format!("only {}", found.join(" and ")) };
+    let weights = CANONICAL.join(", ");
     Err(broken(
-        &folder,
-        format!("give the address of a folder that holds config.json and one of {}", CANONICAL.join(", ")),
+        &folder.path,
+        format!("found {found}; give the address of a folder that holds config.json and one of {weights}"),
     ))
+}
+
+/// A model's folder on a server.
+struct Folder {
+    /// Its address, with a slash at the end.
+    path: String,
+    /// What each of its files is asked for with: `?` and more, or nothing.
+    query: String,
+}
+
+impl Folder {
+    /// The folder at an address; that of a file of a model stands for the folder that it lies in.
+    fn of(url: &str) -> Result<Self, HostError> {
+        // A worker made from a blob has no folder of its own: what is relative is so to the site.
+        let site = format!("{}/", scope().location().origin());
+        let parsed = Url::new(url)
+            .or_else(|_| Url::new_with_base(url, &site))
+            .map_err(|_| broken(url, "this is no address; give the address of a folder".to_owned()))?;
+        parsed.set_hash("");
+        let query = parsed.search();
+        parsed.set_search("");
+        let href = parsed.href();
+        let path = match href.rsplit_once('/') {
+            Some((folder, last)) if CANONICAL.contains(&last) || BESIDE.contains(&last) => folder,
+            _ => href.trim_end_matches('/'),
+        };
+        Ok(Self { path: format!("{path}/"), query })
+    }
+
+    /// The address of one of its files.
+    fn file(&self, name: &str) -> String {
+        format!("{}{name}{}", self.path, self.query)
+    }
 }
 
 fn broken(name: &str, reason: String) -> HostError {
@@ -82,13 +116,13 @@ struct Asked {
 
 impl Asked {
     /// Asks for a file in a folder.
-    fn whole(folder: &str, name: &str) -> Self {
-        Self::new(format!("{folder}{name}"), None)
+    fn whole(folder: &Folder, name: &str) -> Self {
+        Self::new(folder.file(name), None)
     }
 
     /// Asks for the first piece of a file in a folder.
-    fn beginning(folder: &str, name: &str) -> Self {
-        Self::new(format!("{folder}{name}"), Some((0, PIECE - 1)))
+    fn beginning(folder: &Folder, name: &str) -> Self {
+        Self::new(folder.file(name), Some((0, PIECE - 1)))
     }
 
     /// Asks for a file, or for its bytes from a first to a last.

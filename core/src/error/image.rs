@@ -41,7 +41,7 @@ pub enum ImageError {
         feature: String,
     },
     /// More pixels than allowed.
-    #[error("the image has {width} x {height} pixels; the limit is {max_pixels}")]
+    #[error("the image has {width} x {height} pixels; the limit is {max_pixels}: make it smaller")]
     TooManyPixels {
         /// Width in pixels.
         width: u32,
@@ -67,7 +67,7 @@ pub enum ImageError {
         max_pixels: u64,
     },
     /// More bytes, encoded or decoded, than allowed.
-    #[error("the image needs {bytes} bytes; the limit is {max_bytes}")]
+    #[error("the image needs {bytes} bytes; the limit is {max_bytes}: make it smaller")]
     TooManyBytes {
         /// Bytes needed.
         bytes: u64,

@@ -33,7 +33,8 @@ fn errors_become_sentences() {
     assert_eq!(sentence("Why?"), "Why?");
     assert_eq!(sentence("photo.jpg: cut short"), "photo.jpg: cut short.");
     // What the user wrote stays as it was written.
-    for error in ["depth 3: expected section.key=value.", "my holiday.jpg: cut short.", "foo = 3: there is no key foo."] {
+    for error in ["depth 3: expected section.key=value.", "my holiday.jpg: cut short.", "foo = 3: there is no key foo."]
+    {
         assert_eq!(sentence(error), error);
     }
     assert_eq!(sentence(""), ".");

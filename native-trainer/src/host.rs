@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lab_core::error::HostError;
+use lab_core::formats::model_files::COMPANIONS;
 use lab_core::formats::{Checkpoint, ModelFiles};
 use lab_core::host::{LocalFuture, ReadAt};
 
@@ -90,8 +91,6 @@ fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> std::io:
 
 /// Endings of the files that a model may consist of.
 const ENDINGS: [&str; 6] = ["json", "safetensors", "pth", "pt", "bin", "ckpt"];
-/// What lies beside a file of weights and belongs to it.
-const COMPANIONS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 
 /// Opens a model: a folder with all its files, or one file with its `config.json` and `preprocessor_config.json`. A file
 /// that holds no weights, such as an index of shards, stands for the folder that it lies in.

@@ -3,7 +3,7 @@
 use js_sys::{Reflect, Uint8Array};
 use lab_core::error::{FormatError, HostError};
 use lab_core::formats::ShardIndex;
-use lab_core::formats::model_files::CANONICAL;
+use lab_core::formats::model_files::{CANONICAL, COMPANIONS};
 use lab_core::host::{InPieces, LocalFuture, MemoryFile, PIECE, ReadAt};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -18,9 +18,6 @@ pub(crate) type Progress<'a> = dyn FnMut(u64, u64, &str) + 'a;
 /// Told in a sentence what the user should know.
 pub(crate) type Warn<'a> = dyn Fn(String) + 'a;
 
-/// What lies beside a model's weights.
-const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
-
 /// The files of the model in the folder at `url`.
 ///
 /// # Errors
@@ -34,7 +31,7 @@ pub(crate) async fn model_at(
     let folder = Folder::of(url)?;
     let mut files: Vec<Box<dyn ReadAt>> = Vec::new();
     // What nearly every model has is asked for at once: a server may be far away.
-    let beside = BESIDE.map(|name| (name, Asked::whole(&folder, name)));
+    let beside = COMPANIONS.map(|name| (name, Asked::whole(&folder, name)));
     let mut weights = Some(Asked::beginning(&folder, CANONICAL[0]));
     for (name, asked) in beside {
         if let Some(text) = whole(asked, name, progress).await? {
@@ -92,7 +89,7 @@ impl Folder {
         parsed.set_search("");
         let href = parsed.href();
         let path = match href.rsplit_once('/') {
-            Some((folder, last)) if CANONICAL.contains(&last) || BESIDE.contains(&last) => folder,
+            Some((folder, last)) if CANONICAL.contains(&last) || COMPANIONS.contains(&last) => folder,
             _ => href.trim_end_matches('/'),
         };
         Ok(Self { path: format!("{path}/"), query })

@@ -11,6 +11,8 @@ use crate::host::ReadAt;
 /// The canonical names in the order of preference; those that end in `.json` are indices of shards.
 pub const CANONICAL: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+/// Small files beside the weights that belong to them; a model may lack them.
+pub const COMPANIONS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Stored inputs and outputs, see [`crate::parity`].
 const IO: &str = "io.safetensors";
 const WEIGHTS: [&str; 5] = [".safetensors", ".pth", ".pt", ".bin", ".ckpt"];
@@ -38,7 +40,7 @@ impl ModelFiles {
         // The order in which a host lists files must not matter.
         files.sort_by(|a, b| last_part(a.name()).cmp(last_part(b.name())));
         let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
-        for known in CANONICAL.iter().chain(&["config.json", "preprocessor_config.json"]) {
+        for known in CANONICAL.iter().chain(&COMPANIONS) {
             if files.iter().filter(|file| last_part(file.name()) == *known).count() > 1 {
                 return Err(FormatError::DuplicateFile { name: (*known).to_owned() });
             }

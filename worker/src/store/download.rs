@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use js_sys::{Reflect, Uint8Array};
 use lab_core::error::FormatError;
 use lab_core::formats::ShardIndex;
-use lab_core::formats::model_files::CANONICAL;
+use lab_core::formats::model_files::{CANONICAL, COMPANIONS};
 use lab_core::host::{Beginning, MemoryFile};
 use lab_protocol::storage::{StoredFile, StoredModel};
 use sha2::{Digest, Sha256};
@@ -22,8 +22,6 @@ use super::{net, weigh};
 use crate::host::{scope, words};
 use crate::opfs;
 
-/// Small files beside the weights; a model may lack them.
-const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Bytes of weights that find room in any engine: so few are not worth a request a shard.
 const LIGHT: u64 = 256 << 20;
 /// Tries of the network without a byte of progress before giving up; each waits twice as long as the one before.
@@ -172,7 +170,7 @@ impl Fetch<'_> {
     async fn everything(&mut self) -> Result<(), Failure> {
         let promised = self.model.wanted.clone();
         self.ask_hub().await;
-        for name in BESIDE {
+        for name in COMPANIONS {
             self.file(name, None).await?;
         }
         let chosen = self.address.weights.clone();
